@@ -1,0 +1,317 @@
+"""Commands: all that may be asked of the ledger. A face reads one from a request; `decide` says what comes of it.
+
+`id` and `at` are stamped by the engine when the command is submitted and kept across retries of its batch. `check`
+holds what makes a command well-formed; what depends on the books is decided in `decide`.
+"""
+
+from typing import Any, ClassVar, Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from .amounts import MAX_AMOUNT
+from .records import Category, OnExpiry, Record
+
+Shortfall = Literal["refuse", "take", "debt"]
+
+MINUTE_US = 60_000_000
+DAY_US = 24 * 60 * MINUTE_US
+MAX_TIME_US = 253_402_300_800_000_000
+"""The year 10000: what a date can still be written for."""
+
+
+class Command(Struct, kw_only=True):
+    """What every command carries. `key` has the prefix of its kind; without one a repeat is a new act."""
+
+    kind: ClassVar[str]
+    workspace: str
+    account: str
+    key: str | None = None
+    actor: str = ""
+    request_id: str = ""
+    description: str | None = None
+    metadata: str | None = None
+    """A JSON object, as text."""
+    operation: str = ""
+    records: tuple[Record, ...] = ()
+    """Rows of any slice that ride in the commit."""
+    final: bool = False
+    """Record a refusal under the key, as an entry of 0: a repeat gets the same refusal."""
+    asked: str = ""
+    """The amount as it was sent, where the face rounded it."""
+    id: str = ""
+    at: int = 0
+
+
+class CreateAccount(Command):
+    """Open an account."""
+
+    kind = "open"
+
+
+class SetAccount(Command):
+    """Change account settings; what is UNSET stays."""
+
+    kind = "settings"
+    allowance: int | UnsetType = UNSET
+    frozen: bool | UnsetType = UNSET
+    spend_limit_day: int | None | UnsetType = UNSET
+    spend_limit_month: int | None | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+
+
+class GiveGrant(Command):
+    """Give credits. Makes the account unless it `must_exist`; an unscoped grant first repays debt."""
+
+    kind = "grant"
+    amount: int
+    category: Category = "paid"
+    priority: int = 50
+    expires_at: int | None = None
+    scope: tuple[str, ...] = ()
+    source: dict[str, str] | None = None
+    must_exist: bool = False
+    claim: tuple[str, str] | None = None
+    """Provider and payment object, claimed before the credits are given."""
+
+
+class Void(Command):
+    """Take a grant back: what is free now, what is pinned when it is released, what is spent as debt."""
+
+    kind = "void"
+    grant: str
+
+
+class TakeCharge(Command):
+    """Take credits for a usage."""
+
+    kind = "charge"
+    amount: int
+    shortfall: Shortfall = "refuse"
+    attributes: dict[str, str] = {}
+    has_usage: bool = False
+    """Carries usage, which is recorded even when it costs nothing."""
+
+
+class PlaceHold(Command):
+    """Set credits aside for work in progress, until `expires_at` or for `ttl` microseconds."""
+
+    kind = "hold"
+    amount: int
+    ttl: int
+    on_expiry: OnExpiry = "release"
+    attributes: dict[str, str] = {}
+
+
+class Extend(Command):
+    """Move a hold's end, raise its amount, or report what was used so far."""
+
+    kind = "extend"
+    hold: str
+    expires_at: int | None = None
+    raise_by: int = 0
+    metered: int | None = None
+
+
+class Settle(Command):
+    """Take what the work cost: less than the hold, as much, or more. `amount` None is all that is left of it."""
+
+    kind = "settle"
+    hold: str
+    amount: int | None = None
+    last: bool = True
+    shortfall: Shortfall = "refuse"
+    late: Literal["refuse", "charge"] = "refuse"
+
+
+class Release(Command):
+    """Give back all that a hold still sets aside."""
+
+    kind = "release"
+    hold: str
+
+
+class Refund(Command):
+    """Give a charge back into the grants it came from; without `charge`, the account's latest ones."""
+
+    kind = "refund"
+    charge: str | None = None
+    amount: int | None = None
+
+
+class Adjust(Command):
+    """Correct a balance by a difference: give as a grant, or write off; `force` may leave debt."""
+
+    kind = "adjust"
+    amount: int
+    expires_at: int | None = None
+    category: Category = "promotional"
+    force: bool = False
+
+
+class SetBalance(Command):
+    """Set what can be spent: `replace` writes off all free grants and gives one new; `difference` moves the rest."""
+
+    kind = "set"
+    amount: int
+    mode: Literal["replace", "difference"]
+    expires_at: int | None = None
+    category: Category = "promotional"
+
+
+class Lapse(Command):
+    """Book what time has done to an account: lapsed grants, holds that ended. Writes no entry of its own."""
+
+    kind = "lapse"
+
+
+NAMES_HOLD = (Extend, Settle, Release)
+ADMINISTRATIVE = frozenset({"open", "settings", "grant", "void", "refund", "adjust", "set"})
+"""Kinds that leave an audit record in their commit."""
+
+
+class Invalid(Struct, frozen=True):
+    """Why a command is not well-formed: the field, and a sentence that helps."""
+
+    field: str
+    message: str
+
+
+def check(command: Command) -> Invalid | None:
+    """The first thing that is wrong with a command by itself, whatever the books say."""
+    # Told apart by hand: a hold is named without its account in one dialect, all else names the account.
+    if not (isinstance(command, NAMES_HOLD) and not command.account):
+        if wrong := text_error(command.account):
+            return Invalid("account", wrong)
+    if command.key is not None and (wrong := text_error(command.key)):
+        return Invalid("key", wrong)
+    if command.operation and (wrong := text_error(command.operation)):
+        return Invalid("operation", wrong)
+    if command.description is not None and len(command.description) > 1_000:
+        return Invalid("description", "must have at most 1,000 characters")
+    if command.metadata is not None and len(command.metadata) > 16_000 and len(command.metadata.encode()) > 16_384:
+        return Invalid("metadata", "must have at most 16 kB as JSON")
+    special = _SPECIAL.get(type(command))
+    return special(command) if special else None
+
+
+def text_error(text: str) -> str | None:
+    """Why a text can't be an account or a key: 1 to 255 bytes of UTF-8 without control characters."""
+    if not text:
+        return "must not be empty"
+    # `isprintable` is the quick yes; only text with unusual characters is looked at one by one.
+    if len(text) <= 63 and text.isprintable():
+        return None
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "must be valid Unicode text"
+    if size > 255:
+        return "must have at most 255 bytes"
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
+        return "must have no control characters"
+    return None
+
+
+def _above_zero(amount: int) -> Invalid | None:
+    if amount <= 0:
+        return Invalid("amount", "must be above zero")
+    return _below_maximum(amount)
+
+
+def _below_maximum(amount: int) -> Invalid | None:
+    if not -MAX_AMOUNT < amount < MAX_AMOUNT:
+        return Invalid("amount", "is too large")
+    return None
+
+
+def _check_charge(c: Any) -> Invalid | None:
+    if c.amount > 0:
+        return _below_maximum(c.amount)
+    if c.amount == 0 and c.has_usage:
+        return None
+    return Invalid("amount", "must be above zero" if not c.has_usage else "must not be negative")
+
+
+def _check_grant(c: Any) -> Invalid | None:
+    if wrong := _above_zero(c.amount):
+        return wrong
+    if not 0 <= c.priority <= 100:
+        return Invalid("priority", "must be a whole number from 0 to 100; the lower burns first")
+    if len(c.scope) > 20:
+        return Invalid("scope", "must have at most 20 patterns")
+    for pattern in c.scope:
+        if text_error(pattern):
+            return Invalid("scope", "must be patterns such as 'operation:image.*' or 'model:gpt-4o'")
+    return _check_date(c.expires_at)
+
+
+def _check_date(expires_at: int | None) -> Invalid | None:
+    if expires_at is not None and not 0 < expires_at < MAX_TIME_US:
+        return Invalid("expires_at", "must be a date before the year 10000")
+    return None
+
+
+def _check_hold(c: Any) -> Invalid | None:
+    if c.ttl <= 0:
+        return Invalid("ttl", "must be above zero")
+    return _above_zero(c.amount)
+
+
+def _check_extend(c: Any) -> Invalid | None:
+    if c.expires_at is None and c.raise_by == 0 and c.metered is None:
+        return Invalid("expires_at", "give a new end, an amount to raise by, or what was metered")
+    if c.raise_by < 0:
+        return Invalid("raise_by", "must not be negative: a hold is lowered by settling part of it")
+    if c.metered is not None and c.metered < 0:
+        return Invalid("metered", "must not be negative")
+    return _below_maximum(c.raise_by) or _check_date(c.expires_at)
+
+
+def _check_settle(c: Any) -> Invalid | None:
+    if c.amount is None:
+        return None
+    if c.amount < 0:
+        return Invalid("amount", "must not be negative")
+    return _below_maximum(c.amount)
+
+
+def _check_refund(c: Any) -> Invalid | None:
+    if c.amount is None:
+        return None if c.charge else Invalid("amount", "is needed where no charge is named")
+    return _above_zero(c.amount)
+
+
+def _check_adjust(c: Any) -> Invalid | None:
+    if c.amount == 0:
+        return Invalid("amount", "must not be zero")
+    return _below_maximum(c.amount) or _check_date(c.expires_at)
+
+
+def _check_set(c: Any) -> Invalid | None:
+    if c.amount < 0:
+        return Invalid("amount", "must not be negative")
+    return _below_maximum(c.amount) or _check_date(c.expires_at)
+
+
+SETTING_FIELDS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month", "timezone")
+
+
+def _check_settings(c: Any) -> Invalid | None:
+    for field in ("allowance", "spend_limit_day", "spend_limit_month"):
+        value = getattr(c, field)
+        if value is not UNSET and value is not None and not 0 <= value < MAX_AMOUNT:
+            return Invalid(field, "must be zero or above, and not too large")
+    return None
+
+
+_SPECIAL = {
+    TakeCharge: _check_charge,
+    GiveGrant: _check_grant,
+    PlaceHold: _check_hold,
+    Extend: _check_extend,
+    Settle: _check_settle,
+    Refund: _check_refund,
+    Adjust: _check_adjust,
+    SetBalance: _check_set,
+    SetAccount: _check_settings,
+}

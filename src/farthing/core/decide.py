@@ -1,0 +1,202 @@
+"""Decide: (command, what the books say) -> outcome. Pure; the one door through which a balance changes.
+
+The order is the same for every command: well-formed? key used before? payment claimed before? account there? Then
+what time has done meanwhile, then the rules of the kind (each names its refusals in its own file), then the entry is
+sealed. A refusal leaves nothing behind, unless the command asks for it to be recorded (`final`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from .accounts import change_settings, new_account, pass_time
+from .amounts import MAX_BALANCE
+from .charges import refund, take_charge
+from .commands import (
+    ADMINISTRATIVE, NAMES_HOLD, SETTING_FIELDS, Adjust, Command, CreateAccount, Extend, GiveGrant, Lapse, PlaceHold,
+    Refund, Release, SetAccount, SetBalance, Settle, TakeCharge, Void, check,
+)  # fmt: skip
+from .context import Context
+from .draft import Draft, fingerprint
+from .grants import adjust, grant, set_balance, void
+from .holds import extend, place, release, settle
+from .ids import bucket_of
+from .outcomes import Accepted, Outcome, Refusal, Refused
+from .records import Audit, Body, Entry, PaymentClaim
+from .refundable import read_body
+
+
+def _nothing(c: Any, d: Draft) -> Refused | None:
+    return None
+
+
+RULES: dict[type[Command], Callable[[Any, Draft], Refused | None]] = {
+    TakeCharge: take_charge,
+    PlaceHold: place,
+    Settle: settle,
+    Release: release,
+    Extend: extend,
+    GiveGrant: grant,
+    Refund: refund,
+    Void: void,
+    Adjust: adjust,
+    SetBalance: set_balance,
+    SetAccount: change_settings,
+    CreateAccount: _nothing,
+    Lapse: _nothing,
+}
+
+
+def decide(c: Command, context: Context) -> Outcome:
+    """What comes of a command; nothing is changed but what the outcome carries."""
+    if wrong := check(c):
+        return Refused(Refusal.INVALID, {"field": wrong.field, "message": wrong.message})
+    if not c.account:
+        # Named by a hold alone, which the store did not find in this workspace.
+        return Refused(Refusal.HOLD_NOT_FOUND, {"hold": getattr(c, "hold", "")})
+    if done := context.done.get(c.id):
+        return Accepted(done)
+    if c.workspace not in context.workspaces:
+        return Refused(Refusal.INVALID, {"field": "workspace", "message": "there is no such workspace"})
+    if c.key is not None and (first := context.keys.get((c.workspace, c.account, c.key))):
+        return _repeat(c, first, context)
+    if isinstance(c, GiveGrant) and c.claim and (claimed := _claimed(c, context)):
+        return claimed
+    account = context.accounts.get((c.workspace, c.account))
+    opens = isinstance(c, CreateAccount) or (isinstance(c, GiveGrant) and not c.must_exist)
+    if account is None:
+        if not opens:
+            return Refused(Refusal.ACCOUNT_NOT_FOUND, {"account": c.account})
+        account = new_account(c.workspace, c.account, bucket_of(c.workspace, c.account))
+    elif isinstance(c, CreateAccount):
+        return Refused(Refusal.ACCOUNT_EXISTS, {"account": c.account})
+    return _decide_on(account, c, context)
+
+
+def _decide_on(account: Any, c: Command, context: Context) -> Outcome:
+    d = Draft(account, c, context)
+    if account.number == 0 and not isinstance(c, CreateAccount):
+        d.seal("open")
+    pass_time(d)
+    if isinstance(c, Lapse):
+        return _accept(d, None)
+    refused = RULES[type(c)](c, d) or _too_large(d)
+    if refused:
+        return _record(refused, account, c, context) if c.final and c.key else refused
+    return _accept(d, _seal(c, d))
+
+
+def _seal(c: Command, d: Draft) -> Entry:
+    operation = c.operation
+    if not operation and d.holds:
+        operation = next(reversed(d.holds.values())).operation
+    if c.asked:
+        d.body.asked = c.asked
+    if isinstance(c, GiveGrant) and c.claim:
+        d.records.append(PaymentClaim(c.workspace, *c.claim, c.account, c.id, d.at))
+    mark = content_mark(c, d.context) if c.key is not None else None
+    return d.seal(c.kind, id=c.id, key=c.key, own=True, fingerprint=mark, operation=operation)
+
+
+def _accept(d: Draft, entry: Entry | None) -> Accepted:
+    c = d.command
+    # A lapse always says when the next is due: its row on the table may be older than the account's.
+    if due := d.due(always=isinstance(c, Lapse)):
+        d.records.append(due)
+    if entry is not None and c.kind in ADMINISTRATIVE:
+        detail = {"kind": c.kind, "amount": entry.amount}
+        d.records.append(Audit(c.workspace, d.at, c.actor, c.request_id, f"account.{c.kind}", c.account, c.id, detail))
+    d.records.extend(c.records)
+    return Accepted(
+        entry, d.account, d.entries, list(d.holds.values()), list(d.charges.values()), list(d.grants.values()), d.gone,
+        d.records,
+    )  # fmt: skip
+
+
+def _too_large(d: Draft) -> Refused | None:
+    a = d.account
+    if all(-MAX_BALANCE < x < MAX_BALANCE for x in (a.balance, a.held, a.debt, a.earned, a.spent, a.written_off)):
+        return None
+    return Refused(Refusal.BALANCE_LIMIT, {"limit": MAX_BALANCE})
+
+
+def _record(refused: Refused, account: Any, c: Command, context: Context) -> Refused:
+    """Put a refusal in the books under its key: an entry of 0 that a repeat finds."""
+    if account.number == 0:
+        return refused
+    d = Draft(account, c, context)
+    pass_time(d)
+    d.body.refused = {"code": str(refused.code), "facts": refused.facts}
+    mark = content_mark(c, context)
+    entry = d.seal("refusal", id=c.id, key=c.key, own=True, fingerprint=mark, operation=c.operation)
+    return Refused(refused.code, refused.facts, entry, accepted=_accept(d, entry))
+
+
+# Keys
+
+
+def content(c: Any, context: Context) -> dict[str, Any]:
+    """What makes two commands the same under one key: what was asked for, not what it cost or when."""
+    asked: dict[str, Any] = {"kind": c.kind, "amount": c.asked or getattr(c, "amount", None), "operation": c.operation}
+    if isinstance(c, Settle) and c.amount is None and not c.asked:
+        hold = context.holds.get(c.hold)
+        asked["amount"] = hold.amount if hold else None
+    if isinstance(c, Extend):
+        asked["amount"] = [c.raise_by, c.metered, c.expires_at]
+    if isinstance(c, SetBalance):
+        asked["mode"] = c.mode
+    if isinstance(c, SetAccount):
+        asked["amount"] = [str(getattr(c, field)) for field in SETTING_FIELDS]
+    asked["ref"] = c.hold if isinstance(c, NAMES_HOLD) else getattr(c, "charge", None) or getattr(c, "grant", None)
+    asked["source"] = getattr(c, "source", None)
+    return asked
+
+
+def content_mark(c: Command, context: Context) -> bytes:
+    """The fingerprint of that content."""
+    return fingerprint(c.workspace, c.account, *content(c, context).values())
+
+
+def _repeat(c: Command, first: Entry, context: Context) -> Outcome:
+    """The first answer again, or a conflict that names what differs."""
+    if content_mark(c, context) != first.fingerprint:
+        return Refused(Refusal.KEY_CONFLICT, {"key": c.key, "entry": first.id, "differs": _differs(c, first, context)})
+    if first.kind == "refusal":
+        refused = read_body(first).refused or {}
+        return Refused(Refusal(refused["code"]), refused["facts"], first, replayed=True)
+    return Accepted(first, replayed=True)
+
+
+def _differs(c: Command, first: Entry, context: Context) -> list[str]:
+    """Names what differs, as far as the entry tells; `content` where it does not."""
+    if c.kind != first.kind:
+        return ["kind"]
+    body, asked = read_body(first), content(c, context)
+    told = {"operation": first.operation, "ref": body.ref or None, "amount": body.asked or _amount_of(first, body)}
+    if isinstance(c, GiveGrant | PlaceHold):
+        told["ref"] = None
+    if isinstance(c, NAMES_HOLD):
+        told["operation"] = asked["operation"]
+    names = [name for name, value in told.items() if value is not None and str(value) != str(asked[name])]
+    if body.grants and isinstance(c, GiveGrant) and body.grants[0].source != c.source:
+        names.append("source")
+    return names or ["content"]
+
+
+def _amount_of(entry: Entry, body: Body) -> int | None:
+    if entry.kind in ("charge", "settle"):
+        return body.spent + body.unpaid
+    if entry.kind == "hold" and body.hold:
+        return body.hold.amount
+    if entry.kind == "grant":
+        return body.grants[0].amount
+    return entry.amount if entry.kind == "adjust" else None
+
+
+def _claimed(c: GiveGrant, context: Context) -> Outcome | None:
+    assert c.claim is not None
+    known = context.claims.get((c.workspace, *c.claim))
+    if known is None:
+        return None
+    if known.claim.account != c.account:
+        return Refused(Refusal.PAYMENT_CLAIMED, {"payment": ":".join(c.claim), "entry": known.entry.id})
+    return Accepted(known.entry, replayed=True)

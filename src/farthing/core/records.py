@@ -1,0 +1,297 @@
+"""Records: what the ledger keeps. All are immutable by convention; a decision works on copies.
+
+Amounts are smallest units, times microseconds since the epoch (UTC). Field order of the array-like records is their
+stored form: add at the end only.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Category = Literal["paid", "promotional"]
+OnExpiry = Literal["release", "metered", "all"]
+HoldState = Literal["live", "settled", "released", "expired"]
+RefundLapsed = Literal["grace", "lapse"]
+
+
+class Grant(Struct, array_like=True, frozen=True):
+    """Credits given and not yet spent: a line in the account's row, in burn order."""
+
+    id: str
+    remaining: int
+    held: int
+    category: Category
+    priority: int
+    expires_at: int | None
+    created_at: int
+    scope: tuple[str, ...] = ()
+    voided: bool = False
+    """Voided while part of it was pinned by a hold: what a hold gives back is written off at once."""
+
+
+class GrantTerms(Struct, frozen=True, omit_defaults=True):
+    """A grant as it was given; its row in the history, and its terms on the entry that made it."""
+
+    id: str
+    amount: int
+    category: Category = "paid"
+    priority: int = 50
+    expires_at: int | None = None
+    created_at: int = 0
+    scope: tuple[str, ...] = ()
+    source: dict[str, str] | None = None
+    origin: str = ""
+    """The grant that this one stands in for: a refund whose own grant had lapsed or was voided."""
+    voided: bool = False
+    gone: int = 0
+    """What lapsed or was written off; amount - gone - remaining is what was spent."""
+
+
+class AccountSettings(Struct, array_like=True, frozen=True):
+    """What an operator sets on an account."""
+
+    allowance: int = 0
+    """Overdraft: how far available may be spent below the grants."""
+    frozen: bool = False
+    spend_limit_day: int | None = None
+    spend_limit_month: int | None = None
+    timezone: str = "UTC"
+    """IANA name of the zone in which days and months of the spend limits begin."""
+
+
+class Window(Struct, array_like=True, frozen=True):
+    """What was spent in the present day and month; kept only for accounts with a spend limit."""
+
+    day_from: int
+    day_until: int
+    day_spent: int
+    month_from: int
+    month_until: int
+    month_spent: int
+
+
+class Account(Struct):
+    """An account as its row has it: a snapshot that the entries explain and can rebuild."""
+
+    workspace: str
+    id: str
+    bucket: int
+    number: int = 0
+    """Number of the last entry: 1, 2, 3 without a gap."""
+    balance: int = 0
+    """Live grants less debt, held credits included."""
+    held: int = 0
+    debt: int = 0
+    earned: int = 0
+    spent: int = 0
+    lapsed: int = 0
+    written_off: int = 0
+    at: int = 0
+    """Time of the last entry; an account's time never goes back."""
+    head: bytes = b""
+    """Hash of the last entry."""
+    holds: int = 0
+    """Live holds."""
+    lapse_at: int | None = None
+    """When the next free credits lapse."""
+    hold_due_at: int | None = None
+    """No live hold ends before this instant (it may be earlier than the first one's end)."""
+    grants: list[Grant] = []
+    settings: AccountSettings = AccountSettings()
+    window: Window | None = None
+
+
+class Hold(Struct):
+    """Credits set aside for work in progress; a row of its own."""
+
+    id: str
+    workspace: str
+    account: str
+    bucket: int
+    amount: int
+    """Set aside in all, raises included."""
+    remaining: int
+    """Still set aside."""
+    settled: int
+    """Taken so far."""
+    metered: int
+    """The last report of what was used, in all."""
+    state: HoldState
+    on_expiry: OnExpiry
+    operation: str
+    created_at: int
+    expires_at: int
+    slices: tuple[tuple[str, int], ...] = ()
+    """Grants that it pins, in burn order; what they don't cover is on the overdraft allowance."""
+    attributes: dict[str, str] = {}
+    """Service, model and product, for grants with a scope."""
+
+
+class Slice(Struct, array_like=True, frozen=True):
+    """The part of a charge that one grant paid."""
+
+    grant: str
+    amount: int
+    refunded: int = 0
+
+
+class Charge(Struct):
+    """What became of a charge after its entry: refunds, debt. Without a row of its own it stands as its entry says.
+    A void and a forced adjustment that leave debt have one too, so that grants can repay it."""
+
+    id: str
+    kind: str
+    workspace: str
+    account: str
+    bucket: int
+    at: int
+    amount: int
+    refunded: int
+    debt: int
+    """Not paid by any grant yet."""
+    forgiven: int
+    """Debt that was written off; never refundable."""
+    slices: tuple[Slice, ...]
+
+
+class HoldTerms(Struct, frozen=True, omit_defaults=True):
+    """A hold on an entry: all of it where the entry made it, else what the entry changed."""
+
+    id: str
+    amount: int = 0
+    """Change of what was set aside in all."""
+    remaining: int = 0
+    """Change of what is still set aside."""
+    state: HoldState = "live"
+    expires_at: int | None = None
+    on_expiry: OnExpiry | None = None
+    metered: int | None = None
+    slices: tuple[tuple[str, int], ...] = ()
+    """Grants and the change of what is pinned in them for this hold."""
+    attributes: dict[str, str] | None = None
+
+
+class Body(Struct, omit_defaults=True):
+    """The details of an entry, from which the account can be rebuilt; stored and hashed as JSON text."""
+
+    slices: list[tuple[str, int, int]] = []
+    """Grant, change of its remaining credits, change of what is held in it."""
+    grants: list[GrantTerms] = []
+    """Grants made by this entry (their credits are given here, not by a slice)."""
+    gone: list[tuple[str, int]] = []
+    """Grant, credits of it that lapsed or were written off here."""
+    voided: list[str] = []
+    """Grants that are voided from this entry on."""
+    hold: HoldTerms | None = None
+    debts: list[tuple[str, int]] = []
+    """Charge, change of its unpaid debt."""
+    refunds: list[tuple[str, str, int]] = []
+    """Charge, grant it had burnt ('' for unpaid debt), credits refunded."""
+    repaid: list[tuple[str, str, int]] = []
+    """Charge, grant that now paid its debt, credits."""
+    settings: AccountSettings | None = None
+    ref: str = ""
+    """What the command named: a hold, a charge, a grant."""
+    earned: int = 0
+    spent: int = 0
+    lapsed: int = 0
+    written_off: int = 0
+    scoped: int = 0
+    """Credits in scoped grants after this entry, which the dialects' totals do not count."""
+    unpaid: int = 0
+    """What shortfall `take` could not take."""
+    asked: str = ""
+    """The amount as it was sent, where rounding changed it or nothing else tells it."""
+    refused: dict[str, Any] | None = None
+    """A refusal that was recorded under its key (`final`)."""
+
+
+class Entry(Struct):
+    """One line of the ledger; never changed."""
+
+    workspace: str
+    account: str
+    bucket: int
+    number: int
+    id: str
+    kind: str
+    amount: int
+    balance: int
+    held: int
+    debt: int
+    at: int
+    key: str | None
+    fingerprint: bytes | None
+    actor: str
+    request_id: str
+    operation: str
+    description: str | None
+    metadata: str | None
+    body: str
+    version: int
+    hash: bytes
+
+
+class Workspace(Struct):
+    """A tenant: its own accounts, keys and unit, and the rules it chose."""
+
+    id: str
+    name: str
+    mode: Literal["live", "test"]
+    unit: str
+    scale: int
+    created_at: int
+    settings: "WorkspaceSettings"
+
+
+class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """What an operator may set for a workspace; each has a documented default."""
+
+    refund_lapsed: RefundLapsed = "grace"
+    """Where a refund goes whose grant has lapsed: a new grant for some days, or nowhere."""
+    refund_grace_days: int = 7
+    hold_max_minutes: int = 43_200
+    """How long a hold may live in all, extends included."""
+    max_live_grants: int = 1_000
+    max_live_holds: int = 10_000
+    rate_limit: int = 0
+    """Requests a minute for each API key; 0 leaves it to the process's own setting."""
+
+
+# Records that ride in a command's commit. Each is one row; a claim is unique and decides who came first.
+
+
+class PaymentClaim(Struct, frozen=True):
+    """A payment from outside, claimed before it is credited: unique on (workspace, provider, object)."""
+
+    workspace: str
+    provider: str
+    object: str
+    account: str = ""
+    entry: str = ""
+    at: int = 0
+
+
+class Audit(Struct, frozen=True):
+    """An administrative act: who did what to whom, and when."""
+
+    workspace: str
+    at: int
+    actor: str
+    request_id: str
+    action: str
+    subject: str
+    entry: str = ""
+    detail: dict[str, Any] | None = None
+
+
+class Due(Struct, frozen=True):
+    """Something time will do to an account; `at` None takes it off the table."""
+
+    workspace: str
+    account: str
+    bucket: int
+    at: int | None
+
+
+Record = PaymentClaim | Audit | Due

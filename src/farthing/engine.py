@@ -1,0 +1,406 @@
+"""The engine: takes whoever waits, decides them in order on what the store loads, commits once, answers each.
+
+`submit` is the one door: it stamps the command, puts it into a bounded queue and calls back with an outcome, or with
+an exception when the machine failed (the exceptions of `stores.contract` and those below). An outcome is told only
+after the commit. Where the store never suspends (SQLite) a batch runs either in a thread of the engine's own, so that
+no caller's loop waits for the disk, or inline on one event loop; see docs/adr for what was measured.
+"""
+
+import asyncio
+import itertools
+import os
+import queue
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, Protocol
+
+from farthing.core.commands import Command, Refund
+from farthing.core.context import Calendar, Context
+from farthing.core.decide import decide
+from farthing.core.ids import bucket_in, bucket_of, make_id
+from farthing.core.outcomes import Accepted, Outcome, Refused
+from farthing.stores.contract import Raced, Store, StoreError, Unknown
+
+MAX_BATCH: Final = 256
+MAX_QUEUE: Final = 10_000
+RACES: Final = 3
+UNKNOWN_FOR_SECONDS: Final = 5.0
+
+Result = Outcome | Exception
+Answer = Callable[[Result], None]
+
+
+class QueueFull(StoreError):
+    """Too many commands are waiting; nothing was done."""
+
+    code = "queue_full"
+    retry_after = 1
+
+
+class ShuttingDown(StoreError):
+    """The ledger is shutting down; nothing was done."""
+
+    code = "shutting_down"
+    retry_after = 2
+
+
+class ClockJumped(StoreError):
+    """The clock of this machine jumped; nothing is charged until it has been steady for a while."""
+
+    code = "clock_jumped"
+    retry_after = 10
+
+
+class Forked(StoreError):
+    """This ledger was opened before the process forked; open it again in the child."""
+
+    code = "forked"
+
+
+class Crashed(StoreError):
+    """A bug stopped this command; nothing was done."""
+
+    code = "internal_error"
+
+
+class TimeSource(Protocol):
+    """What the engine asks of a clock."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch; never less than before."""
+
+    @property
+    def jumped(self) -> object | None:
+        """Not None while the clock can't be trusted."""
+
+
+class Observer(Protocol):
+    """Who is told of what the engine did; must be quick and may not raise."""
+
+    def committed(self, commands: int, seconds: float) -> None:
+        """A batch reached the disk."""
+
+    def crashed(self, command: Command, error: BaseException) -> None:
+        """A bug stopped a command."""
+
+
+class Ticket:
+    """A command that waits for its outcome."""
+
+    __slots__ = ("answer", "command", "gone", "result")
+
+    def __init__(self, command: Command, answer: Answer) -> None:
+        self.command = command
+        self.answer = answer
+        self.gone = False
+        """Set by a caller who no longer waits: skipped if it was not decided yet."""
+        self.result: Result | None = None
+
+
+class Ids:
+    """Makes ids: a clock, a counter, a bucket, and random bits that a fork does not repeat."""
+
+    def __init__(self) -> None:
+        self._counter = itertools.count(secrets.randbits(10))
+        self._random: deque[int] = deque()
+        self._pid = os.getpid()
+
+    def __call__(self, prefix: str, at: int, bucket: int) -> str:
+        if not self._random or self._pid != os.getpid():
+            self._pid = os.getpid()
+            drawn = os.urandom(8 * 256)
+            self._random = deque(int.from_bytes(drawn[i : i + 8]) for i in range(0, len(drawn), 8))
+        return make_id(prefix, at, next(self._counter), self._random.popleft(), bucket)
+
+
+class Engine:
+    """One lane to one store."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: TimeSource,
+        calendar: Calendar,
+        *,
+        observer: Observer | None = None,
+        max_batch: int = MAX_BATCH,
+        max_queue: int = MAX_QUEUE,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._calendar = calendar
+        self._observer = observer
+        self._max_batch = max_batch
+        self._max_queue = max_queue
+        self._ids = Ids()
+        self._pid = os.getpid()
+        self._waiting: deque[Ticket] = deque()
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._idle = True
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
+        self._guard = threading.Lock()
+
+    # Asking
+
+    def submit(self, command: Command, answer: Answer) -> Ticket:
+        """Put a command into the queue; `answer` is called once, after the commit, in the engine's thread or loop."""
+        if self._pid != os.getpid():
+            raise Forked(Forked.__doc__)
+        self._stamp(command)
+        ticket = Ticket(command, answer)
+        with self._guard:
+            if self._closing:
+                raise ShuttingDown(ShuttingDown.__doc__)
+            if len(self._waiting) >= self._max_queue:
+                raise QueueFull(QueueFull.__doc__)
+            self._waiting.append(ticket)
+        self._awaken()
+        return ticket
+
+    def _stamp(self, command: Command) -> None:
+        now = self._clock.now_us()
+        if self._clock.jumped is not None:
+            raise ClockJumped(ClockJumped.__doc__)
+        if not command.at:
+            command.at = now
+        if not command.id:
+            hold = getattr(command, "hold", "")
+            account = command.account
+            bucket = bucket_of(command.workspace, account) if account else bucket_in(hold) or 0
+            command.id = self._ids("ent", command.at, bucket)
+
+    def _awaken(self) -> None:
+        # Both sides look at `_idle` only after they have changed the queue, so no ticket is left behind.
+        if not self._idle:
+            return
+        self._idle = False
+        if self._loop is None:
+            self._wake.put(True)
+        elif threading.get_ident() == self._loop_thread:
+            self._loop.call_soon(self._run_inline)
+        else:
+            self._loop.call_soon_threadsafe(self._run_inline)
+
+    def do(self, command: Command, timeout: float | None = 30.0) -> Outcome:
+        """Submit and wait, from a thread. A time-out leaves the outcome unknown; the same key finds out."""
+        future: Future[Outcome] = Future()
+        ticket = self.submit(command, lambda result: _resolve(future, result))
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            ticket.gone = True
+            raise Unknown("no answer in time; the same key finds out what became of it") from None
+
+    async def ask(self, command: Command) -> Outcome:
+        """Submit and wait, on an event loop; a caller that is cancelled is skipped if it was not decided yet."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+        if loop is self._loop:
+            ticket = self.submit(command, lambda result: _resolve(future, result))
+        else:
+            ticket = self.submit(command, lambda result: _resolve_on(loop, future, result))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            ticket.gone = True
+            raise
+
+    @property
+    def depth(self) -> int:
+        """How many commands wait."""
+        return len(self._waiting)
+
+    # Running
+
+    def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Begin to work: inline on that loop, which is this thread's, or in a thread of the engine's own."""
+        if loop is not None:
+            self._loop, self._loop_thread = loop, threading.get_ident()
+        else:
+            self._thread = threading.Thread(target=self._work, name="farthing-engine", daemon=True)
+            self._thread.start()
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Take no more, finish what was accepted, let go of the store. All who wait are answered."""
+        with self._guard:
+            if self._closing:
+                return
+            self._closing = True
+        if self._pid != os.getpid():
+            # After a fork the thread and the connection are the parent's.
+            return
+        if self._thread is not None:
+            self._wake.put(False)
+            self._thread.join(timeout)
+        else:
+            while self._waiting:
+                drive(self._run_batch(self._take()))
+            drive(self._store.close())
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().answer(ShuttingDown(ShuttingDown.__doc__))
+
+    def _work(self) -> None:
+        while self._wake.get():
+            while True:
+                while self._waiting:
+                    drive(self._run_batch(self._take()))
+                self._idle = True
+                if not self._waiting:
+                    break
+                self._idle = False
+        while self._waiting:
+            drive(self._run_batch(self._take()))
+        drive(self._store.close())
+
+    def _run_inline(self) -> None:
+        drive(self._run_batch(self._take()))
+        self._idle = True
+        if self._waiting:
+            self._awaken()
+
+    def _take(self) -> list[Ticket]:
+        """Whoever waits, up to a maximum. A refund that names no charge looks at the account's newest ones, so it
+        comes first of its account in a batch."""
+        batch: list[Ticket] = []
+        seen: set[tuple[str, str]] = set()
+        while self._waiting and len(batch) < self._max_batch:
+            command = self._waiting[0].command
+            owner = (command.workspace, command.account)
+            if isinstance(command, Refund) and command.charge is None and owner in seen:
+                break
+            ticket = self._waiting.popleft()
+            if not ticket.gone:
+                batch.append(ticket)
+                seen.add(owner)
+        return batch
+
+    # A batch
+
+    async def _run_batch(self, batch: Sequence[Ticket]) -> None:
+        try:
+            await self._commit(batch)
+        except Exception as error:  # an answer for everyone, whatever broke
+            for ticket in batch:
+                if ticket.result is None:
+                    ticket.result = error if isinstance(error, StoreError) else self._crash(ticket.command, error)
+        for ticket in batch:
+            try:
+                assert ticket.result is not None
+                ticket.answer(ticket.result)
+            except Exception as error:  # a caller whose callback raises must not hang the others
+                self._crash(ticket.command, error)
+
+    async def _commit(self, batch: Sequence[Ticket]) -> None:
+        """Commit a batch; on a lost race again, on an unknown outcome after a look, else one by one."""
+        if not batch:
+            return
+        for attempt in range(RACES):
+            try:
+                return await self._try(batch)
+            except Unknown as error:
+                return await self._find_out(batch, error)
+            except Raced:
+                if attempt == RACES - 1 and len(batch) == 1:
+                    raise
+            except StoreError:
+                raise
+            except Exception as error:
+                if len(batch) == 1:
+                    batch[0].result = self._crash(batch[0].command, error)
+                    return None
+                break
+        for ticket in batch:
+            ticket.result = None
+            await self._alone(ticket)
+        return None
+
+    async def _alone(self, ticket: Ticket) -> None:
+        try:
+            await self._commit([ticket])
+        except StoreError as error:
+            ticket.result = error
+
+    async def _find_out(self, batch: Sequence[Ticket], error: Unknown) -> None:
+        """After a commit of unknown fate: look for what was written, carry out the rest; give up after a while."""
+        until = time.monotonic() + UNKNOWN_FOR_SECONDS
+        while True:
+            try:
+                return await self._try(batch, again=True)
+            except StoreError:
+                if time.monotonic() >= until:
+                    for ticket in batch:
+                        ticket.result = error
+                    return None
+                time.sleep(0.1)
+
+    async def _try(self, batch: Sequence[Ticket], again: bool = False) -> None:
+        store, began = self._store, time.perf_counter()
+        context = Context(self._ids, self._calendar)
+        try:
+            await store.load([t.command for t in batch], context, again=again)
+            accepted = self._decide(batch, context)
+            if accepted:
+                await store.save(accepted)
+                await store.commit()
+            else:
+                await store.rollback()
+        except BaseException:
+            await store.rollback()
+            raise
+        if self._observer is not None:
+            self._observer.committed(len(batch), time.perf_counter() - began)
+
+    def _decide(self, batch: Sequence[Ticket], context: Context) -> list[Accepted]:
+        accepted: list[Accepted] = []
+        for ticket in batch:
+            try:
+                outcome = decide(ticket.command, context)
+            except Exception as error:  # a bug met by one command must not stop the others
+                ticket.result = self._crash(ticket.command, error)
+                continue
+            ticket.result = outcome
+            keep = outcome.accepted if isinstance(outcome, Refused) else outcome
+            if keep is not None and keep.account is not None:
+                context.apply(keep)
+                accepted.append(keep)
+        return accepted
+
+    def _crash(self, command: Command, error: BaseException) -> Crashed:
+        if self._observer is not None:
+            self._observer.crashed(command, error)
+        crashed = Crashed(f"{Crashed.__doc__} ({type(error).__name__})")
+        crashed.__cause__ = error
+        return crashed
+
+
+def drive(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that never suspends."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    work.close()
+    raise RuntimeError("a store that suspends needs an event loop")
+
+
+def _resolve_on(loop: asyncio.AbstractEventLoop, future: Any, result: Result) -> None:
+    loop.call_soon_threadsafe(_resolve, future, result)
+
+
+def _resolve(future: Any, result: Result) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

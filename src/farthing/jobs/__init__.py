@@ -1,0 +1,1 @@
+"""Jobs: time passing becomes commands."""

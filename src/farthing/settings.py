@@ -1,0 +1,85 @@
+"""Settings of a process: each typed, with the sentence that documents it; read from `FARTHING_*` variables.
+
+Settings of a workspace are in `core.records.WorkspaceSettings` and live in the database.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+PREFIX = "FARTHING_"
+
+
+class SettingsError(ValueError):
+    """A setting that can't be used; the message names the variable."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """How a process runs."""
+
+    database_url: str = "sqlite:///farthing.db"
+    """The ledger's database: sqlite:///relative.db or sqlite:////absolute/path.db."""
+    host: str = "127.0.0.1"
+    """The address that `farthing serve` listens on."""
+    port: int = 8787
+    """The port that `farthing serve` listens on; 0 takes a free one."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged, as JSON lines on standard error."""
+    access_log: bool = False
+    """Log every request, also those that went well."""
+    rate_limit: int = 6_000
+    """Requests a minute for each API key, unless its workspace says otherwise; 0 is no limit."""
+    body_limit: int = 1_000_000
+    """The largest request body in bytes; beyond: 413."""
+    request_timeout: float = 30.0
+    """Seconds that a request may take to arrive, and that an answer may take before its outcome is called unknown."""
+    max_queue: int = 10_000
+    """Commands that may wait; beyond: 429 or 503 with Retry-After, nothing done."""
+    max_batch: int = 256
+    """Commands that share one commit at most."""
+    engine: Literal["inline", "thread"] = "inline"
+    """Where `serve` commits: on its event loop (faster, see docs/adr) or in a thread of its own."""
+    share: bool = False
+    """Let a second `serve` use the same SQLite file; without it the lock file refuses one."""
+    allow_unsafe: bool = False
+    """Say ready although the database does not promise to keep what is committed."""
+    sweep_seconds: float = 15.0
+    """How often lapses and ended holds are booked."""
+
+
+def read_settings(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
+    """Settings from the environment; what is `given` (and not None) wins."""
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        text = environment.get(PREFIX + field.name.upper())
+        if text is not None:
+            values[field.name] = _read(field.name, field.type, text)
+    values.update((name, value) for name, value in given.items() if value is not None)
+    return _checked(Settings(**values))
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    if kind is bool:
+        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        if text.lower() not in known:
+            raise SettingsError(f"{PREFIX}{name.upper()} must be true or false, not {text!r}")
+        return known[text.lower()]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{PREFIX}{name.upper()}: {error}") from error
+
+
+def _checked(settings: Settings) -> Settings:
+    if not 0 <= settings.port <= 65_535:
+        raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
+    for name in ("body_limit", "max_queue", "max_batch", "request_timeout", "sweep_seconds"):
+        if getattr(settings, name) <= 0:
+            raise SettingsError(f"{name} must be above zero")
+    if settings.rate_limit < 0:
+        raise SettingsError("rate_limit must be zero (no limit) or above")
+    return settings

@@ -1,0 +1,84 @@
+"""The contract between the engine and a store: five verbs, and the ways in which they can fail.
+
+A store is driven by one batch at a time. `load` begins a transaction, locks the accounts that the commands name and
+reads what the commands need; `save` writes what was decided; `commit` makes it durable before it returns. The verbs
+are coroutines because a database over a network needs it; a store on a local file never suspends in them.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from farthing.core.commands import Command
+from farthing.core.context import Context
+from farthing.core.outcomes import Accepted
+
+
+class StoreError(Exception):
+    """Something is wrong with the database."""
+
+    code = "store_error"
+    retry_after: int | None = None
+
+
+class Busy(StoreError):
+    """The database is locked by another process; nothing was done."""
+
+    code = "busy"
+    retry_after = 1
+
+
+class Unavailable(StoreError):
+    """The database can't be written to right now; nothing was done."""
+
+    code = "unavailable"
+    retry_after = 5
+
+
+class StorageFull(Unavailable):
+    """The disk is full; nothing was done. Writing goes on by itself once there is room again."""
+
+    code = "storage_full"
+
+
+class ReadOnly(Unavailable):
+    """The database file can't be written to: check its permissions and those of its folder."""
+
+    code = "read_only"
+
+
+class NotADatabase(StoreError):
+    """The file is not a Farthing database."""
+
+    code = "not_a_database"
+
+
+class Raced(StoreError):
+    """Another process wrote the same key or number first; nothing was done, and trying again finds it."""
+
+    code = "raced"
+
+
+class Unknown(StoreError):
+    """It is not known whether the commit reached the disk; the same key finds out."""
+
+    code = "unknown_outcome"
+
+
+class Store(Protocol):
+    """What the engine needs of a database."""
+
+    async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
+        """Begin, lock, read: fill the context with what the commands name; `again` after an unknown outcome: also with
+        what they have written already."""
+
+    async def save(self, outcomes: Sequence[Accepted]) -> None:
+        """Write entries, snapshots and the records that ride along."""
+
+    async def commit(self) -> None:
+        """Make it durable; raises `Unknown` when that can't be told."""
+
+    async def rollback(self) -> None:
+        """Undo the batch."""
+
+    async def close(self) -> None:
+        """Let go of the database."""

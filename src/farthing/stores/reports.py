@@ -1,0 +1,123 @@
+"""Reports: reading for people. Nothing here takes a lock that a charge could wait for.
+
+A lapse or the end of a hold counts from its instant on, also before it is booked: an account is read as a decision
+would see it, by deciding a `Lapse` without saving it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from farthing.core.commands import Lapse
+from farthing.core.context import Calendar, Context
+from farthing.core.decide import decide
+from farthing.core.draft import due_at
+from farthing.core.ids import bucket_in, bucket_of, make_id
+from farthing.core.outcomes import Accepted
+from farthing.core.records import Account, Entry, Hold, Workspace
+
+from .rows import read_account, read_workspace
+from .statements import statements
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Execute = Callable[..., list[Row]]
+_hold = msgspec.json.Decoder(Hold)
+_AFTER_ALL = 1 << 62
+
+
+class Database(Protocol):
+    """Plain access to a database beside the engine."""
+
+    dialect: str
+
+    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one statement."""
+
+    async def write(self, work: Callable[[Execute], T]) -> T:
+        """Run `work(execute)` in one transaction that is on the disk when this returns."""
+
+    async def close(self) -> None:
+        """Let go of it."""
+
+
+class Reports:
+    """What people and faces read."""
+
+    def __init__(self, db: Database, calendar: Calendar) -> None:
+        self._db = db
+        self._sql = statements(db.dialect, "reports")
+        self._calendar = calendar
+
+    async def _rows(self, name: str, *values: Any) -> list[Row]:
+        return await self._db.rows(self._sql[name], values)
+
+    async def workspace(self, workspace: str) -> Workspace | None:
+        """One workspace."""
+        rows = await self._rows("workspace", workspace)
+        return read_workspace(rows[0]) if rows else None
+
+    async def workspaces(self) -> list[Workspace]:
+        """All workspaces, oldest first."""
+        return [read_workspace(row) for row in await self._rows("workspaces")]
+
+    async def account(self, workspace: str, account: str, at: int) -> Account | None:
+        """The account as it stands at that instant (not before its last entry)."""
+        rows = await self._rows("account", workspace, account, bucket_of(workspace, account))
+        if not rows:
+            return None
+        found = read_account(rows[0])
+        due = due_at(found)
+        if due is None or due > at:
+            return found
+        return await self._as_of(found, at)
+
+    async def _as_of(self, account: Account, at: int) -> Account:
+        owner = (account.workspace, account.id)
+        context = Context(_no_id, self._calendar)
+        context.accounts[owner] = account
+        if known := await self.workspace(account.workspace):
+            context.workspaces[account.workspace] = known
+        holds = await self.holds(*owner)
+        context.holds = {h.id: h for h in holds}
+        context.due_holds[owner] = [h.id for h in holds]
+        outcome = decide(Lapse(workspace=account.workspace, account=account.id, id="ent_read", at=at), context)
+        assert isinstance(outcome, Accepted) and outcome.account is not None
+        return outcome.account
+
+    async def entries(
+        self, workspace: str, account: str, *, before: int | None = None, limit: int = 50, moves_only: bool = False
+    ) -> list[Entry]:  # fmt: skip
+        """Entries of an account, newest first; `moves_only` those that changed the balance."""
+        name = "moves" if moves_only else "entries"
+        rows = await self._rows(name, workspace, account, _AFTER_ALL if before is None else before, limit)
+        return [Entry(*row) for row in rows]
+
+    async def entry(self, workspace: str, entry_id: str) -> Entry | None:
+        """One entry by its id."""
+        rows = await self._rows("entry", entry_id, bucket_in(entry_id), workspace)
+        return Entry(*rows[0]) if rows else None
+
+    async def hold(self, workspace: str, hold_id: str) -> Hold | None:
+        """One hold by its id, live or not."""
+        rows = await self._rows("hold", hold_id, bucket_in(hold_id), workspace)
+        return _hold.decode(rows[0][0]) if rows else None
+
+    async def holds(self, workspace: str, account: str) -> list[Hold]:
+        """Live holds of an account, first end first."""
+        return [_hold.decode(row[0]) for row in await self._rows("holds", workspace, account)]
+
+    async def due(self, at: int, limit: int) -> list[tuple[str, str]]:
+        """(workspace, account) for which time has something to do, longest overdue first."""
+        return [(row[0], row[1]) for row in await self._rows("due", at, at, limit)]
+
+    async def durability(self) -> tuple[str, int]:
+        """Journal mode and `synchronous` (2 is full) of the reading connection's file."""
+        rows = await self._rows("durability")
+        return str(rows[0][0]), int(rows[0][1])
+
+
+def _no_id(prefix: str, at: int, bucket: int) -> str:
+    # A reading keeps no entry; their ids are never seen.
+    return make_id(prefix, at, 0, 0, bucket)

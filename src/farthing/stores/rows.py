@@ -1,0 +1,74 @@
+"""Rows: records to the columns of the ledger's tables and back, the same on every database."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from farthing.core.records import (
+    Account, AccountSettings, Charge, Entry, Grant, GrantTerms, Hold, Window, Workspace, WorkspaceSettings,
+)  # fmt: skip
+
+_encode = msgspec.json.Encoder().encode
+_grants = msgspec.json.Decoder(list[Grant])
+_settings = msgspec.json.Decoder(AccountSettings)
+_window = msgspec.json.Decoder(Window | None)
+_terms = msgspec.json.Decoder(GrantTerms)
+_workspace_settings = msgspec.json.Decoder(WorkspaceSettings)
+_NO_SETTINGS = AccountSettings()
+_NO_SETTINGS_TEXT = _encode(_NO_SETTINGS).decode()
+
+
+def read_workspace(row: tuple[Any, ...]) -> Workspace:
+    """A workspace from its row."""
+    id, name, mode, unit, scale, created_at, settings = row
+    return Workspace(id, name, mode, unit, scale, created_at, _workspace_settings.decode(settings))
+
+
+def read_account(row: tuple[Any, ...]) -> Account:
+    """An account from its row."""
+    *columns, grants, settings, spending = row
+    known = _NO_SETTINGS if settings == _NO_SETTINGS_TEXT else _settings.decode(settings)
+    return Account(*columns, _grants.decode(grants), known, _window.decode(spending))  # type: ignore[call-arg]
+
+
+def read_grant(row: tuple[Any, ...]) -> GrantTerms:
+    """A grant of the history from (terms, voided, gone)."""
+    terms = _terms.decode(row[0])
+    return replace(terms, voided=bool(row[1]), gone=row[2])
+
+
+def entry_row(e: Entry) -> tuple[Any, ...]:
+    """The columns of an entry."""
+    return (
+        e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+        e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash,
+    )  # fmt: skip
+
+
+def account_row(a: Account) -> tuple[Any, ...]:
+    """The columns of an account."""
+    settings = _NO_SETTINGS_TEXT if a.settings is _NO_SETTINGS else _encode(a.settings).decode()
+    return (
+        a.workspace, a.id, a.bucket, a.number, a.balance, a.held, a.debt, a.earned, a.spent, a.lapsed, a.written_off,
+        a.at, a.head, a.holds, a.lapse_at, a.hold_due_at, _encode(a.grants).decode(), settings,
+        _encode(a.window).decode(),
+    )  # fmt: skip
+
+
+def grant_row(g: GrantTerms, account: Account) -> tuple[Any, ...]:
+    """The columns of a grant of the history, but for `gone`."""
+    terms = _encode(replace(g, voided=False, gone=0)).decode()
+    return (
+        g.id, account.workspace, account.id, account.bucket, g.amount, g.created_at, g.expires_at, int(g.voided), terms
+    )  # fmt: skip
+
+
+def hold_row(h: Hold) -> tuple[Any, ...]:
+    """The columns of a hold."""
+    return (h.id, h.workspace, h.account, h.bucket, h.state, h.expires_at, h.remaining, _encode(h).decode())
+
+
+def charge_row(x: Charge) -> tuple[Any, ...]:
+    """The columns of a charge."""
+    return (x.id, x.workspace, x.account, x.bucket, x.debt, _encode(x).decode())

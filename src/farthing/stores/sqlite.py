@@ -1,0 +1,369 @@
+"""The ledger on SQLite: WAL, synchronous=FULL, one writing connection a process, any number of processes.
+
+Nothing is kept between batches: each begins with `BEGIN IMMEDIATE`, which waits for other processes, and reads what
+it needs. A connection belongs to the process that opened it; after a fork a new store has to be opened.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+import msgspec
+
+from farthing.core.commands import (
+    NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void,
+)  # fmt: skip
+from farthing.core.context import Claimed, Context
+from farthing.core.ids import bucket_in, bucket_of
+from farthing.core.outcomes import Accepted
+from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record
+from farthing.core.refundable import CHARGES, charge_of, refundable
+
+from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
+from .rows import account_row, charge_row, entry_row, grant_row, hold_row, read_account, read_grant, read_workspace
+
+T = TypeVar("T")
+BUSY_TIMEOUT_MS: Final = 5_000
+_encode = msgspec.json.Encoder().encode
+_hold = msgspec.json.Decoder(Hold)
+_charge = msgspec.json.Decoder(Charge)
+
+ENTRY_COLUMNS: Final = (
+    "workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id, "
+    "operation, description, metadata, body, version, hash"
+)
+ACCOUNT_COLUMNS: Final = (
+    "workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at, "
+    "hold_due_at, grants, settings, spending"
+)
+
+BEGIN = "begin immediate"
+SELECT_ACCOUNT = f"select {ACCOUNT_COLUMNS} from account where workspace = ? and id = ? and bucket = ?"
+SELECT_KEY = "select number from key where workspace = ? and key = ? and account = ? and bucket = ?"
+SELECT_NUMBERED = (
+    f"select {ENTRY_COLUMNS} from entry where workspace = ? and account = ? and number = ? and bucket = ?"
+)
+SELECT_ENTRY = f"select {ENTRY_COLUMNS} from entry where id = ? and bucket = ?"
+SELECT_WORKSPACE = "select id, name, mode, unit, scale, created_at, settings from workspace where id = ?"
+SELECT_HOLD_OWNER = "select account from hold where id = ? and bucket = ? and workspace = ?"
+SELECT_HOLD = "select terms from hold where id = ? and bucket = ? and workspace = ?"
+SELECT_DUE_HOLDS = (
+    "select terms from hold where workspace = ? and account = ? and expires_at <= ? and state = 'live' order by expires_at"
+)
+SELECT_NEXT_HOLD = (
+    "select min(expires_at) from hold where workspace = ? and account = ? and expires_at > ? and state = 'live'"
+)
+SELECT_CHARGE = "select terms from charge where id = ? and bucket = ?"
+SELECT_OWING = "select terms from charge where workspace = ? and account = ? and debt > 0 order by id"
+SELECT_CHARGES = (
+    f"select {ENTRY_COLUMNS} from entry where workspace = ? and account = ? and amount < 0 "
+    f"and kind in ({', '.join(repr(k) for k in sorted(CHARGES))}) order by number desc"
+)
+SELECT_GRANT = "select terms, voided, gone from grants where id = ? and bucket = ? and workspace = ? and account = ?"
+SELECT_PAYMENT = "select account, entry, at from payment where workspace = ? and provider = ? and object = ?"
+
+INSERT_ENTRY = f"insert into entry ({ENTRY_COLUMNS}) values ({', '.join('?' * 21)})"
+INSERT_KEY = "insert into key (workspace, key, account, bucket, number) values (?, ?, ?, ?, ?)"
+UPSERT_ACCOUNT = (
+    f"insert into account ({ACCOUNT_COLUMNS}) values ({', '.join('?' * 19)}) on conflict do update set "
+    + ", ".join(f"{c} = excluded.{c}" for c in ACCOUNT_COLUMNS.replace(",", "").split()[3:])
+)
+UPSERT_HOLD = (
+    "insert into hold (id, workspace, account, bucket, state, expires_at, remaining, terms) values (?, ?, ?, ?, ?, ?, ?, ?) "
+    "on conflict do update set state = excluded.state, expires_at = excluded.expires_at, remaining = excluded.remaining, "
+    "terms = excluded.terms"
+)
+UPSERT_CHARGE = (
+    "insert into charge (id, workspace, account, bucket, debt, terms) values (?, ?, ?, ?, ?, ?) "
+    "on conflict do update set debt = excluded.debt, terms = excluded.terms"
+)
+INSERT_GRANT = (
+    "insert into grants (id, workspace, account, bucket, amount, created_at, expires_at, voided, gone, terms) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?) on conflict do update set voided = excluded.voided"
+)
+ADD_GONE = "update grants set gone = gone + ? where id = ? and bucket = ?"
+INSERT_PAYMENT = "insert into payment (workspace, provider, object, account, entry, at) values (?, ?, ?, ?, ?, ?)"
+INSERT_AUDIT = (
+    "insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) values (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+UPSERT_DUE = (
+    "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) on conflict do update set "
+    "due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, parked_at = null"
+)
+DELETE_DUE = "delete from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?"
+
+
+def connect(path: str | os.PathLike[str], *, create: bool = False, read_only: bool = False) -> apsw.Connection:
+    """Open the file with the settings that the promises rest on; the database itself is made by migrating."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    if create:
+        flags |= apsw.SQLITE_OPEN_CREATE
+    try:
+        db = apsw.Connection(str(path), flags=flags)
+        db.set_busy_timeout(BUSY_TIMEOUT_MS)
+        if not read_only:
+            db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        db.pragma("foreign_keys", True)
+        db.pragma("cache_size", -65_536)
+        # The first look at the file: what is no database is found here.
+        db.execute("select count(*) from sqlite_schema").fetchall()
+    except apsw.Error as error:
+        raise translate(error, path) from error
+    return db
+
+
+def translate(error: apsw.Error, path: object = "the database") -> StoreError:
+    """What an error of SQLite means for the caller."""
+    name = Path(str(path)).name
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return Busy("the database is locked by another process; nothing was done")
+    if isinstance(error, apsw.FullError):
+        return StorageFull("the disk is full; nothing was done, and writing goes on once there is room again")
+    if isinstance(error, apsw.ReadOnlyError | apsw.PermissionsError):
+        return ReadOnly(f"{name} can't be written to; nothing was done. Check its permissions and those of its folder")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return NotADatabase(f"{name} is not a database, or it is damaged: {error}")
+    if isinstance(error, apsw.CantOpenError):
+        return Unavailable(f"{name} can't be opened; nothing was done. Check that it exists and may be read and written")
+    if isinstance(error, apsw.ConstraintError):
+        return Raced(f"another write came first: {error}")
+    if isinstance(error, apsw.IOError):
+        return Unavailable(f"the disk reported an error: {error}; nothing was done")
+    return StoreError(str(error))
+
+
+class SqliteStore:
+    """The engine's store on one SQLite file. Not thread-safe: one thread drives it."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+        self._cursor = db.cursor()
+
+    def _one(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._cursor.execute(sql, values).fetchone()
+        return row
+
+    def _all(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return list(self._cursor.execute(sql, values))
+
+    async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
+        """Take the write lock, then read what the commands name."""
+        try:
+            self._cursor.execute(BEGIN)
+            self._load(commands, context)
+            for c in commands if again else ():
+                if row := self._one(SELECT_ENTRY, (c.id, bucket_in(c.id))):
+                    context.done[c.id] = Entry(*row)
+        except apsw.Error as error:
+            raise translate(error) from error
+
+    def _load(self, commands: Sequence[Command], context: Context) -> None:
+        latest: dict[tuple[str, str], int] = {}
+        for c in commands:
+            if c.workspace not in context.workspaces and (row := self._one(SELECT_WORKSPACE, (c.workspace,))):
+                context.workspaces[c.workspace] = read_workspace(row)
+            if isinstance(c, NAMES_HOLD):
+                self._load_hold(c, context)
+            owner = (c.workspace, c.account)
+            bucket = bucket_of(*owner)
+            latest[owner] = max(c.at, latest.get(owner, 0))
+            if owner not in context.accounts and (row := self._one(SELECT_ACCOUNT, (*owner, bucket))):
+                context.accounts[owner] = read_account(row)
+            # Two look-ups, not a join: nearly all keys are new, and the join costs thirty times the first.
+            if c.key is not None and (row := self._one(SELECT_KEY, (c.workspace, c.key, c.account, bucket))):
+                entry = self._one(SELECT_NUMBERED, (*owner, row[0], bucket))
+                assert entry is not None, "a key and its entry are one commit"
+                context.keys[(*owner, c.key)] = Entry(*entry)
+            if type(c) in _LOAD_MORE:
+                self._load_more(c, context)
+        for owner, at in latest.items():
+            account = context.accounts.get(owner)
+            if account is not None and account.hold_due_at is not None and account.hold_due_at <= max(at, account.at):
+                self._load_due_holds(owner, max(at, account.at), context)
+
+    def _load_hold(self, c: Any, context: Context) -> None:
+        bucket = bucket_in(c.hold)
+        if bucket is None:
+            return
+        if not c.account and (owner := self._one(SELECT_HOLD_OWNER, (c.hold, bucket, c.workspace))):
+            c.account = owner[0]
+        if row := self._one(SELECT_HOLD, (c.hold, bucket, c.workspace)):
+            context.holds[c.hold] = _hold.decode(row[0])
+
+    def _load_due_holds(self, owner: tuple[str, str], at: int, context: Context) -> None:
+        holds = [_hold.decode(row[0]) for row in self._all(SELECT_DUE_HOLDS, (*owner, at))]
+        context.holds.update((h.id, h) for h in holds)
+        context.due_holds[owner] = [h.id for h in holds]
+        row = self._one(SELECT_NEXT_HOLD, (*owner, at))
+        if row and row[0] is not None:
+            context.next_hold[owner] = row[0]
+
+    def _load_more(self, c: Any, context: Context) -> None:
+        owner = (c.workspace, c.account)
+        account = context.accounts.get(owner)
+        if account is not None and account.debt and owner not in context.owing and not isinstance(c, Void):
+            charges = [_charge.decode(row[0]) for row in self._all(SELECT_OWING, owner)]
+            context.charges.update((x.id, x) for x in charges)
+            context.owing[owner] = [x.id for x in charges]
+        if isinstance(c, GiveGrant) and c.claim:
+            self._load_claim(c, context)
+        elif isinstance(c, Void):
+            self._load_grant(c.grant, c, context)
+        elif isinstance(c, Refund) and c.charge is not None:
+            self._load_charge(c.charge, c, context)
+        elif isinstance(c, Refund):
+            self._load_refundable(c, context)
+
+    def _load_claim(self, c: GiveGrant, context: Context) -> None:
+        assert c.claim is not None
+        row = self._one(SELECT_PAYMENT, (c.workspace, *c.claim))
+        if row is None:
+            return
+        entry = self._one(SELECT_ENTRY, (row[1], bucket_in(row[1])))
+        assert entry is not None, "a claim and its entry are one commit"
+        context.claims[(c.workspace, *c.claim)] = Claimed(PaymentClaim(c.workspace, *c.claim, *row), Entry(*entry))
+
+    def _load_grant(self, grant_id: str, c: Command, context: Context) -> None:
+        bucket = bucket_in(grant_id)
+        if grant_id not in context.grants and bucket is not None:
+            if row := self._one(SELECT_GRANT, (grant_id, bucket, c.workspace, c.account)):
+                context.grants[grant_id] = read_grant(row)
+
+    def _load_charge(self, charge_id: str, c: Command, context: Context) -> None:
+        bucket = bucket_in(charge_id)
+        if bucket is None:
+            return
+        if charge_id not in context.charges:
+            if row := self._one(SELECT_CHARGE, (charge_id, bucket)):
+                context.charges[charge_id] = _charge.decode(row[0])
+            elif (row := self._one(SELECT_ENTRY, (charge_id, bucket))) and (entry := Entry(*row)).kind in CHARGES:
+                context.charges[charge_id] = charge_of(entry)
+        charge = context.charges.get(charge_id)
+        for part in charge.slices if charge else ():
+            self._load_grant(part.grant, c, context)
+
+    def _load_refundable(self, c: Refund, context: Context) -> None:
+        """The newest charges, until what they hold covers the amount."""
+        found: list[str] = []
+        left = c.amount or 0
+        rows = self._db.cursor().execute(SELECT_CHARGES, (c.workspace, c.account))
+        for row in rows:
+            entry = Entry(*row)
+            self._load_charge(entry.id, c, context)
+            charge = context.charges[entry.id]
+            if refundable(charge):
+                found.append(charge.id)
+                left -= refundable(charge)
+            if left <= 0:
+                break
+        context.refundable[(c.workspace, c.account)] = found
+
+    async def save(self, outcomes: Sequence[Accepted]) -> None:
+        """Write the batch, each table with one prepared statement."""
+        try:
+            self._save(outcomes)
+        except apsw.Error as error:
+            raise translate(error) from error
+
+    def _save(self, outcomes: Sequence[Accepted]) -> None:
+        entries = [e for o in outcomes for e in o.entries]
+        many = self._many
+        many(INSERT_ENTRY, (entry_row(e) for e in entries))
+        many(INSERT_KEY, ((e.workspace, e.key, e.account, e.bucket, e.number) for e in entries if e.key is not None))
+        # Of several outcomes of one account the last has its state.
+        accounts = {(o.account.workspace, o.account.id): o.account for o in outcomes if o.account is not None}
+        many(UPSERT_ACCOUNT, (account_row(a) for a in accounts.values()))
+        for o in outcomes:
+            if o.grants:
+                many(INSERT_GRANT, (grant_row(g, o.account) for g in o.grants if o.account is not None))
+            if o.gone and o.account is not None:
+                many(ADD_GONE, ((amount, grant, o.account.bucket) for grant, amount in o.gone))
+            if o.holds:
+                many(UPSERT_HOLD, (hold_row(h) for h in o.holds))
+            if o.charges:
+                many(UPSERT_CHARGE, (charge_row(x) for x in o.charges))
+            for record in o.records:
+                self._save_record(record)
+
+    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        self._cursor.executemany(sql, rows)
+
+    def _save_record(self, r: Record) -> None:
+        if isinstance(r, Due):
+            if r.at is None:
+                self._cursor.execute(DELETE_DUE, (r.workspace, r.account, r.bucket))
+            else:
+                self._cursor.execute(UPSERT_DUE, (r.workspace, r.account, r.bucket, r.at))
+        elif isinstance(r, Audit):
+            detail = _encode(r.detail or {}).decode()
+            values = (r.workspace, r.at, r.actor, r.request_id, r.action, r.subject, r.entry, detail)
+            self._cursor.execute(INSERT_AUDIT, values)
+        else:
+            self._cursor.execute(INSERT_PAYMENT, (r.workspace, r.provider, r.object, r.account, r.entry, r.at))
+
+    async def commit(self) -> None:
+        """Commit; returns once the log is on the disk."""
+        try:
+            self._cursor.execute("commit")
+        except (apsw.BusyError, apsw.FullError) as error:
+            # Both are raised before the commit is made: the transaction is still open, or was undone.
+            raise translate(error) from error
+        except apsw.Error as error:
+            raise Unknown(f"the disk reported an error while committing: {error}") from error
+
+    async def rollback(self) -> None:
+        """Undo; harmless where nothing is open."""
+        if self._db.in_transaction:
+            try:
+                self._cursor.execute("rollback")
+            except apsw.Error as error:
+                raise translate(error) from error
+
+    async def close(self) -> None:
+        """Close the file; the write-ahead log is folded in when this was the last connection."""
+        self._db.close()
+
+
+_LOAD_MORE = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+
+
+class SqliteDatabase:
+    """Reading for people, and small writes outside the engine (keys, settings); a connection of its own."""
+
+    dialect = "sqlite"
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        try:
+            return list(self._db.execute(sql, tuple(values)))
+        except apsw.Error as error:
+            raise translate(error) from error
+
+    async def write(self, work: Callable[[Callable[..., list[tuple[Any, ...]]]], T]) -> T:
+        """Run `work(execute)` in one transaction that is on the disk when this returns."""
+
+        def execute(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+            return list(self._db.execute(sql, tuple(values)))
+
+        try:
+            self._db.execute(BEGIN)
+            try:
+                result = work(execute)
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        except apsw.Error as error:
+            raise translate(error) from error
+        return result
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._db.close()

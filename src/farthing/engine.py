@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 from farthing.core.commands import Command, Refund
 from farthing.core.context import Calendar, Context
 from farthing.core.decide import decide
-from farthing.core.ids import bucket_in, bucket_of, make_id
+from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.stores.contract import Raced, Store, StoreError, Unknown
 
@@ -102,19 +102,14 @@ class Ticket:
 
 
 class Ids:
-    """Makes ids: a clock, a counter, a bucket, and random bits that a fork does not repeat."""
+    """Makes ids, told apart from those of all other engines by a nonce."""
 
     def __init__(self) -> None:
-        self._counter = itertools.count(secrets.randbits(10))
-        self._random: deque[int] = deque()
-        self._pid = os.getpid()
+        self._counter = itertools.count()
+        self._nonce = secrets.randbits(NONCE_BITS)
 
     def __call__(self, prefix: str, at: int, bucket: int) -> str:
-        if not self._random or self._pid != os.getpid():
-            self._pid = os.getpid()
-            drawn = os.urandom(8 * 256)
-            self._random = deque(int.from_bytes(drawn[i : i + 8]) for i in range(0, len(drawn), 8))
-        return make_id(prefix, at, next(self._counter), self._random.popleft(), bucket)
+        return make_id(prefix, at, next(self._counter), self._nonce, bucket)
 
 
 class Engine:

@@ -24,7 +24,7 @@ class Draft:
     """One account while one command is decided on it."""
 
     __slots__ = (
-        "_due_before", "_fresh", "_slices", "account", "at", "balance_before", "body", "charges", "command", "context",
+        "_due_before", "_emptied", "_fresh", "_slices", "account", "at", "balance_before", "body", "charges", "command", "context",
         "entries", "gone", "grants", "holds", "records", "relapse",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class Draft:
         self._slices: dict[str, tuple[int, int]] = {}
         self.balance_before = self.account.balance
         self.relapse = False
+        self._emptied = False
 
     # What can be spent
 
@@ -74,6 +75,8 @@ class Draft:
         assert 0 <= new.held <= new.remaining, f"grant {g.id} would have {new.remaining} with {new.held} held"
         a.grants[position] = new
         a.balance += remaining
+        if not new.remaining:
+            self._emptied = True
         moved = self._slices.get(g.id, (0, 0))
         self._slices[g.id] = (moved[0] + remaining, moved[1] + held)
         if g.expires_at is not None and (g.remaining > g.held) != (new.remaining > new.held):
@@ -226,7 +229,7 @@ class Draft:
         a, c = self.account, self.command
         if self._slices:
             self.body.slices = [(g, r, h) for g, (r, h) in self._slices.items() if r or h]
-            if any(g.remaining == 0 for g in a.grants):
+            if self._emptied:
                 a.grants = [g for g in a.grants if g.remaining]
         if self.relapse:
             a.lapse_at = first_lapse(a.grants)

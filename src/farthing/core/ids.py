@@ -1,14 +1,15 @@
 """Ids: time-ordered (the layout of UUID version 7), as prefixed text, carrying the account's bucket.
 
-`ent_` + 32 hex digits: 12 of milliseconds, the version, 3 of a counter, the variant, random ones, and the bucket in
-the last three, so that a look-up by id says where to look. Nothing here draws a random number: the caller gives it.
+`ent_` + 32 hex digits: 12 of milliseconds, the version, 3 of a counter, the variant and the counter's rest, the nonce
+of who makes them, and the bucket in the last three, so that a look-up by id says where to look. Nothing here draws a
+random number: the caller gives it.
 """
 
 import zlib
 from typing import Final
 
 BUCKETS: Final = 4096
-_RANDOM_BITS: Final = 50
+NONCE_BITS: Final = 34
 _VERSION_AND_VARIANT: Final = (7 << 76) | (2 << 62)
 
 
@@ -17,10 +18,11 @@ def bucket_of(workspace: str, account: str) -> int:
     return zlib.crc32(f"{workspace}\0{account}".encode()) % BUCKETS
 
 
-def make_id(prefix: str, at_us: int, counter: int, random: int, bucket: int) -> str:
-    """An id of that instant; `counter` (12 bits) orders ids of one millisecond, `random` has 50 bits."""
-    value = (at_us // 1000) << 80 | _VERSION_AND_VARIANT | (counter & 0xFFF) << 64
-    return f"{prefix}_{value | (random & ((1 << _RANDOM_BITS) - 1)) << 12 | bucket:032x}"
+def make_id(prefix: str, at_us: int, counter: int, nonce: int, bucket: int) -> str:
+    """An id of that instant. `counter` (28 bits) orders and tells apart the ids of one maker, `nonce` (34 bits, drawn
+    once by each maker) tells apart the makers."""
+    low = (counter >> 12 & 0xFFFF) << NONCE_BITS | nonce
+    return f"{prefix}_{(at_us // 1000) << 80 | _VERSION_AND_VARIANT | (counter & 0xFFF) << 64 | low << 12 | bucket:032x}"
 
 
 def bucket_in(id: str) -> int | None:

@@ -14,7 +14,7 @@ HoldState = Literal["live", "settled", "released", "expired"]
 RefundLapsed = Literal["grace", "lapse"]
 
 
-class Grant(Struct, array_like=True, frozen=True):
+class Grant(Struct, array_like=True, frozen=True, gc=False):
     """Credits given and not yet spent: a line in the account's row, in burn order."""
 
     id: str
@@ -59,7 +59,7 @@ class AccountSettings(Struct, array_like=True, frozen=True):
     """IANA name of the zone in which days and months of the spend limits begin."""
 
 
-class Window(Struct, array_like=True, frozen=True):
+class Window(Struct, array_like=True, frozen=True, gc=False):
     """What was spent in the present day and month; kept only for accounts with a spend limit."""
 
     day_from: int
@@ -127,7 +127,7 @@ class Hold(Struct):
     """Service, model and product, for grants with a scope."""
 
 
-class Slice(Struct, array_like=True, frozen=True):
+class Slice(Struct, array_like=True, frozen=True, gc=False):
     """The part of a charge that one grant paid."""
 
     grant: str
@@ -206,7 +206,7 @@ class Body(Struct, omit_defaults=True):
     """A refusal that was recorded under its key (`final`)."""
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """One line of the ledger; never changed."""
 
     workspace: str

@@ -1,0 +1,421 @@
+"""Invariants: replays an account's entries, says where one breaks a law, and what the account's rows must hold.
+
+`Books` takes the entries of one account, first to last, one at a time. It believes nothing but their bodies: from
+the slices, grants, holds, debts and refunds it works out every sum again, and holds that against what the entry says.
+At the end it has the account's row and those of its grants, holds and charges as they must be; `compare` and
+`differences` say where the ones that are stored differ.
+
+In memory are the live grants and live holds. What became of all the others (each grant and hold there ever was, each
+charge with debt or refunds) goes through the three mappings, which a caller may keep on a disk; a charge that nothing
+has become of yet is not kept but looked up by `recall` when a refund names it.
+"""
+
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+from msgspec.structs import fields, replace
+
+from . import burn
+from .context import Calendar
+from .draft import HASH_VERSION, entry_hash, first_lapse, live
+from .holds import hold_id
+from .ids import bucket_in, bucket_of
+from .records import Account, Body, Charge, Entry, Grant, GrantTerms, Hold, HoldTerms, Slice, Window
+from .refundable import CHARGES, charge_of, read_body, refundable
+
+Recall = Callable[[str], Entry | None]
+"""Finds an entry by its id."""
+
+_SPENDING = CHARGES | {"release"}
+"""Kinds that turn the page of a spend window, even when they spend nothing."""
+_MAY_OWE = frozenset({"charge", "settle", "void", "adjust"})
+"""Kinds that may leave more debt than the allowance: shortfall `debt`, a payment taken back, an act marked `force`."""
+
+
+class Problem(Struct, frozen=True):
+    """A law that is broken, and where."""
+
+    law: int
+    what: str
+    """A sentence by itself, or the name of a value that is `found` and not `expected`."""
+    expected: object = UNSET
+    found: object = UNSET
+
+    def __str__(self) -> str:
+        if self.expected is UNSET:
+            return self.what
+        return f"{self.what} is {_show(self.found)}, and should be {_show(self.expected)}"
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()[:16] or "empty"
+    return "nothing" if value is None else str(value)
+
+
+class Books:
+    """One account, as its entries say."""
+
+    def __init__(
+        self, workspace: str, account: str, calendar: Calendar, recall: Recall, *,
+        grants: MutableMapping[str, GrantTerms] | None = None, holds: MutableMapping[str, Hold] | None = None,
+        charges: MutableMapping[str, Charge] | None = None,
+    ) -> None:  # fmt: skip
+        self._account = Account(workspace, account, bucket_of(workspace, account))
+        self._calendar = calendar
+        self._recall = recall
+        self.grants: MutableMapping[str, GrantTerms] = {} if grants is None else grants
+        self.holds: MutableMapping[str, Hold] = {} if holds is None else holds
+        self.charges: MutableMapping[str, Charge] = {} if charges is None else charges
+        self._live: dict[str, Grant] = {}
+        self._open: set[str] = set()
+        """Live holds."""
+        self._pinned = 0
+        self._scoped = 0
+        self._last: Entry | None = None
+        self._found: list[Problem] = []
+        self.sound = True
+        """Nothing was wrong with any entry."""
+        self.lost = False
+        """An entry is missing or can't be followed: what comes after it says nothing about the rows."""
+
+    @property
+    def number(self) -> int:
+        """Of the last entry that was replayed."""
+        return self._account.number
+
+    def row(self) -> Account:
+        """The account's row as it must be."""
+        grants = sorted(self._live.values(), key=burn.order)
+        ends = [self.holds[hold].expires_at for hold in self._open]
+        return replace(
+            self._account, grants=grants, holds=len(self._open), lapse_at=first_lapse(grants),
+            hold_due_at=min(ends, default=None),
+        )  # fmt: skip
+
+    # An entry
+
+    def add(self, entry: Entry) -> list[Problem]:
+        """Replay the next entry; says what is wrong with it."""
+        self._found = []
+        follows = self._check_place(entry)
+        try:
+            body = read_body(entry)
+        except msgspec.DecodeError as error:
+            self._lose(entry, f"its body can't be read ({error})")
+        else:
+            self._replay(entry, body, follows)
+        a = self._account
+        a.number, a.at, a.head, self._last = entry.number, entry.at, entry.hash, entry
+        self.sound = self.sound and not self._found
+        return self._found
+
+    def _say(self, law: int, entry: Entry, what: str, expected: object = UNSET, found: object = UNSET) -> None:
+        self._found.append(Problem(law, f"entry {entry.number}: {what}", expected, found))
+
+    def _lose(self, entry: Entry, what: str) -> None:
+        self._say(5, entry, what)
+        self.lost = True
+
+    def _check_place(self, entry: Entry) -> bool:
+        """Number, time, bucket and hash; False when it does not follow the one before."""
+        a, follows = self._account, entry.number == self._account.number + 1
+        if not follows:
+            gap = f"entries {a.number + 1} to {entry.number - 1} are missing before it"
+            self._lose(entry, gap if entry.number > a.number else f"it comes after number {a.number}")
+        elif (entry.kind == "open") != (entry.number == 1):
+            self._say(5, entry, f"it is of kind {entry.kind}; the first entry, and no other, opens the account")
+        if entry.at < a.at:
+            self._say(5, entry, "its time", f"{a.at} or later", entry.at)
+        if {entry.bucket, bucket_in(entry.id)} != {a.bucket}:
+            self._say(5, entry, "the bucket of the row and of its id", a.bucket, (entry.bucket, bucket_in(entry.id)))
+        if (entry.key is None) != (entry.fingerprint is None):
+            self._say(3, entry, "a key and a fingerprint belong together; it has one of them")
+        if entry.version != HASH_VERSION:
+            self._say(5, entry, "the version of its hashed form", HASH_VERSION, entry.version)
+        elif follows and entry.hash != (right := entry_hash(entry, a.head)):
+            self._say(5, entry, "its hash (it or the entry before it was edited)", right, entry.hash)
+        return follows
+
+    def _replay(self, entry: Entry, body: Body, follows: bool) -> None:
+        a = self._account
+        before, over = (a.balance, a.held, a.debt), self._over()
+        if body.settings is not None:
+            self._change_settings(body)
+        for terms in body.grants:
+            self._give(entry, terms)
+        for grant, amount in body.gone:
+            self._change_terms(entry, grant, gone=amount)
+        for grant in body.voided:
+            self._change_terms(entry, grant, voided=True)
+        for grant, remaining, held in body.slices:
+            self._move(entry, grant, remaining, held)
+        if body.hold is not None:
+            self._hold(entry, body, body.hold)
+        self._owe(entry, body)
+        if body.refunds:
+            self._refund(entry, body)
+        self._check_pins(entry, body)
+        self._total(entry, body, a.balance - before[0])
+        if follows:
+            self._check_sums(entry, before)
+        if entry.kind in CHARGES:
+            self._check_spent(entry, body)
+        self._check_floor(entry, body, over)
+        if a.window is None and not a.spent and not body.spent:
+            # Nothing was ever spent: also a hold that ends by itself writes a window then.
+            pass
+        self._turn_page(entry, body)
+
+    def _total(self, entry: Entry, body: Body, change: int) -> None:
+        a = self._account
+        a.earned += body.earned
+        a.spent += body.spent
+        a.lapsed += body.lapsed
+        a.written_off += body.written_off
+        totals = body.earned - body.spent - body.lapsed - body.written_off
+        if totals != change:
+            self._say(5, entry, "earned - spent - lapsed - written off", change, totals)
+        if body.scoped != self._scoped:
+            self._say(5, entry, "the sum of scoped grants after it", self._scoped, body.scoped)
+
+    def _check_sums(self, entry: Entry, before: tuple[int, int, int]) -> None:
+        a, last = self._account, self._last
+        changes = (a.balance - before[0], a.held - before[1], a.debt - before[2])
+        told = (last.balance, last.held, last.debt) if last else (0, 0, 0)
+        for name, change, was in zip(("balance", "held", "debt"), changes, told, strict=True):
+            found, replayed = getattr(entry, name), getattr(a, name)
+            # Right by the sums so far, or by the entry before: so that one wrong entry is not told of again and again.
+            if found not in (replayed, was + change):
+                self._say(5, entry, f"its {name}", replayed, found)
+        if entry.amount != changes[0]:
+            self._say(5, entry, "its amount", changes[0], entry.amount)
+        if a.debt < 0 or a.held < 0:
+            self._say(4, entry, f"held ({a.held}) and debt ({a.debt}) must not be negative")
+
+    def _check_spent(self, entry: Entry, body: Body) -> None:
+        charge = charge_of(entry)
+        paid = charge.debt + sum(s.amount for s in charge.slices)
+        if paid != body.spent:
+            self._say(5, entry, "what it spent", paid, body.spent)
+
+    # The floor
+
+    def _over(self) -> int:
+        """What was taken and set aside beyond the grants, above the allowance; available is free grants less this."""
+        a = self._account
+        return a.debt + a.held - self._pinned - a.settings.allowance
+
+    def _check_floor(self, entry: Entry, body: Body, before: int) -> None:
+        after = self._over()
+        if after <= max(before, 0):
+            return
+        owes = any(charge == entry.id and amount > 0 for charge, amount in body.debts)
+        if entry.kind == "settings" or (owes and entry.kind in _MAY_OWE):
+            return
+        if owes and entry.kind == "expire" and any(self._is_voided(grant) for grant, _ in body.gone):
+            return
+        self._say(4, entry, f"a {entry.kind} leaves {after} more taken and held than grants and allowance cover")
+
+    # Grants
+
+    def _is_voided(self, grant: str) -> bool:
+        terms = self.grants.get(grant)
+        return terms is not None and terms.voided
+
+    def _give(self, entry: Entry, terms: GrantTerms) -> None:
+        if terms.id in self.grants or terms.amount <= 0:
+            self._say(5, entry, f"it gives grant {terms.id} of {terms.amount}: once, and above zero")
+            return
+        self.grants[terms.id] = terms
+        self._live[terms.id] = live(terms, terms.amount)
+        self._account.balance += terms.amount
+        if terms.scope:
+            self._scoped += terms.amount
+
+    def _change_terms(self, entry: Entry, grant: str, gone: int = 0, voided: bool = False) -> None:
+        terms = self.grants.get(grant)
+        if terms is None:
+            self._lose(entry, f"it names grant {grant}, which no entry gave")
+            return
+        self.grants[grant] = replace(terms, gone=terms.gone + gone, voided=terms.voided or voided)
+        if voided and (row := self._live.get(grant)):
+            self._live[grant] = replace(row, voided=True)
+
+    def _move(self, entry: Entry, grant: str, remaining: int, held: int) -> None:
+        terms = self.grants.get(grant)
+        if terms is None:
+            self._lose(entry, f"it moves grant {grant}, which no entry gave")
+            return
+        g = self._live.get(grant) or live(terms, 0)
+        g = replace(g, remaining=g.remaining + remaining, held=g.held + held)
+        self._check_grant(entry, g, terms, remaining - held)
+        if g.remaining or g.held:
+            self._live[grant] = g
+        else:
+            self._live.pop(grant, None)
+        self._account.balance += remaining
+        self._pinned += held
+        if g.scope:
+            self._scoped += remaining
+
+    def _check_grant(self, entry: Entry, g: Grant, terms: GrantTerms, free: int) -> None:
+        if g.remaining < 0:
+            self._say(4, entry, f"what remains of grant {g.id}", "0 or more", g.remaining)
+        elif not 0 <= g.held <= g.remaining:
+            self._say(6, entry, f"what is held in grant {g.id}", f"from 0 to {g.remaining}, which remains", g.held)
+        if g.remaining + terms.gone > terms.amount:
+            self._say(7, entry, f"what remains and is gone of grant {g.id}", f"{terms.amount} or less", g.remaining + terms.gone)
+        over = g.expires_at is not None and g.expires_at <= entry.at
+        if free < 0 and over != (entry.kind == "lapse"):
+            what = "ended, and takes it" if over else "lives, and lapses it"
+            self._say(4, entry, f"it finds {-free} free in grant {g.id}, which {what}")
+
+    # Holds
+
+    def _hold(self, entry: Entry, body: Body, terms: HoldTerms) -> None:
+        a = self._account
+        a.held += terms.remaining
+        before = self.holds.get(terms.id)
+        if entry.kind == "hold":
+            if before is not None or terms.id != hold_id(entry.id):
+                self._say(6, entry, f"it places hold {terms.id}, which is not its own")
+            hold = Hold(
+                terms.id, a.workspace, a.id, a.bucket, terms.amount, terms.remaining, 0, 0, terms.state,
+                terms.on_expiry or "release", entry.operation, entry.at, terms.expires_at or 0, terms.slices,
+                terms.attributes or {},
+            )  # fmt: skip
+        elif before is None:
+            self._lose(entry, f"it names hold {terms.id}, which no entry placed")
+            return
+        else:
+            late = before.state == "expired" and entry.kind == "settle" and terms.state == "settled"
+            if before.state != "live" and not late:
+                self._say(6, entry, f"it is about hold {terms.id}, which had {before.state} before")
+            hold = _changed(before, terms, body.spent)
+        rest = sum(amount for _, amount in hold.slices)
+        if any(amount < 0 for _, amount in hold.slices) or not rest <= hold.remaining <= hold.amount:
+            self._say(6, entry, f"hold {hold.id} sets aside {hold.remaining} of {hold.amount} and pins {rest}")
+        if hold.state != "live" and hold.remaining:
+            self._say(6, entry, f"what hold {hold.id} sets aside after its end", 0, hold.remaining)
+        self.holds[hold.id] = hold
+        (self._open.add if hold.state == "live" else self._open.discard)(hold.id)
+
+    def _check_pins(self, entry: Entry, body: Body) -> None:
+        """What an entry pins in grants is what its hold pins; together these make law 6 hold for the whole."""
+        moved = {grant: held for grant, _, held in body.slices if held}
+        pinned = {grant: amount for grant, amount in body.hold.slices if amount} if body.hold else {}
+        if moved != pinned:
+            self._say(6, entry, "what it pins in grants", pinned, moved)
+
+    # Charges
+
+    def _owe(self, entry: Entry, body: Body) -> None:
+        """Debts made, repaid, refunded, forgiven."""
+        a = self._account
+        lowered: dict[str, int] = {}
+        for charge_id, amount in body.debts:
+            a.debt += amount
+            a.balance -= amount
+            if amount < 0:
+                lowered[charge_id] = lowered.get(charge_id, 0) - amount
+            elif charge_id == entry.id:
+                self.charges[charge_id] = _owing(entry, amount)
+            else:
+                self._say(5, entry, f"it raises the debt of charge {charge_id}, which is not its own")
+        for charge_id, amount in lowered.items():
+            if charge := self._charge(entry, charge_id):
+                self._lower(entry, body, charge, amount)
+
+    def _lower(self, entry: Entry, body: Body, charge: Charge, amount: int) -> None:
+        repaid = tuple(Slice(grant, part) for charge_id, grant, part in body.repaid if charge_id == charge.id)
+        refunded = sum(part for charge_id, grant, part in body.refunds if charge_id == charge.id and not grant)
+        forgiven = amount - refunded - sum(s.amount for s in repaid)
+        if forgiven and entry.kind != "set":
+            self._say(5, entry, f"it lowers the debt of charge {charge.id} by {forgiven} that nobody paid")
+        self.charges[charge.id] = charge = replace(
+            charge, debt=charge.debt - amount, forgiven=charge.forgiven + forgiven, slices=(*charge.slices, *repaid)
+        )
+        if charge.debt < 0:
+            self._say(5, entry, f"the debt of charge {charge.id}", "0 or more", charge.debt)
+
+    def _charge(self, entry: Entry, charge_id: str) -> Charge | None:
+        known = self.charges.get(charge_id)
+        if known is not None:
+            return known
+        found, a = self._recall(charge_id), self._account
+        if found and (found.workspace, found.account) == (a.workspace, a.id) and found.kind in CHARGES:
+            if found.number < entry.number:
+                return charge_of(found)
+        self._say(7, entry, f"it gives back charge {charge_id}, which is none of this account before it")
+        return None
+
+    def _refund(self, entry: Entry, body: Body) -> None:
+        touched: dict[str, Charge] = {}
+        for charge_id, grant, amount in body.refunds:
+            charge = touched.get(charge_id) or self._charge(entry, charge_id)
+            if charge is not None:
+                slices = _give_back(charge.slices, grant, amount)
+                if slices is None:
+                    self._say(7, entry, f"it gives {amount} back to grant {grant}, more than charge {charge_id} burnt of it")
+                touched[charge_id] = replace(charge, refunded=charge.refunded + amount, slices=slices or charge.slices)
+        for charge in touched.values():
+            self.charges[charge.id] = charge
+            if refundable(charge) < 0:
+                self._say(7, entry, f"what was refunded of charge {charge.id}", f"{charge.amount} or less", charge.refunded)
+        total = sum(amount for _, _, amount in body.refunds)
+        if total != -body.spent:
+            self._say(7, entry, "what it refunds", -body.spent, total)
+        self._check_returns(entry, body)
+
+    def _check_returns(self, entry: Entry, body: Body) -> None:
+        """Credits go back to their grant, or to one that stands in for it, or lapse with it."""
+        due: dict[str, int] = {}
+        for _, grant, amount in body.refunds:
+            if grant:
+                due[grant] = due.get(grant, 0) + amount
+        for grant, remaining, _ in body.slices:
+            if grant in due:
+                due[grant] -= remaining
+        for terms in body.grants:
+            due[terms.origin] = due.get(terms.origin, 0) - terms.amount
+        for grant, amount in body.gone:
+            due[grant] = due.get(grant, 0) - amount
+        for grant, amount in due.items():
+            if amount:
+                self._say(7, entry, f"{amount} of the refund did not go back to grant {grant}")
+
+    # Spend windows
+
+    def _change_settings(self, body: Body) -> None:
+        a = self._account
+        assert body.settings is not None
+        if body.settings.timezone != a.settings.timezone:
+            a.window = None
+        a.settings = body.settings
+
+    def _turn_page(self, entry: Entry, body: Body) -> None:
+        """Count what was spent in the day and month of the entry; a refund only when its charge fell into them."""
+        if entry.kind in _SPENDING:
+            self._spend(entry.at, body.spent, entry.at)
+        refunds: dict[str, int] = {}
+        for charge_id, _, amount in body.refunds:
+            refunds[charge_id] = refunds.get(charge_id, 0) + amount
+        for charge_id, amount in refunds.items():
+            if charge := self.charges.get(charge_id):
+                self._spend(entry.at, -amount, charge.at)
+
+    def _spend(self, at: int, amount: int, since: int) -> None:
+        a = self._account
+        w = a.window
+        if w is None or not (w.day_from <= at < w.day_until and at < w.month_until):
+            day, day_end, month, month_end = self._calendar(at, a.settings.timezone)
+            spent = w.month_spent if w is not None and w.month_from == month else 0
+            w = Window(day, day_end, 0, month, month_end, spent)
+        a.window = replace(
+            w,
+            day_spent=w.day_spent + (amount if since >= w.day_from else 0),
+            month_spent=w.month_spent + (amount if since >= w.month_from else 0),
+        )

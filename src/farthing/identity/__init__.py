@@ -1,0 +1,1 @@
+"""Who is calling: API keys, their scopes, and what a log may show of them."""

@@ -101,7 +101,7 @@ class RateLimiter:
     def _make_room(self, now: float) -> None:
         """Forget the keys that have used least: as a rule nothing, and forgetting that changes nothing."""
         left = sorted(self._buckets.items(), key=lambda item: item[1].used_at(now), reverse=True)
-        keep = min(int(self._max_keys * _KEEP), self._max_keys - 1)
+        keep = int(self._max_keys * _KEEP)
         self._buckets = {key_id: bucket for key_id, bucket in left[:keep] if bucket.used_at(now) > 0}
 
 

@@ -62,7 +62,7 @@ def pass_time(d: Draft) -> None:
 def _ending_holds(d: Draft) -> list[str]:
     """Live holds that have ended by now, first end first."""
     context, owner = d.context, (d.account.workspace, d.account.id)
-    due = [context.holds[i] for i in context.due_holds.get(owner, ())]
+    due = [context.holds[i] for i in dict.fromkeys(context.due_holds.get(owner, ()))]
     ending = [h for h in due if h.state == "live" and h.expires_at <= d.at]
     return [h.id for h in sorted(ending, key=lambda h: (h.expires_at, h.id))]
 

@@ -11,8 +11,8 @@ from .commands import DAY_US, Refund, TakeCharge
 from .draft import Draft
 from .grants import give_and_repay, insufficient
 from .outcomes import Refusal, Refused
-from .records import Charge, GrantTerms, Slice
-from .refundable import CHARGES, refundable
+from .records import Charge, Grant, GrantTerms, Slice
+from .refundable import CHARGES, charge_of, refundable
 
 def take_charge(c: TakeCharge, d: Draft) -> Refused | None:
     """Burn grants in order; what is missing goes by `shortfall`."""
@@ -22,7 +22,8 @@ def take_charge(c: TakeCharge, d: Draft) -> Refused | None:
         return refused
     amount = c.amount
     available = d.available(c.operation, c.attributes)
-    if amount > available and c.shortfall != "debt":
+    # What costs nothing needs nothing, even where there is debt.
+    if amount > max(available, 0) and c.shortfall != "debt":
         if c.shortfall == "refuse":
             return insufficient(amount, available)
         amount = max(available, 0)
@@ -41,7 +42,7 @@ def take_charge(c: TakeCharge, d: Draft) -> Refused | None:
 def over_spend_limit(amount: int, d: Draft) -> Refused | None:
     """Refuse what would go over the day's or the month's limit, counting what holds may still take."""
     settings = d.account.settings
-    if settings.spend_limit_day is None and settings.spend_limit_month is None:
+    if not amount or (settings.spend_limit_day is None and settings.spend_limit_month is None):
         return None
     window = d.window()
     for name, limit, spent in (
@@ -65,9 +66,11 @@ def refund(c: Refund, d: Draft) -> Refused | None:
     # After this point it must succeed.
     d.body.ref = c.charge or ""
     for charge in charges:
+        # A grant that stood in for an earlier one may have repaid this one's debt meanwhile.
+        charge = d.charges.get(charge.id, charge)
         part = min(refundable(charge), left)
         if part:
-            d.charges[charge.id] = _refund_one(charge, part, d)
+            _refund_one(charge, part, d)
             left -= part
     return None
 
@@ -75,36 +78,43 @@ def refund(c: Refund, d: Draft) -> Refused | None:
 def _charges_to_refund(c: Refund, d: Draft) -> list[Charge] | Refused:
     context, owner = d.context, (d.account.workspace, d.account.id)
     if c.charge is None:
-        return [context.charges[i] for i in context.refundable[owner]]
+        # The newest are those of holds that ended on the way to this decision.
+        ended = [charge_of(e) for e in reversed(d.entries) if e.kind in CHARGES]
+        return [*ended, *(context.charges[i] for i in context.refundable[owner])]
     charge = context.charges.get(c.charge)
     if charge is None or charge.kind not in CHARGES or (charge.workspace, charge.account) != owner:
         return Refused(Refusal.CHARGE_NOT_FOUND, {"charge": c.charge})
     return [charge]
 
 
-def _refund_one(charge: Charge, amount: int, d: Draft) -> Charge:
+def _refund_one(charge: Charge, amount: int, d: Draft) -> None:
     d.spend(-amount, since=charge.at)
     unpaid = min(charge.debt, amount)
     if unpaid:
         d.forgive(charge.id, unpaid)
         d.body.refunds.append((charge.id, "", unpaid))
     left = amount - unpaid
-    slices = list(charge.slices)
+    slices, back = list(charge.slices), []
     for position in range(len(slices) - 1, -1, -1):
         s = slices[position]
         part = min(s.amount - s.refunded, left)
         if part:
             slices[position] = Slice(s.grant, s.amount, s.refunded + part)
-            d.body.refunds.append((charge.id, s.grant, part))
-            _give_back(s.grant, part, d)
+            back.append((s.grant, part))
             left -= part
     assert left == 0, f"charge {charge.id} has less in its slices than it says is refundable"
-    return replace(charge, refunded=charge.refunded + amount, debt=charge.debt - unpaid, slices=tuple(slices))
+    # Before anything is given: a grant that stands in for one repays debt, and must not meet what was forgiven here.
+    d.charges[charge.id] = replace(
+        charge, refunded=charge.refunded + amount, debt=charge.debt - unpaid, slices=tuple(slices)
+    )
+    for grant_id, part in back:
+        d.body.refunds.append((charge.id, grant_id, part))
+        _give_back(grant_id, part, d)
 
 
 def _give_back(grant_id: str, amount: int, d: Draft) -> None:
     """Into the grant it came from; one that has lapsed follows the workspace's rule, one voided gets a stand-in."""
-    terms = d.grants.get(grant_id) or d.context.grants[grant_id]
+    terms = _terms(grant_id, d)
     lapsed = terms.expires_at is not None and terms.expires_at <= d.at
     if terms.voided or lapsed:
         _stand_in(terms, amount, d)
@@ -116,10 +126,20 @@ def _give_back(grant_id: str, amount: int, d: Draft) -> None:
         d.restore(position, amount)
 
 
-def _stand_in(origin: GrantTerms, amount: int, d: Draft) -> None:
+def _terms(grant_id: str, d: Draft) -> GrantTerms | Grant:
+    owner = (d.account.workspace, d.account.id)
+    if known := d.grants.get(grant_id) or d.context.grants.get((*owner, grant_id)):
+        return known
+    # Burnt by a hold that ended on the way: it stood in the row when this decision began.
+    before = d.context.accounts[owner]
+    return next(g for g in before.grants if g.id == grant_id)
+
+
+def _stand_in(origin: GrantTerms | Grant, amount: int, d: Draft) -> None:
     settings = d.context.workspaces[d.account.workspace].settings
     if settings.refund_lapsed == "lapse" and not origin.voided:
         d.lapse(amount)
+        d.body.gone.append((origin.id, amount))
         return
     a = d.account
     terms = GrantTerms(

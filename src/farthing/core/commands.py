@@ -186,10 +186,9 @@ def check(command: Command) -> Invalid | None:
         return Invalid("key", wrong)
     if command.operation and (wrong := text_error(command.operation)):
         return Invalid("operation", wrong)
-    if command.description is not None and len(command.description) > 1_000:
-        return Invalid("description", "must have at most 1,000 characters")
-    if command.metadata is not None and len(command.metadata) > 16_000 and len(command.metadata.encode()) > 16_384:
-        return Invalid("metadata", "must have at most 16 kB as JSON")
+    if command.description is not None or command.metadata is not None:
+        if invalid := _check_words(command):
+            return invalid
     special = _SPECIAL.get(type(command))
     return special(command) if special else None
 
@@ -212,23 +211,47 @@ def text_error(text: str) -> str | None:
     return None
 
 
+def _check_words(command: Command) -> Invalid | None:
+    description, metadata = command.description or "", command.metadata or ""
+    if len(description) > 1_000:
+        return Invalid("description", "must have at most 1,000 characters")
+    if not _is_unicode(description):
+        return Invalid("description", "must be valid Unicode text")
+    if not _is_unicode(metadata):
+        return Invalid("metadata", "must be valid Unicode text")
+    if len(metadata) > 16_384 or (not metadata.isascii() and len(metadata.encode()) > 16_384):
+        return Invalid("metadata", "must have at most 16 kB as JSON")
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written down: half a surrogate pair can't."""
+    return text.isascii() or not any(0xD800 <= ord(c) < 0xE000 for c in text)
+
+
+def _check_texts(field: str, texts: dict[str, str]) -> Invalid | None:
+    if all(map(_is_unicode, (*texts, *texts.values()))):
+        return None
+    return Invalid(field, "must be valid Unicode text")
+
+
 def _above_zero(amount: int) -> Invalid | None:
-    if amount <= 0:
-        return Invalid("amount", "must be above zero")
-    return _below_maximum(amount)
+    return _below_maximum(amount) or (None if amount > 0 else Invalid("amount", "must be above zero"))
 
 
 def _below_maximum(amount: int) -> Invalid | None:
+    if type(amount) is not int:
+        return Invalid("amount", "must be an int, in smallest units")
     if not -MAX_AMOUNT < amount < MAX_AMOUNT:
         return Invalid("amount", "is too large")
     return None
 
 
 def _check_charge(c: Any) -> Invalid | None:
-    if c.amount > 0:
-        return _below_maximum(c.amount)
-    if c.amount == 0 and c.has_usage:
-        return None
+    if wrong := _below_maximum(c.amount):
+        return wrong
+    if c.amount > 0 or (c.amount == 0 and c.has_usage):
+        return _check_texts("attributes", c.attributes) if c.attributes else None
     return Invalid("amount", "must be above zero" if not c.has_usage else "must not be negative")
 
 
@@ -242,7 +265,9 @@ def _check_grant(c: Any) -> Invalid | None:
     for pattern in c.scope:
         if text_error(pattern):
             return Invalid("scope", "must be patterns such as 'operation:image.*' or 'model:gpt-4o'")
-    return _check_date(c.expires_at)
+    if c.claim and any(text_error(text) for text in c.claim):
+        return Invalid("claim", "must be the names of a provider and of its payment")
+    return _check_texts("source", c.source or {}) or _check_date(c.expires_at)
 
 
 def _check_date(expires_at: int | None) -> Invalid | None:
@@ -254,25 +279,28 @@ def _check_date(expires_at: int | None) -> Invalid | None:
 def _check_hold(c: Any) -> Invalid | None:
     if c.ttl <= 0:
         return Invalid("ttl", "must be above zero")
-    return _above_zero(c.amount)
+    return _above_zero(c.amount) or _check_texts("attributes", c.attributes)
 
 
 def _check_extend(c: Any) -> Invalid | None:
     if c.expires_at is None and c.raise_by == 0 and c.metered is None:
         return Invalid("expires_at", "give a new end, an amount to raise by, or what was metered")
+    for field, value in (("raise_by", c.raise_by), ("metered", c.metered or 0)):
+        if wrong := _below_maximum(value):
+            return Invalid(field, wrong.message)
     if c.raise_by < 0:
         return Invalid("raise_by", "must not be negative: a hold is lowered by settling part of it")
     if c.metered is not None and c.metered < 0:
         return Invalid("metered", "must not be negative")
-    return _below_maximum(c.raise_by) or _check_date(c.expires_at)
+    return _check_date(c.expires_at)
 
 
 def _check_settle(c: Any) -> Invalid | None:
-    if c.amount is None:
-        return None
-    if c.amount < 0:
-        return Invalid("amount", "must not be negative")
-    return _below_maximum(c.amount)
+    return None if c.amount is None else _not_negative(c.amount)
+
+
+def _not_negative(amount: int) -> Invalid | None:
+    return _below_maximum(amount) or (None if amount >= 0 else Invalid("amount", "must not be negative"))
 
 
 def _check_refund(c: Any) -> Invalid | None:
@@ -282,15 +310,13 @@ def _check_refund(c: Any) -> Invalid | None:
 
 
 def _check_adjust(c: Any) -> Invalid | None:
-    if c.amount == 0:
-        return Invalid("amount", "must not be zero")
-    return _below_maximum(c.amount) or _check_date(c.expires_at)
+    if wrong := _below_maximum(c.amount):
+        return wrong
+    return _check_date(c.expires_at) if c.amount else Invalid("amount", "must not be zero")
 
 
 def _check_set(c: Any) -> Invalid | None:
-    if c.amount < 0:
-        return Invalid("amount", "must not be negative")
-    return _below_maximum(c.amount) or _check_date(c.expires_at)
+    return _not_negative(c.amount) or _check_date(c.expires_at)
 
 
 SETTING_FIELDS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month", "timezone")
@@ -299,8 +325,10 @@ SETTING_FIELDS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month",
 def _check_settings(c: Any) -> Invalid | None:
     for field in ("allowance", "spend_limit_day", "spend_limit_month"):
         value = getattr(c, field)
-        if value is not UNSET and value is not None and not 0 <= value < MAX_AMOUNT:
-            return Invalid(field, "must be zero or above, and not too large")
+        if value is None and field == "allowance":
+            return Invalid(field, "must be an amount; 0 allows none")
+        if value is not UNSET and value is not None and (type(value) is not int or not 0 <= value < MAX_AMOUNT):
+            return Invalid(field, "must be an int, zero or above, and not too large")
     return None
 
 

@@ -47,14 +47,15 @@ class Context:
         self.keys: dict[tuple[str, str, str], Entry] = {}
         self.holds: dict[str, Hold] = {}
         self.charges: dict[str, Charge] = {}
-        self.grants: dict[str, GrantTerms] = {}
+        self.grants: dict[tuple[str, str, str], GrantTerms] = {}
+        """By workspace, account and id: nobody finds a grant of another account because it is in the batch."""
         self.done: dict[str, Entry] = {}
         """Entries by the id of their command; loaded when a batch is tried again after an unknown outcome."""
         self.claims: dict[tuple[str, str, str], Claimed] = {}
         self.due_holds: dict[AccountKey, list[str]] = {}
-        """Live holds whose end had come at loading, first end first."""
+        """Live holds whose end had come at loading, and those that this batch made or changed."""
         self.next_hold: dict[AccountKey, int] = {}
-        """End of the first live hold that is not among those."""
+        """No other live hold ends before this."""
         self.owing: dict[AccountKey, list[str]] = {}
         """Charges with unpaid debt, oldest first; loaded where a command may repay."""
         self.refundable: dict[AccountKey, list[str]] = {}
@@ -67,25 +68,35 @@ class Context:
         if account is None:
             return
         owner = (account.workspace, account.id)
+        if outcome.holds:
+            self._note_holds(owner, outcome.holds)
         self.accounts[owner] = account
         for entry in outcome.entries:
             if entry.key is not None:
                 self.keys[(*owner, entry.key)] = entry
-        for hold in outcome.holds:
-            if hold.id not in self.holds:
-                self.next_hold[owner] = min(hold.expires_at, self.next_hold.get(owner, hold.expires_at))
-            self.holds[hold.id] = hold
         for charge in outcome.charges:
             if charge.debt and charge.id not in self.charges:
                 self.owing.setdefault(owner, []).append(charge.id)
             self.charges[charge.id] = charge
         for grant in outcome.grants:
-            self.grants[grant.id] = grant
+            self.grants[(*owner, grant.id)] = grant
         for grant_id, amount in outcome.gone:
-            if known := self.grants.get(grant_id):
-                self.grants[grant_id] = replace(known, gone=known.gone + amount)
+            if known := self.grants.get((*owner, grant_id)):
+                self.grants[(*owner, grant_id)] = replace(known, gone=known.gone + amount)
         if outcome.entry is not None:
             for record in outcome.records:
                 if isinstance(record, PaymentClaim):
                     claimed = Claimed(record, outcome.entry)
                     self.claims[(record.workspace, record.provider, record.object)] = claimed
+
+    def _note_holds(self, owner: AccountKey, holds: list[Hold]) -> None:
+        """Holds that were made or changed may end within this very batch: they are looked at as if loaded as due."""
+        before = self.accounts.get(owner)
+        if owner not in self.due_holds:
+            self.due_holds[owner] = []
+            if before is not None and before.hold_due_at is not None:
+                self.next_hold[owner] = before.hold_due_at
+        for hold in holds:
+            self.holds[hold.id] = hold
+            if hold.state == "live":
+                self.due_holds[owner].append(hold.id)

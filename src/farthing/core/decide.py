@@ -54,7 +54,7 @@ def decide(c: Command, context: Context) -> Outcome:
         # Named by a hold alone, which the store did not find in this workspace.
         return Refused(Refusal.HOLD_NOT_FOUND, {"hold": getattr(c, "hold", "")})
     if done := context.done.get(c.id):
-        return Accepted(done)
+        return _first_answer(done, replayed=False)
     if c.workspace not in context.workspaces:
         return Refused(Refusal.INVALID, {"field": "workspace", "message": "there is no such workspace"})
     if c.key is not None and (first := context.keys.get((c.workspace, c.account, c.key))):
@@ -87,8 +87,8 @@ def _decide_on(account: Any, c: Command, context: Context) -> Outcome:
 
 def _seal(c: Command, d: Draft) -> Entry:
     operation = c.operation
-    if not operation and d.holds:
-        operation = next(reversed(d.holds.values())).operation
+    if not operation and isinstance(c, NAMES_HOLD):
+        operation = d.holds[c.hold].operation
     if c.asked:
         d.body.asked = c.asked
     if isinstance(c, GiveGrant) and c.claim:
@@ -150,8 +150,8 @@ def content(c: Any, context: Context) -> Content:
     if isinstance(c, NAMES_HOLD):
         if isinstance(c, Extend):
             amount = [c.raise_by, c.metered, c.expires_at]
-        elif amount is None and isinstance(c, Settle) and (hold := context.holds.get(c.hold)):
-            # To leave the amount out is to ask for what was set aside.
+        elif amount is None and isinstance(c, Settle) and c.last and (hold := context.holds.get(c.hold)):
+            # To leave the amount out is to ask for what was set aside. (Of a hold that lives on that may change.)
             amount = hold.amount
         return Content(c.kind, amount, c.operation, c.hold)
     if isinstance(c, GiveGrant):
@@ -174,14 +174,22 @@ def _repeat(c: Command, first: Entry, context: Context) -> Outcome:
     """The first answer again, or a conflict that names what differs."""
     if content_mark(c, context) != first.fingerprint:
         return Refused(Refusal.KEY_CONFLICT, {"key": c.key, "entry": first.id, "differs": _differs(c, first, context)})
+    return _first_answer(first, replayed=True)
+
+
+def _first_answer(first: Entry, *, replayed: bool) -> Outcome:
+    """What was told when the entry was written, which may have been a refusal."""
     if first.kind == "refusal":
         refused = read_body(first).refused or {}
-        return Refused(Refusal(refused["code"]), refused["facts"], first, replayed=True)
-    return Accepted(first, replayed=True)
+        return Refused(Refusal(refused["code"]), refused["facts"], first, replayed=replayed)
+    return Accepted(first, replayed=replayed)
 
 
 def _differs(c: Command, first: Entry, context: Context) -> list[str]:
     """Names what differs, as far as the entry tells; `content` where it does not."""
+    if first.kind == "refusal":
+        # It tells why it was refused, not what was asked.
+        return ["content"]
     if c.kind != first.kind:
         return ["kind"]
     body, asked = read_body(first), content(c, context)

@@ -156,7 +156,7 @@ class Draft:
         """Put refunded credits back into a grant of the row."""
         self._move(position, amount, 0)
 
-    def revive(self, terms: GrantTerms, amount: int) -> None:
+    def revive(self, terms: GrantTerms | Grant, amount: int) -> None:
         """Put refunded credits back into a grant that had been spent to the last and left the row."""
         a = self.account
         a.grants = list(a.grants)
@@ -257,7 +257,7 @@ class Draft:
         return Due(self.account.workspace, self.account.id, self.account.bucket, after)
 
 
-def live(terms: GrantTerms, remaining: int) -> Grant:
+def live(terms: GrantTerms | Grant, remaining: int) -> Grant:
     """The line that a grant has in the account's row."""
     return Grant(
         terms.id, remaining, 0, terms.category, terms.priority, terms.expires_at, terms.created_at, terms.scope,

@@ -33,14 +33,16 @@ def grant(c: GiveGrant, d: Draft) -> Refused | None:
 
 def void(c: Void, d: Draft) -> Refused | None:
     """Take what is free now, mark what is pinned, owe what is spent. Other grants are not touched."""
-    terms = d.context.grants.get(c.grant)
+    terms = d.context.grants.get((c.workspace, c.account, c.grant))
     if terms is None:
         return Refused(Refusal.GRANT_NOT_FOUND, {"grant": c.grant})
     if terms.voided:
         return Refused(Refusal.GRANT_ENDED, {"grant": c.grant})
+    # What lapsed on the way to this decision is not in the history yet.
+    gone = terms.gone + sum(amount for grant_id, amount in d.gone if grant_id == c.grant)
     position = d.position(c.grant)
     row = None if position is None else d.account.grants[position]
-    spent = terms.amount - terms.gone - (row.remaining if row else 0)
+    spent = terms.amount - gone - (row.remaining if row else 0)
     # After this point it must succeed.
     d.body.ref = c.grant
     d.body.voided.append(c.grant)
@@ -69,11 +71,12 @@ def adjust(c: Adjust, d: Draft) -> Refused | None:
 
 def set_balance(c: SetBalance, d: Draft) -> Refused | None:
     """Make what can be spent of unscoped grants, without the allowance, the amount asked for."""
-    if c.amount and (refused := _no_room(d, c.expires_at, replaces=c.mode == "replace")):
+    difference = c.amount - (d.available() - d.account.settings.allowance)
+    gives = c.amount > 0 if c.mode == "replace" else difference > 0
+    if refused := _no_room(d, c.expires_at, gives, replaces=c.mode == "replace"):
         return refused
     d.body.asked = c.asked or str(c.amount)
     if c.mode == "difference":
-        difference = c.amount - (d.available() - d.account.settings.allowance)
         if difference > 0:
             _give(c.id, difference, c.category, c.expires_at, d)
         return _burn(c.id, c.kind, -difference, False, d) if difference < 0 else None
@@ -97,7 +100,7 @@ def give_and_repay(terms: GrantTerms, d: Draft) -> None:
     if terms.scope or not d.account.debt:
         return
     left = terms.amount
-    for charge_id in list(d.context.owing.get((d.account.workspace, d.account.id), ()))[:MAX_REPAYMENTS]:
+    for charge_id in _owing(d)[:MAX_REPAYMENTS]:
         charge = d.charges.get(charge_id) or d.context.charges[charge_id]
         part = min(charge.debt, left)
         if not part:
@@ -119,12 +122,18 @@ def _burn_for(charge: Charge, grant_id: str, part: int, d: Draft) -> None:
 
 
 def _forgive_debt(d: Draft) -> None:
-    for charge_id in d.context.owing.get((d.account.workspace, d.account.id), ()):
-        charge = d.context.charges[charge_id]
+    for charge_id in _owing(d):
+        charge = d.charges.get(charge_id) or d.context.charges[charge_id]
         if charge.debt:
             d.forgive(charge_id, charge.debt)
             d.write_off(-charge.debt)
             d.charges[charge_id] = replace(charge, debt=0, forgiven=charge.forgiven + charge.debt)
+
+
+def _owing(d: Draft) -> list[str]:
+    """Charges that may have debt, oldest first: those in the books, then those of holds that ended on the way."""
+    known = d.context.owing.get((d.account.workspace, d.account.id), ())
+    return [*known, *(charge_id for charge_id in d.charges if charge_id not in known)]
 
 
 def _give(entry_id: str, amount: int, category: Category, expires_at: int | None, d: Draft) -> None:
@@ -162,11 +171,13 @@ def insufficient(required: int, available: int) -> Refused:
     return Refused(Refusal.INSUFFICIENT_CREDITS, facts)
 
 
-def _no_room(d: Draft, expires_at: int | None, replaces: bool = False) -> Refused | None:
+def _no_room(d: Draft, expires_at: int | None, gives: bool = True, *, replaces: bool = False) -> Refused | None:
     if expires_at is not None and expires_at <= d.at:
         return Refused(Refusal.INVALID, {"field": "expires_at", "message": "must be in the future"})
     limit = d.context.workspaces[d.account.workspace].settings.max_live_grants
-    if not replaces and len(d.account.grants) >= limit:
+    # What a replacing grant leaves: scoped ones, and those that a hold pins.
+    staying = [g for g in d.account.grants if g.scope or g.held] if replaces else d.account.grants
+    if gives and len(staying) >= limit:
         return Refused(Refusal.TOO_MANY_GRANTS, {"limit": limit})
     return None
 

@@ -1,29 +1,30 @@
-"""Invariants: replays an account's entries, says where one breaks a law, and what the account's rows must hold.
+"""Invariants: an account's entries replayed; where one of them breaks a law, and what the rows must hold.
 
-`Books` takes the entries of one account, first to last, one at a time. It believes nothing but their bodies: from
-the slices, grants, holds, debts and refunds it works out every sum again, and holds that against what the entry says.
-At the end it has the account's row and those of its grants, holds and charges as they must be; `compare` and
-`differences` say where the ones that are stored differ.
+`Books` takes the entries of one account, first to last. It believes nothing but their bodies: from the
+slices, grants, holds, debts and refunds it works out every sum again and holds it against what the entry says.
+At the end it has the rows of the account, its grants, holds and charges as they must be; `agreement` says
+where those that are stored differ.
 
-In memory are the live grants and live holds. What became of all the others (each grant and hold there ever was, each
-charge with debt or refunds) goes through the three mappings, which a caller may keep on a disk; a charge that nothing
-has become of yet is not kept but looked up by `recall` when a refund names it.
+In memory are the live grants and the names of live holds. All grants and holds there ever were, and the
+charges with debt or refunds, are in three mappings, which the caller may keep on a disk; other charges are not
+kept but looked up by `recall` when a refund names one.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable, MutableMapping
 
 import msgspec
-from msgspec import UNSET, Struct
-from msgspec.structs import fields, replace
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from . import burn
+from .agreement import Problem
 from .context import Calendar
 from .draft import HASH_VERSION, entry_hash, first_lapse, live
 from .holds import hold_id
 from .ids import bucket_in, bucket_of
-from .records import Account, Body, Charge, Entry, Grant, GrantTerms, Hold, HoldTerms, Slice, Window
+from .records import Account, AccountSettings, Body, Charge, Entry, Grant, GrantTerms, Hold, HoldTerms, Slice
 from .refundable import CHARGES, charge_of, read_body, refundable
+from .replay import changed, give_back, owing, placed, spend, unreturned
 
 Recall = Callable[[str], Entry | None]
 """Finds an entry by its id."""
@@ -31,28 +32,7 @@ Recall = Callable[[str], Entry | None]
 _SPENDING = CHARGES | {"release"}
 """Kinds that turn the page of a spend window, even when they spend nothing."""
 _MAY_OWE = frozenset({"charge", "settle", "void", "adjust"})
-"""Kinds that may leave more debt than the allowance: shortfall `debt`, a payment taken back, an act marked `force`."""
-
-
-class Problem(Struct, frozen=True):
-    """A law that is broken, and where."""
-
-    law: int
-    what: str
-    """A sentence by itself, or the name of a value that is `found` and not `expected`."""
-    expected: object = UNSET
-    found: object = UNSET
-
-    def __str__(self) -> str:
-        if self.expected is UNSET:
-            return self.what
-        return f"{self.what} is {_show(self.found)}, and should be {_show(self.expected)}"
-
-
-def _show(value: object) -> str:
-    if isinstance(value, bytes):
-        return value.hex()[:16] or "empty"
-    return "nothing" if value is None else str(value)
+"""May leave debt above the allowance: shortfall `debt`, a payment taken back, an act marked `force`."""
 
 
 class Books:
@@ -74,7 +54,7 @@ class Books:
         """Live holds."""
         self._pinned = 0
         self._scoped = 0
-        self._last: Entry | None = None
+        self.last: Entry | None = None
         self._found: list[Problem] = []
         self.sound = True
         """Nothing was wrong with any entry."""
@@ -108,7 +88,7 @@ class Books:
         else:
             self._replay(entry, body, follows)
         a = self._account
-        a.number, a.at, a.head, self._last = entry.number, entry.at, entry.hash, entry
+        a.number, a.at, a.head, self.last = entry.number, entry.at, entry.hash, entry
         self.sound = self.sound and not self._found
         return self._found
 
@@ -130,7 +110,8 @@ class Books:
         if entry.at < a.at:
             self._say(5, entry, "its time", f"{a.at} or later", entry.at)
         if {entry.bucket, bucket_in(entry.id)} != {a.bucket}:
-            self._say(5, entry, "the bucket of the row and of its id", a.bucket, (entry.bucket, bucket_in(entry.id)))
+            found = (entry.bucket, bucket_in(entry.id))
+            self._say(5, entry, "the bucket of its row and of its id", (a.bucket, a.bucket), found)
         if (entry.key is None) != (entry.fingerprint is None):
             self._say(3, entry, "a key and a fingerprint belong together; it has one of them")
         if entry.version != HASH_VERSION:
@@ -143,7 +124,7 @@ class Books:
         a = self._account
         before, over = (a.balance, a.held, a.debt), self._over()
         if body.settings is not None:
-            self._change_settings(body)
+            self._change_settings(entry, body.settings)
         for terms in body.grants:
             self._give(entry, terms)
         for grant, amount in body.gone:
@@ -164,9 +145,6 @@ class Books:
         if entry.kind in CHARGES:
             self._check_spent(entry, body)
         self._check_floor(entry, body, over)
-        if a.window is None and not a.spent and not body.spent:
-            # Nothing was ever spent: also a hold that ends by itself writes a window then.
-            pass
         self._turn_page(entry, body)
 
     def _total(self, entry: Entry, body: Body, change: int) -> None:
@@ -182,12 +160,12 @@ class Books:
             self._say(5, entry, "the sum of scoped grants after it", self._scoped, body.scoped)
 
     def _check_sums(self, entry: Entry, before: tuple[int, int, int]) -> None:
-        a, last = self._account, self._last
+        a, last = self._account, self.last
         changes = (a.balance - before[0], a.held - before[1], a.debt - before[2])
         told = (last.balance, last.held, last.debt) if last else (0, 0, 0)
         for name, change, was in zip(("balance", "held", "debt"), changes, told, strict=True):
             found, replayed = getattr(entry, name), getattr(a, name)
-            # Right by the sums so far, or by the entry before: so that one wrong entry is not told of again and again.
+            # By the sums so far or by the entry before: one wrong entry is not to be told of again and again.
             if found not in (replayed, was + change):
                 self._say(5, entry, f"its {name}", replayed, found)
         if entry.amount != changes[0]:
@@ -204,7 +182,7 @@ class Books:
     # The floor
 
     def _over(self) -> int:
-        """What was taken and set aside beyond the grants, above the allowance; available is free grants less this."""
+        """Taken and set aside beyond the grants and the allowance; available is what is free less this."""
         a = self._account
         return a.debt + a.held - self._pinned - a.settings.allowance
 
@@ -267,7 +245,8 @@ class Books:
         elif not 0 <= g.held <= g.remaining:
             self._say(6, entry, f"what is held in grant {g.id}", f"from 0 to {g.remaining}, which remains", g.held)
         if g.remaining + terms.gone > terms.amount:
-            self._say(7, entry, f"what remains and is gone of grant {g.id}", f"{terms.amount} or less", g.remaining + terms.gone)
+            what = f"what remains and is gone of grant {g.id}"
+            self._say(7, entry, what, f"{terms.amount} or less", g.remaining + terms.gone)
         over = g.expires_at is not None and g.expires_at <= entry.at
         if free < 0 and over != (entry.kind == "lapse"):
             what = "ended, and takes it" if over else "lives, and lapses it"
@@ -276,17 +255,12 @@ class Books:
     # Holds
 
     def _hold(self, entry: Entry, body: Body, terms: HoldTerms) -> None:
-        a = self._account
-        a.held += terms.remaining
+        self._account.held += terms.remaining
         before = self.holds.get(terms.id)
         if entry.kind == "hold":
             if before is not None or terms.id != hold_id(entry.id):
                 self._say(6, entry, f"it places hold {terms.id}, which is not its own")
-            hold = Hold(
-                terms.id, a.workspace, a.id, a.bucket, terms.amount, terms.remaining, 0, 0, terms.state,
-                terms.on_expiry or "release", entry.operation, entry.at, terms.expires_at or 0, terms.slices,
-                terms.attributes or {},
-            )  # fmt: skip
+            hold = placed(entry, terms)
         elif before is None:
             self._lose(entry, f"it names hold {terms.id}, which no entry placed")
             return
@@ -294,17 +268,20 @@ class Books:
             late = before.state == "expired" and entry.kind == "settle" and terms.state == "settled"
             if before.state != "live" and not late:
                 self._say(6, entry, f"it is about hold {terms.id}, which had {before.state} before")
-            hold = _changed(before, terms, body.spent)
+            hold = changed(before, terms, body.spent)
+        self._check_hold(entry, hold)
+        self.holds[hold.id] = hold
+        (self._open.add if hold.state == "live" else self._open.discard)(hold.id)
+
+    def _check_hold(self, entry: Entry, hold: Hold) -> None:
         rest = sum(amount for _, amount in hold.slices)
         if any(amount < 0 for _, amount in hold.slices) or not rest <= hold.remaining <= hold.amount:
             self._say(6, entry, f"hold {hold.id} sets aside {hold.remaining} of {hold.amount} and pins {rest}")
         if hold.state != "live" and hold.remaining:
             self._say(6, entry, f"what hold {hold.id} sets aside after its end", 0, hold.remaining)
-        self.holds[hold.id] = hold
-        (self._open.add if hold.state == "live" else self._open.discard)(hold.id)
 
     def _check_pins(self, entry: Entry, body: Body) -> None:
-        """What an entry pins in grants is what its hold pins; together these make law 6 hold for the whole."""
+        """What an entry pins in grants is what its hold pins: so the whole is pinned by live holds."""
         moved = {grant: held for grant, _, held in body.slices if held}
         pinned = {grant: amount for grant, amount in body.hold.slices if amount} if body.hold else {}
         if moved != pinned:
@@ -322,7 +299,7 @@ class Books:
             if amount < 0:
                 lowered[charge_id] = lowered.get(charge_id, 0) - amount
             elif charge_id == entry.id:
-                self.charges[charge_id] = _owing(entry, amount)
+                self.charges[charge_id] = owing(entry, amount)
             else:
                 self._say(5, entry, f"it raises the debt of charge {charge_id}, which is not its own")
         for charge_id, amount in lowered.items():
@@ -330,14 +307,18 @@ class Books:
                 self._lower(entry, body, charge, amount)
 
     def _lower(self, entry: Entry, body: Body, charge: Charge, amount: int) -> None:
-        repaid = tuple(Slice(grant, part) for charge_id, grant, part in body.repaid if charge_id == charge.id)
-        refunded = sum(part for charge_id, grant, part in body.refunds if charge_id == charge.id and not grant)
+        repaid = tuple(Slice(grant, part) for named, grant, part in body.repaid if named == charge.id)
+        refunded = sum(part for named, grant, part in body.refunds if named == charge.id and not grant)
         forgiven = amount - refunded - sum(s.amount for s in repaid)
         if forgiven and entry.kind != "set":
             self._say(5, entry, f"it lowers the debt of charge {charge.id} by {forgiven} that nobody paid")
-        self.charges[charge.id] = charge = replace(
-            charge, debt=charge.debt - amount, forgiven=charge.forgiven + forgiven, slices=(*charge.slices, *repaid)
+        charge = replace(
+            charge,
+            debt=charge.debt - amount,
+            forgiven=charge.forgiven + forgiven,
+            slices=(*charge.slices, *repaid),
         )
+        self.charges[charge.id] = charge
         if charge.debt < 0:
             self._say(5, entry, f"the debt of charge {charge.id}", "0 or more", charge.debt)
 
@@ -345,10 +326,14 @@ class Books:
         known = self.charges.get(charge_id)
         if known is not None:
             return known
-        found, a = self._recall(charge_id), self._account
-        if found and (found.workspace, found.account) == (a.workspace, a.id) and found.kind in CHARGES:
-            if found.number < entry.number:
+        found, owner = self._recall(charge_id), (entry.workspace, entry.account)
+        known_owner = found is not None and (found.workspace, found.account) == owner
+        if found and known_owner and found.number < entry.number and found.kind in CHARGES:
+            try:
                 return charge_of(found)
+            except msgspec.DecodeError:
+                self._lose(entry, f"it gives back charge {charge_id}, whose body can't be read")
+                return None
         self._say(7, entry, f"it gives back charge {charge_id}, which is none of this account before it")
         return None
 
@@ -357,65 +342,44 @@ class Books:
         for charge_id, grant, amount in body.refunds:
             charge = touched.get(charge_id) or self._charge(entry, charge_id)
             if charge is not None:
-                slices = _give_back(charge.slices, grant, amount)
+                slices = give_back(charge.slices, grant, amount)
                 if slices is None:
-                    self._say(7, entry, f"it gives {amount} back to grant {grant}, more than charge {charge_id} burnt of it")
-                touched[charge_id] = replace(charge, refunded=charge.refunded + amount, slices=slices or charge.slices)
+                    what = f"more than charge {charge_id} burnt of it"
+                    self._say(7, entry, f"it gives {amount} back to grant {grant}, {what}")
+                    slices = charge.slices
+                touched[charge_id] = replace(charge, refunded=charge.refunded + amount, slices=slices)
         for charge in touched.values():
             self.charges[charge.id] = charge
             if refundable(charge) < 0:
-                self._say(7, entry, f"what was refunded of charge {charge.id}", f"{charge.amount} or less", charge.refunded)
+                most = f"{charge.amount - charge.forgiven} or less"
+                self._say(7, entry, f"what was refunded of charge {charge.id}", most, charge.refunded)
         total = sum(amount for _, _, amount in body.refunds)
         if total != -body.spent:
             self._say(7, entry, "what it refunds", -body.spent, total)
-        self._check_returns(entry, body)
-
-    def _check_returns(self, entry: Entry, body: Body) -> None:
-        """Credits go back to their grant, or to one that stands in for it, or lapse with it."""
-        due: dict[str, int] = {}
-        for _, grant, amount in body.refunds:
-            if grant:
-                due[grant] = due.get(grant, 0) + amount
-        for grant, remaining, _ in body.slices:
-            if grant in due:
-                due[grant] -= remaining
-        for terms in body.grants:
-            due[terms.origin] = due.get(terms.origin, 0) - terms.amount
-        for grant, amount in body.gone:
-            due[grant] = due.get(grant, 0) - amount
-        for grant, amount in due.items():
-            if amount:
-                self._say(7, entry, f"{amount} of the refund did not go back to grant {grant}")
+        for grant, amount in unreturned(body).items():
+            self._say(7, entry, f"{amount} of the refund did not go back to grant {grant}")
 
     # Spend windows
 
-    def _change_settings(self, body: Body) -> None:
+    def _change_settings(self, entry: Entry, settings: AccountSettings) -> None:
         a = self._account
-        assert body.settings is not None
-        if body.settings.timezone != a.settings.timezone:
+        if settings.timezone != a.settings.timezone:
             a.window = None
-        a.settings = body.settings
+            try:
+                self._calendar(entry.at, settings.timezone)
+            except LookupError:
+                self._lose(entry, f"there is no time zone {settings.timezone!r}")
+                settings = replace(settings, timezone=a.settings.timezone)
+        a.settings = settings
 
     def _turn_page(self, entry: Entry, body: Body) -> None:
-        """Count what was spent in the day and month of the entry; a refund only when its charge fell into them."""
+        """Count what was spent in the day and month; a refund only when its charge fell into them."""
+        a = self._account
         if entry.kind in _SPENDING:
-            self._spend(entry.at, body.spent, entry.at)
+            a.window = spend(a, entry.at, body.spent, entry.at, self._calendar)
         refunds: dict[str, int] = {}
         for charge_id, _, amount in body.refunds:
             refunds[charge_id] = refunds.get(charge_id, 0) + amount
         for charge_id, amount in refunds.items():
             if charge := self.charges.get(charge_id):
-                self._spend(entry.at, -amount, charge.at)
-
-    def _spend(self, at: int, amount: int, since: int) -> None:
-        a = self._account
-        w = a.window
-        if w is None or not (w.day_from <= at < w.day_until and at < w.month_until):
-            day, day_end, month, month_end = self._calendar(at, a.settings.timezone)
-            spent = w.month_spent if w is not None and w.month_from == month else 0
-            w = Window(day, day_end, 0, month, month_end, spent)
-        a.window = replace(
-            w,
-            day_spent=w.day_spent + (amount if since >= w.day_from else 0),
-            month_spent=w.month_spent + (amount if since >= w.month_from else 0),
-        )
+                a.window = spend(a, entry.at, -amount, charge.at, self._calendar)

@@ -4,13 +4,13 @@ Each change is one transaction with its audit record, and raises the version, so
 cached within a second. Secrets never come here: a key is stored as its hash.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from farthing.core.credentials import Credential, parse_scopes
 from farthing.core.records import Workspace, WorkspaceSettings
-from farthing.identity.keys import Credential, NewKey, parse_scopes
 
 from .reports import Database, Execute, Row
 from .statements import statements
@@ -49,6 +49,16 @@ class AuditRecord(Struct):
     detail: dict[str, Any]
 
 
+class StoredKey(Protocol):
+    """What is stored of a new key."""
+
+    @property
+    def hash(self) -> bytes: ...
+
+    @property
+    def hint(self) -> str: ...
+
+
 class Act(Struct, frozen=True):
     """Who acts, when, by which request."""
 
@@ -74,7 +84,7 @@ class Access:
 
         await self._db.write(work)
 
-    async def create_first(self, workspace: Workspace, key_id: str, key: NewKey, scopes: frozenset[str], act: Act) -> bool:
+    async def create_first(self, workspace: Workspace, key_id: str, key: StoredKey, scopes: frozenset[str], act: Act) -> bool:
         """Make the first workspace and its key in one transaction; False, with nothing changed, when there is one."""
 
         def work(execute: Execute) -> bool:
@@ -140,7 +150,7 @@ class Access:
         execute(self._sql["insert_key"], (key_id, workspace, hash, hint, name, names, act.at, expires_at))
         self._changed(execute, workspace, act, "key.create", key_id, {"name": name, "scopes": names, "hint": hint})
 
-    async def rotate_key(self, key_id: str, new_id: str, new: NewKey, overlap_until: int, act: Act) -> ApiKey:
+    async def rotate_key(self, key_id: str, new_id: str, new: StoredKey, overlap_until: int, act: Act) -> ApiKey:
         """Store a new key with the old one's name and scopes; the old one works until `overlap_until`."""
 
         def work(execute: Execute) -> ApiKey:

@@ -10,7 +10,7 @@ Finding and checking know no database; the SQLite runner is the last third.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -93,7 +93,7 @@ class LostMigration(MigrationError):
 
 
 class DatabaseNewer(MigrationError):
-    """This database is of a newer Farthing: it has {file}, this program ends at number {known}: upgrade it."""
+    """This database is of a newer Farthing: it has {file}, this one ends at number {known}: upgrade it."""
 
 
 class NotOurs(MigrationError):
@@ -203,7 +203,7 @@ def migrate(
     migrations: tuple[Migration, ...],
     now_us: int,
     *,
-    phases: Collection[Phase] = PHASES,
+    phases: tuple[Phase, ...] = PHASES,
     on_step: Callable[[Migration], None] = lambda _: None,
     wait_seconds: int = 60,
 ) -> list[Migration]:
@@ -225,9 +225,7 @@ def migrate(
     return done
 
 
-def _next(
-    conn: apsw.Connection, migrations: tuple[Migration, ...], phases: Collection[Phase]
-) -> Migration | None:
+def _next(conn: apsw.Connection, migrations: tuple[Migration, ...], phases: tuple[Phase, ...]) -> Migration | None:
     pending = check(conn, migrations).pending
     return pending[0] if pending and pending[0].phase in phases else None
 
@@ -236,7 +234,7 @@ def _step(
     conn: apsw.Connection,
     migrations: tuple[Migration, ...],
     now_us: int,
-    phases: Collection[Phase],
+    phases: tuple[Phase, ...],
     on_step: Callable[[Migration], None],
 ) -> Migration | None:
     """Run one file in one transaction; None if another runner was faster."""

@@ -228,9 +228,10 @@ class SqliteStore:
 
     def _load_grant(self, grant_id: str, c: Command, context: Context) -> None:
         bucket = bucket_in(grant_id)
-        if grant_id not in context.grants and bucket is not None:
+        key = (c.workspace, c.account, grant_id)
+        if key not in context.grants and bucket is not None:
             if row := self._one(SELECT_GRANT, (grant_id, bucket, c.workspace, c.account)):
-                context.grants[grant_id] = read_grant(row)
+                context.grants[key] = read_grant(row)
 
     def _load_charge(self, charge_id: str, c: Command, context: Context) -> None:
         bucket = bucket_in(charge_id)

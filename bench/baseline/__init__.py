@@ -1,0 +1,1 @@
+"""The service that Farthing is measured against: FastAPI, asyncpg, PostgreSQL, one transaction per request."""

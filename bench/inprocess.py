@@ -1,0 +1,164 @@
+"""Owns what is done to Farthing's engine without HTTP: measuring charges in process, and filling a ledger.
+
+Runs as its own process: python -m bench.inprocess charge|fill --help. Prints the same figures as the load generator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from bench.load import NANO, milliseconds
+from bench.traffic import PREFIX, account_name, id_maker, metadata
+from farthing.app import Ledger, open_ledger
+from farthing.core.commands import Command, GiveGrant, TakeCharge
+from farthing.core.outcomes import Accepted
+
+MICRO = 1_000_000
+CREDITS = 100_000_000
+BURST = 4096  # commands in flight while filling: more than one batch, less than the queue holds
+OPERATION = "chat.completion"
+
+
+class FillError(Exception):
+    """A command of the filling was refused or failed."""
+
+
+def grants(workspace: str, accounts: int, prefix: str) -> Iterator[Command]:
+    """One grant for each of the bench's accounts."""
+    for number in range(accounts):
+        account = account_name(prefix, number)
+        yield GiveGrant(
+            workspace=workspace,
+            account=account,
+            amount=CREDITS * MICRO,
+            key=f"cw.add:{account}",
+            actor="bench",
+        )
+
+
+def charges(workspace: str, entries: int, accounts: int, prefix: str, ids: str, seed: int) -> Iterator[Command]:
+    """Charges of one credit, as the CountWerk face makes them, over accounts drawn at random."""
+    random = Random(seed)
+    new_id, words = id_maker(ids), metadata()
+    for _ in range(entries):
+        account = account_name(prefix, int(random.random() * accounts))
+        yield charge(workspace, account, new_id().decode(), words)
+
+
+def charge(workspace: str, account: str, event: str, words: str) -> TakeCharge:
+    """A charge of one credit."""
+    return TakeCharge(
+        workspace=workspace, account=account, amount=MICRO, key=f"cw.deduct:{event}", operation=OPERATION,
+        metadata=words, actor="bench",
+    )  # fmt: skip
+
+
+async def carry_out(ledger: Ledger, commands: Iterator[Command]) -> int:
+    """Carry out commands, many in flight; every one must be accepted."""
+    done = 0
+
+    async def worker() -> None:
+        nonlocal done
+        for command in commands:
+            outcome = await ledger.engine.ask(command)
+            if not isinstance(outcome, Accepted):
+                raise FillError(f"{command.kind} of {command.account}: {outcome}")
+            done += 1
+            if done % 200_000 == 0:
+                print(f"filling: {done:,} commands", file=sys.stderr, flush=True)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(BURST):
+            group.create_task(worker())
+    return done
+
+
+def fill_ledger(url: str, workspace: str, accounts: int, entries: int, ids: str) -> None:
+    """Put so many funded accounts, and charges over them, into a ledger; through the engine, as callers would."""
+
+    async def run() -> None:
+        ledger = open_ledger(url, inline_on=asyncio.get_running_loop(), max_batch=1024)
+        try:
+            await carry_out(ledger, grants(workspace, accounts, PREFIX))
+            await carry_out(ledger, charges(workspace, entries, accounts, PREFIX, ids, seed=7))
+        finally:
+            ledger.close()
+
+    asyncio.run(run())
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """So many callers, each charging and waiting for the disk, for so many seconds after a warm-up."""
+    ledger = open_ledger(options.db)
+    random = Random(options.seed)
+    new_id, words = id_maker(options.ids), metadata()
+    latencies, status = array("q"), Counter[str]()
+    begin = time.perf_counter_ns() + int(options.warmup * NANO)
+    end = begin + int(options.seconds * NANO)
+    warm = 0
+
+    async def caller() -> None:
+        nonlocal warm
+        while (sent := time.perf_counter_ns()) < end:
+            account = account_name(PREFIX, int(random.random() * options.accounts))
+            outcome = await ledger.engine.ask(charge(options.workspace, account, new_id().decode(), words))
+            now = time.perf_counter_ns()
+            # Named as the HTTP answers are, so that one table reads both.
+            name = "200" if isinstance(outcome, Accepted) else type(outcome).__name__
+            if now < begin:
+                warm += 1
+            elif now <= end:
+                status[name] += 1
+                latencies.append(now - sent)
+
+    try:
+        await asyncio.gather(*(caller() for _ in range(options.callers)))
+    finally:
+        ledger.close()
+    ordered = sorted(latencies)
+    return {
+        "requests": len(ordered),
+        "ok": status["200"],
+        "ok_with_warmup": status["200"] + warm,
+        "seconds": options.seconds,
+        "rate": round(status["200"] / options.seconds, 1),
+        "p50_ms": milliseconds(ordered, 0.5),
+        "p99_ms": milliseconds(ordered, 0.99),
+        "max_ms": milliseconds(ordered, 1.0),
+        "status": dict(status),
+    }
+
+
+def main() -> None:
+    """Measure or fill, from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.inprocess", description=(__doc__ or "").splitlines()[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    fill, run = verbs.add_parser("fill"), verbs.add_parser("charge")
+    for verb in (fill, run):
+        verb.add_argument("--db", required=True)
+        verb.add_argument("--workspace", required=True)
+        verb.add_argument("--accounts", type=int, required=True)
+        verb.add_argument("--ids", choices=("ordered", "random"), default="ordered")
+    fill.add_argument("--entries", type=int, required=True)
+    run.add_argument("--callers", type=int, required=True)
+    run.add_argument("--seconds", type=float, required=True)
+    run.add_argument("--warmup", type=float, default=1.0)
+    run.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.verb == "fill":
+        fill_ledger(options.db, options.workspace, options.accounts, options.entries, options.ids)
+    else:
+        print(json.dumps(asyncio.run(measure(options))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Owns what each row should reach (DESIGN.md, "Numbers to reach", the rows that apply to SQLite) and the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bench.rounds import Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is hoped for; a row without numbers is only reported."""
+
+    what: str
+    against: str
+    least: float | None = None
+    aim: float | None = None
+    unit: str = "x"
+    more_is_better: bool = True
+
+
+TARGETS = {
+    "http16": Target("charge over HTTP on SQLite, 16 connections", "FastAPI on PostgreSQL, 2 processes"),
+    "http64": Target("charge over HTTP on SQLite, 64 connections", "FastAPI on PostgreSQL, 2 processes", 5, 7),
+    "http256": Target("charge over HTTP on SQLite, 256 connections", "FastAPI on PostgreSQL, 2 processes"),
+    "http16_one": Target("the same, 16 connections", "FastAPI on PostgreSQL, 1 process"),
+    "http64_one": Target("the same, 64 connections", "FastAPI on PostgreSQL, 1 process"),
+    "http256_one": Target("the same, 256 connections", "FastAPI on PostgreSQL, 1 process"),
+    "http64_p99": Target("p99 at 64 connections", "its own p50", 3, 2, more_is_better=False),
+    "inprocess": Target("charge in process, 64 callers", "one caller"),
+    "hot": Target("one hot account", "uniform accounts", 0.7, 0.9),
+    "replays": Target("10% replays", "none", 0.9, 1.0),
+    "holdsrow": Target("an account with 100 grants and 1,000 live holds", "one with one grant", 0.7, 0.9),
+    "growth": Target("a grown ledger, time-ordered keys", "an empty ledger", 0.5, 0.7),
+    "growth_random": Target("a grown ledger, random keys", "an empty ledger"),
+    "memory": Target("memory of a server process, highest", "a limit", 200, 200, "MB", False),
+    "memory_flat": Target("memory after all charges", "after a quarter of them", 1.1, 1.05, more_is_better=False),
+    "clean_exit": Target("acknowledged charges missing after SIGTERM under load", "none", 0, 0, "", False),
+    "clean_exit_seconds": Target("time from SIGTERM under load to the end", "a limit", 10, 5, "s", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of the table, with what it is held against."""
+
+    name: str
+    value: Spread
+    problems: list[str] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def target(self) -> Target:
+        """What this figure should reach."""
+        return TARGETS[self.name]
+
+    @property
+    def verdict(self) -> str:
+        """invalid, reported, aim reached, reached or falls short."""
+        target = self.target
+        if self.problems:
+            return "invalid"
+        if target.least is None or target.aim is None:
+            return "reported"
+        if reaches(self.value.median, target.aim, target.more_is_better):
+            return "aim reached"
+        if reaches(self.value.median, target.least, target.more_is_better):
+            return "reached"
+        return "falls short"
+
+
+def reaches(value: float, wanted: float, more_is_better: bool) -> bool:
+    """Is this good enough?"""
+    return value >= wanted if more_is_better else value <= wanted

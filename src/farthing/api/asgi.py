@@ -1,0 +1,297 @@
+"""The application: raw ASGI between the server and the faces.
+
+A hot call is looked up by method, path and kind of credential before anything else is thought about. Around every
+call stand the same few steps: who asks, how often, may he, the body within its limits and its time, the answer with
+the request's id, one line in the log, one count. What the steps refuse is told in the words of the face.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from time import monotonic, perf_counter
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from structlog.typing import FilteringBoundLogger
+
+from .endpoint import (
+    AUTHORIZATION,
+    CredentialKind,
+    Cut,
+    Endpoint,
+    Face,
+    Observer,
+    Receive,
+    Reply,
+    Request,
+    Send,
+    Stop,
+    Trouble,
+    write_time,
+)
+from .limits import RateLimiter, Verdict, header_fields, limit_field, policy_field
+from .pages import Page, problem
+from .watch import Watch
+
+_CLOSE: Final = (b"connection", b"close")
+_BUG: Final = "Something went wrong here; it has been logged."
+_LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
+_LATE_READING: Final = "There was no answer in time; try again."
+_CLIENT_GONE: Final = 499
+_REQUEST_ID: Final = re.compile(rb"[!-~]{1,64}")
+_encode = msgspec.json.Encoder().encode
+_STATUS: Final = {
+    Trouble.CREDENTIAL_MISSING: (401, "API_KEY_MISSING"),
+    Trouble.METHOD: (405, "INVALID_INPUT"),
+    Trouble.NOT_FOUND: (404, "INVALID_INPUT"),
+}
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much and how long."""
+
+    body_bytes: int = 1_000_000
+    body_seconds: float = 30.0
+    answer_seconds: float = 30.0
+
+
+class _Gone(Exception):
+    """The client left before its body was complete."""
+
+
+class _Route(Struct, frozen=True):
+    face: Face
+    endpoint: Endpoint
+
+
+class App:
+    """Serves the faces' endpoints, and the pages beside them."""
+
+    def __init__(
+        self,
+        faces: Sequence[Face],
+        *,
+        pages: Mapping[str, Page],
+        limiter: RateLimiter,
+        now_us: Callable[[], int],
+        observer: Observer,
+        log: FilteringBoundLogger,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        access_log: bool = False,
+    ) -> None:
+        self._pages = pages
+        self._limiter = limiter
+        self._now_us = now_us
+        self._observer = observer
+        self._log = log
+        self._limits = limits
+        self._access_log = access_log
+        self._policies: dict[int, bytes] = {}
+        self._watch = Watch(limits.body_seconds, limits.answer_seconds)
+        self._faces: dict[CredentialKind, Face] = {kind: f for f in faces for kind in f.credentials}
+        self._hot = {
+            (e.method, e.path, kind): _Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints
+        }
+        self._methods: dict[str, list[str]] = {}
+        for method, path, _ in self._hot:
+            self._methods.setdefault(path, []).append(method)
+        self._request_ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """One request, from its headers to its answer."""
+        if scope["type"] != "http":
+            await _other(scope, receive, send)
+            return
+        began = perf_counter()
+        request = Request(scope, receive, b"", began)
+        given = request.headers.get(b"x-request-id")
+        request.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(self._request_ids)
+        task = asyncio.current_task()
+        assert task is not None
+        self._watch.begin(task, request)
+        try:
+            name, reply = await self._reply(request, task)
+        finally:
+            self._watch.end(task, request)
+        if reply is not None:
+            await _send(send, request, reply)
+        seconds = perf_counter() - began
+        status = _CLIENT_GONE if reply is None else reply.status
+        self._observer.answered(name, status, seconds)
+        if self._access_log or status >= 500:
+            self._note(request, status, reply, seconds)
+
+    async def _reply(self, request: Request, task: asyncio.Task[Any]) -> tuple[str, Reply | None]:
+        """The answer and whose it is; None for a client that has gone."""
+        route = self._hot.get((request.method, request.path, request.credential))
+        if route is None:
+            return await self._cold(request)
+        face, endpoint = route.face, route.endpoint
+        try:
+            await self._admit(face, endpoint, request)
+            return face.name, await face.answer(endpoint, request)
+        except Stop as stop:
+            return face.name, face.stopped(stop, endpoint)
+        except _Gone:
+            return face.name, None
+        except asyncio.CancelledError:
+            if request.cut is None:
+                raise
+            task.uncancel()
+            return face.name, _after_cut(face, endpoint, request.cut)
+        except Exception:
+            self._log.exception("request failed", request_id=request.id.decode(), path=endpoint.path)
+            return face.name, face.stopped(Stop(Trouble.BUG, _BUG), endpoint)
+
+    async def _admit(self, face: Face, endpoint: Endpoint, request: Request) -> None:
+        """Who asks, how often, may he; then the body."""
+        request.caller = caller = await face.identify(request)
+        request.extra = caller.headers
+        verdict = self._limiter.hit(caller.id, monotonic(), 1, caller.quota)
+        if verdict is not None:
+            if not verdict.allowed:
+                message = f"Too many requests with this key; try again in {verdict.retry_after} s."
+                raise Stop(Trouble.RATE_LIMIT, message, tuple(header_fields(verdict)))
+            request.extra += (
+                (b"ratelimit-policy", self._policy(verdict)),
+                (b"ratelimit", limit_field(verdict).encode()),
+            )
+        if endpoint.scope not in caller.scopes:
+            raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.")
+        request.body = await self._read_body(request)
+        request.reading = False
+
+    async def _read_body(self, request: Request) -> bytes:
+        most = self._limits.body_bytes
+        length = request.headers.get(b"content-length")
+        if length is not None and int(length) > most:
+            raise self._too_large()
+        body = b""
+        more = True
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise _Gone
+            body = body + message["body"] if body else message["body"]
+            if len(body) > most:
+                raise self._too_large()
+            more = message.get("more_body", False)
+        return body
+
+    def _policy(self, verdict: Verdict) -> bytes:
+        """The rule as a field; the same for all keys that have it."""
+        known = self._policies.get(verdict.quota)
+        if known is None:
+            known = self._policies[verdict.quota] = policy_field(verdict).encode()
+        return known
+
+    def _too_large(self) -> Stop:
+        message = f"The body may have at most {self._limits.body_bytes:,} bytes."
+        # What is left of the body is not read, so the connection can't go on.
+        return Stop(Trouble.TOO_LARGE, message, (_CLOSE,))
+
+    # Everything that is not hot
+
+    async def _cold(self, request: Request) -> tuple[str, Reply]:
+        if page := self._pages.get(request.path):
+            return "pages", await self._page(page, request)
+        if not request.path.startswith("/api/"):
+            return "pages", problem(404, "not_found", f"There is nothing at {request.path[:200]}; see /docs.")
+        methods = self._methods.get(request.path)
+        if methods is None:
+            return self._stopped(request, Stop(Trouble.NOT_FOUND, "There is no such path; see /docs."))
+        if request.method == "OPTIONS":
+            return "pages", Reply(204, b"", headers=(_allow([*methods, "OPTIONS"]),))
+        if request.method not in methods:
+            message = f"This path takes {' or '.join(methods)}, not {request.method[:20]}."
+            return self._stopped(request, Stop(Trouble.METHOD, message, (_allow([*methods, "OPTIONS"]),)))
+        return self._without_credential(request)
+
+    async def _page(self, page: Page, request: Request) -> Reply:
+        if request.method in ("GET", "HEAD"):
+            return await page(request)
+        allow = (_allow(["GET", "HEAD", "OPTIONS"]),)
+        if request.method == "OPTIONS":
+            return Reply(204, b"", headers=allow)
+        return problem(405, "method_not_allowed", f"This page is read with GET, not {request.method[:20]}.", allow)
+
+    def _without_credential(self, request: Request) -> tuple[str, Reply]:
+        """The path is there, but not for this kind of credential, or for none."""
+        message = "Send your API key in the header X-API-Key."
+        if AUTHORIZATION in request.headers:
+            message = "This path takes an API key in the header X-API-Key, no other credential."
+        owners = [r for (method, path, _), r in self._hot.items() if (method, path) == (request.method, request.path)]
+        stop = Stop(Trouble.CREDENTIAL_MISSING, message)
+        if len(owners) == 1 and not owners[0].endpoint.shared and AUTHORIZATION not in request.headers:
+            return owners[0].face.name, owners[0].face.stopped(stop, owners[0].endpoint)
+        return "none", self._union(stop)
+
+    def _stopped(self, request: Request, stop: Stop) -> tuple[str, Reply]:
+        face = self._faces.get(request.credential)
+        return ("none", self._union(stop)) if face is None else (face.name, face.stopped(stop, None))
+
+    def _union(self, stop: Stop) -> Reply:
+        """Nobody knows which face was meant: a body that the clients of each can read."""
+        status, code = _STATUS[stop.trouble]
+        body = {
+            "success": False,
+            "code": code,
+            "message": stop.message,
+            "error": stop.message,
+            "timestamp": write_time(self._now_us()),
+        }
+        return Reply(status, _encode(body), code, stop.headers)
+
+    def _note(self, request: Request, status: int, reply: Reply | None, seconds: float) -> None:
+        caller = getattr(request, "caller", None)
+        tell = self._log.error if status >= 500 else self._log.info
+        tell(
+            "request",
+            request_id=request.id.decode(),
+            workspace=caller.workspace.id if caller else None,
+            key=caller.id if caller else None,
+            method=request.method,
+            path=request.path[:200],
+            status=status,
+            code=(reply.code or None) if reply else None,
+            ms=round(seconds * 1000, 2),
+        )
+
+
+def _after_cut(face: Face, endpoint: Endpoint, cut: Cut) -> Reply | None:
+    if cut is Cut.GONE:
+        return None
+    if cut is Cut.SLOW:
+        return face.stopped(Stop(Trouble.TOO_SLOW, "The body did not arrive in time.", (_CLOSE,)), endpoint)
+    return face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
+
+
+async def _send(send: Send, request: Request, reply: Reply) -> None:
+    headers = [
+        (b"content-type", reply.content_type),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"x-request-id", request.id),
+        *request.extra,
+        *reply.headers,
+    ]
+    if reply.status == 204:
+        headers = headers[2:]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+def _allow(methods: Sequence[str]) -> tuple[bytes, bytes]:
+    return (b"allow", ", ".join(methods).encode())
+
+
+async def _other(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Life of the server is told and answered; there are no web sockets."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,153 @@
+"""API keys at the door: from the text in a header to who asks, cached by hash, revocable at once.
+
+What is cached hangs on a generation, the database's `config_version` as this process last read it: when it moves, all
+is forgotten; while it is not known, nothing is remembered. Keys that nobody knows are remembered as well, apart, so
+that a flood of wrong ones neither reaches the database twice nor drives the good ones out.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from hmac import compare_digest
+from typing import Final, Protocol, TypeVar
+
+from msgspec import Struct
+
+from farthing.core.records import Workspace
+
+from .endpoint import Caller, Headers, Stop, Trouble
+
+V = TypeVar("V")
+REMEMBERED: Final = 10_000
+_PREFIX: Final = 8
+_TEST_MODE: Final[Headers] = ((b"farthing-mode", b"test"),)
+_ALL_SCOPES: Final = frozenset({"read", "charge", "grant", "admin"})
+
+
+class Credential(Protocol):
+    """What a stored key lets its bearer do."""
+
+    @property
+    def key_id(self) -> str:
+        """Names the key without telling it."""
+
+    @property
+    def workspace(self) -> str:
+        """Whose key it is."""
+
+    @property
+    def mode(self) -> str:
+        """`live` or `test`."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """What it may do."""
+
+    @property
+    def expires_at(self) -> int | None:
+        """The first instant at which it is over."""
+
+    @property
+    def revoked_at(self) -> int | None:
+        """The first instant at which it was revoked."""
+
+    @property
+    def rate_limit(self) -> int | None:
+        """Requests a window, in place of the default; 0 is no limit."""
+
+
+class _Known(Struct, frozen=True):
+    hash: bytes
+    caller: Caller
+    ends_at: int | None
+    ended: str
+
+
+class KeyAuth:
+    """Says who bears a key. `find` and `workspace` read the database; `generation` is what caches hang on, and the
+    clock is asked only for keys that end."""
+
+    def __init__(
+        self,
+        *,
+        find: Callable[[bytes], Awaitable[Credential | None]],
+        workspace: Callable[[str], Awaitable[Workspace | None]],
+        generation: Callable[[], int | None],
+        hash_key: Callable[[str], bytes],
+        plausible: Callable[[str], bool],
+        now_us: Callable[[], int],
+        remembered: int = REMEMBERED,
+    ) -> None:
+        self._find = find
+        self._workspace = workspace
+        self._generation = generation
+        self._hash_key = hash_key
+        self._plausible = plausible
+        self._now_us = now_us
+        self._remembered = remembered
+        self._seen: int | None = None
+        # Looked up by a part of the hash; the whole is compared in constant time.
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._unknown: OrderedDict[bytes, None] = OrderedDict()
+
+    async def caller(self, text: str) -> Caller:
+        """Who bears the key; stops a request whose key is unknown, expired or revoked."""
+        generation = self._generation()
+        if generation != self._seen or generation is None:
+            self._forget(generation)
+        mark = self._hash_key(text)
+        known = self._known.get(mark[:_PREFIX])
+        if known is not None and compare_digest(known.hash, mark):
+            self._known.move_to_end(mark[:_PREFIX])
+        else:
+            known = await self._look_up(text, mark, generation)
+        if known.ends_at is not None and self._now_us() >= known.ends_at:
+            raise Stop(Trouble.CREDENTIAL_INVALID, f"This API key {known.ended}.")
+        return known.caller
+
+    def _forget(self, generation: int | None) -> None:
+        self._known.clear()
+        self._unknown.clear()
+        self._seen = generation
+
+    async def _look_up(self, text: str, mark: bytes, generation: int | None) -> _Known:
+        if not self._plausible(text):
+            raise Stop(Trouble.CREDENTIAL_INVALID, "This is no API key: it was cut, changed or made up.")
+        if mark in self._unknown:
+            raise _nobodys()
+        credential = await self._find(mark)
+        workspace = None if credential is None else await self._workspace(credential.workspace)
+        # What was read while a change was on its way is used once and not remembered.
+        keep = generation is not None and generation == self._generation() == self._seen
+        if credential is None or workspace is None:
+            if keep:
+                _remember(self._unknown, mark, None, self._remembered)
+            raise _nobodys()
+        known = _known(mark, credential, workspace)
+        if keep:
+            _remember(self._known, mark[:_PREFIX], known, self._remembered)
+        return known
+
+
+def _nobodys() -> Stop:
+    return Stop(Trouble.CREDENTIAL_INVALID, "There is no such API key; it may have been deleted.")
+
+
+def _known(mark: bytes, credential: Credential, workspace: Workspace) -> _Known:
+    caller = Caller(
+        id=credential.key_id,
+        actor=f"key:{credential.key_id}",
+        workspace=workspace,
+        scopes=_ALL_SCOPES if "admin" in credential.scopes else credential.scopes,
+        quota=credential.rate_limit,
+        headers=_TEST_MODE if credential.mode == "test" else (),
+    )
+    expires, revoked = credential.expires_at, credential.revoked_at
+    if revoked is not None and (expires is None or revoked <= expires):
+        return _Known(mark, caller, revoked, "was revoked")
+    return _Known(mark, caller, expires, "has expired")
+
+
+def _remember(cache: "OrderedDict[bytes, V]", name: bytes, value: V, most: int) -> None:
+    if len(cache) >= most:
+        cache.popitem(last=False)
+    cache[name] = value

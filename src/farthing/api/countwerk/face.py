@@ -1,0 +1,133 @@
+"""The CountWerk dialect as the application sees it: who asks, what is answered, how it is told what went wrong."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from farthing.core.commands import Command
+from farthing.core.outcomes import Accepted, Outcome
+from farthing.engine import Engine
+from farthing.stores.contract import StoreError
+from farthing.stores.reports import Reports
+
+from ..auth import KeyAuth
+from ..endpoint import (
+    API_KEY,
+    Caller,
+    CredentialKind,
+    Endpoint,
+    Headers,
+    Observer,
+    Reply,
+    Request,
+    Stop,
+    Trouble,
+    write_time,
+)
+from ..openapi import Code
+from .endpoints import ENDPOINTS
+from .errors import CODES, EVERYWHERE, TROUBLES, Fault, tell, tell_failure
+from .wire import Failure, Success
+
+_EXAMPLE_TIME: Final = "2026-01-01T12:00:00.000Z"
+_RETRY_AFTER: Final = 5
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class CountWerk:
+    """Existing CountWerk clients speak this."""
+
+    name = "countwerk"
+    credentials: tuple[CredentialKind, ...] = ("key",)
+    endpoints = ENDPOINTS
+    error = Failure
+
+    def __init__(
+        self, engine: Engine, reports: Reports, keys: KeyAuth, now_us: Callable[[], int], observer: Observer
+    ) -> None:
+        self._engine = engine
+        self._reports = reports
+        self._keys = keys
+        self._now_us = now_us
+        self._observer = observer
+
+    async def identify(self, request: Request) -> Caller:
+        """Who bears the key."""
+        text = request.headers[API_KEY].decode("latin-1")
+        if not text:
+            raise Stop(Trouble.CREDENTIAL_MISSING, "The header X-API-Key is empty.")
+        return await self._keys.caller(text)
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
+        """Do what the request asks for."""
+        try:
+            if endpoint.query is not None:
+                return self._success(await endpoint.query(request, self._reports, self._now_us()))
+            assert endpoint.read is not None, "an endpoint that asks nothing reads a command"
+            assert endpoint.write is not None, "and writes what came of it"
+            command = endpoint.read(request)
+            outcome = await self._engine.ask(command)
+            self._observer.decided(command.kind, outcome)
+            if type(outcome) is Accepted and outcome.entry is not None:
+                return self._success(endpoint.write(outcome.entry, request.caller))
+            return self._refused(outcome, command, request.caller)
+        except Fault as fault:
+            return self._failure(CODES[fault.code].status, fault.code, fault.message)
+        except StoreError as error:
+            return self._machine(error, endpoint)
+
+    def _success(self, data: Any) -> Reply:
+        return Reply(200, _encode(Success(True, data, write_time(self._now_us()))))
+
+    def _refused(self, outcome: Outcome, command: Command, caller: Caller) -> Reply:
+        assert not isinstance(outcome, Accepted), "what a face asks for writes an entry"
+        told = tell(outcome, getattr(command, "amount", 0) or 0, caller.workspace.scale)
+        return self._failure(told.status, told.code, told.message, told.data)
+
+    def _machine(self, error: StoreError, endpoint: Endpoint) -> Reply:
+        told = tell_failure(error, endpoint.failure)
+        headers: Headers = ()
+        if told.status != 500:
+            headers = ((b"retry-after", b"%d" % (error.retry_after or _RETRY_AFTER)),)
+        return self._failure(told.status, told.code, told.message, headers=headers)
+
+    def stopped(self, stop: Stop, endpoint: Endpoint | None) -> Reply:
+        """Trouble around an endpoint."""
+        status, code = TROUBLES[stop.trouble]
+        own = "INTERNAL_ERROR" if endpoint is None else endpoint.failure
+        return self._failure(status, code or own, stop.message, headers=stop.headers)
+
+    def _failure(
+        self, status: int, code: str, message: str, data: dict[str, Any] | None = None, headers: Headers = ()
+    ) -> Reply:
+        failure = Failure(False, code, message, write_time(self._now_us()), data or UNSET)
+        return Reply(status, _encode(failure), code, headers)
+
+    # For the documentation
+
+    def success(self, endpoint: Endpoint) -> Any:
+        """The type of a whole body."""
+        return Success[endpoint.answer]  # type: ignore[name-defined]
+
+    def succeeded(self, endpoint: Endpoint) -> dict[str, Any]:
+        """An example of one."""
+        return {"success": True, "data": endpoint.answered, "timestamp": _EXAMPLE_TIME}
+
+    def codes(self, endpoint: Endpoint) -> Iterator[Code]:
+        """All codes that the endpoint may send."""
+        for name, code in CODES.items():
+            if name in endpoint.codes or name in EVERYWHERE or name == endpoint.failure:
+                yield code
+            if name == "INVALID_INPUT":
+                yield Code(413, name, "The body may have at most 1,000,000 bytes.")
+                yield Code(415, name, "Send the body as JSON, with the header Content-Type: application/json.")
+        yield Code(503, endpoint.failure, "The disk is full; nothing was done.")
+
+    def failed(self, code: Code) -> dict[str, Any]:
+        """An example of an error."""
+        body = {"success": False, "code": code.code, "message": code.sentence, "timestamp": _EXAMPLE_TIME}
+        if code.code == "INSUFFICIENT_CREDITS":
+            body["data"] = {"available": 3, "required": 5, "deficit": 2}
+        return body

@@ -1,0 +1,249 @@
+"""The bodies of the CountWerk dialect, as they are on the wire and in its documentation.
+
+A request's type says what is documented; it is read by `lenient` twins of these, whose fields may all be missing or of
+any type, because the contract has a code of its own for most of what can be wrong.
+"""
+
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
+from msgspec.structs import fields
+
+T = TypeVar("T")
+
+MAX_ACCOUNT: Final = 255
+MAX_EVENT: Final = 200
+MAX_DESCRIPTION: Final = 1_000
+MAX_METADATA: Final = 16_384
+MAX_DEPTH: Final = 32
+MAX_MINUTES: Final = 43_200
+DEFAULT_MINUTES: Final = 60
+MAX_LIMIT: Final = 500
+DEFAULT_LIMIT: Final = 50
+OPERATION: Final = r"^[a-z0-9._-]{3,64}$"
+
+_NUMBER: Final = {"type": "number"}
+AccountId = Annotated[
+    str, Meta(min_length=1, max_length=MAX_ACCOUNT, description="Your own stable id of whose credits they are.")
+]
+Operation = Annotated[str, Meta(pattern=OPERATION, description="What the credits are for, such as `chat.message`.")]
+Amount = Annotated[
+    Any,
+    Meta(
+        description="Credits, above zero. More decimals than the workspace has are rounded half-even.",
+        extra_json_schema={**_NUMBER, "exclusiveMinimum": 0},
+    ),
+]
+ActualAmount = Annotated[
+    Any,
+    Meta(
+        description="What the work cost; the reserved amount when left out. Less frees the rest.",
+        extra_json_schema={**_NUMBER, "minimum": 0},
+    ),
+]
+EventId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_EVENT,
+        description="A stable key, one for each logical usage: repeating it answers the same and charges nothing.",
+    ),
+]
+Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION, description="Words for people.")]
+Metadata = Annotated[
+    dict[str, Any], Meta(description=f"An object of your own, at most {MAX_METADATA:,} bytes and {MAX_DEPTH} deep.")
+]
+ReservationId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT, description="As `reserve` gave it.")]
+Minutes = Annotated[int, Meta(ge=1, le=MAX_MINUTES, description="After these it frees itself.")]
+Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many to give at most.")]
+Cursor = Annotated[str, Meta(description="`nextCursor` of the page before; without it the newest.")]
+SourceId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT)]
+TransactionId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_EVENT,
+        description="The payment's own id: it is credited once, however often and by whatever way it is told.",
+    ),
+]
+
+Credits = Annotated[Any, Meta(description="Credits, exact.", extra_json_schema=_NUMBER)]
+Time = Annotated[str, Meta(description="UTC, with milliseconds.", extra_json_schema={"format": "date-time"})]
+
+
+# Requests
+
+
+class BalanceRequest(Struct):
+    """Whose balance."""
+
+    account_id: AccountId
+
+
+class DeductRequest(Struct):
+    """A charge."""
+
+    account_id: AccountId
+    operation: Operation
+    amount: Amount
+    usage_event_id: EventId
+    description: Description | None = None
+    metadata: Metadata | None = None
+
+
+class ReserveRequest(Struct):
+    """A reservation."""
+
+    account_id: AccountId
+    operation: Operation
+    amount: Amount
+    validityMinutes: Minutes = DEFAULT_MINUTES
+    description: Description | None = None
+
+
+class ConfirmRequest(Struct):
+    """The end of a reservation whose work was done."""
+
+    reservationId: ReservationId
+    actualAmount: ActualAmount | None = None
+    description: Description | None = None
+
+
+class CancelRequest(Struct):
+    """The end of a reservation whose work was not done."""
+
+    reservationId: ReservationId
+    reason: Description | None = None
+
+
+class Source(Struct):
+    """The purchase that credits come from."""
+
+    productId: SourceId
+    orderId: SourceId
+    transactionId: TransactionId
+
+
+class AddRequest(Struct):
+    """Credits for a purchase."""
+
+    account_id: AccountId
+    amount: Amount
+    source: Source
+    description: Description | None = None
+
+
+class TransactionsRequest(Struct):
+    """Whose history, and which page of it."""
+
+    account_id: AccountId
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+
+# Answers
+
+
+class Balance(Struct):
+    """What an account has."""
+
+    balance: Credits
+    reservedBalance: Credits
+    availableBalance: Credits
+    totalEarned: Credits
+    totalSpent: Credits
+    nextExpiration: Time | None
+
+
+class Deducted(Struct, omit_defaults=True):
+    """The charge, and the balance after it."""
+
+    transactionId: str
+    newBalance: Credits
+    deductedAmount: Credits
+    operation: str
+    description: str | UnsetType = UNSET
+
+
+class Reserved(Struct, omit_defaults=True):
+    """The reservation."""
+
+    reservationId: str
+    operation: str
+    amount: Credits
+    expiresAt: Time
+    description: str | UnsetType = UNSET
+
+
+class Confirmed(Struct, omit_defaults=True):
+    """What was taken."""
+
+    reservationId: str
+    confirmed: bool
+    actualAmount: Credits
+    description: str | UnsetType = UNSET
+
+
+class Cancelled(Struct, omit_defaults=True):
+    """Nothing was taken."""
+
+    reservationId: str
+    cancelled: bool
+    reason: str | UnsetType = UNSET
+
+
+class Added(Struct):
+    """The grant, and the balance after it."""
+
+    transactionId: str
+    newBalance: Credits
+    addedAmount: Credits
+
+
+class Transaction(Struct):
+    """A line of the history that moved the balance."""
+
+    id: str
+    type: str
+    amount: Credits
+    balanceAfter: Credits
+    operation: str | None
+    description: str | None
+    metadata: Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})]
+    createdAt: Time
+
+
+class Transactions(Struct):
+    """A page of the history, newest first."""
+
+    transactions: list[Transaction]
+    nextCursor: str | None
+
+
+class Success(Struct, Generic[T]):
+    """The envelope of every answer."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": True})]
+    data: T
+    timestamp: Time
+
+
+class Failure(Struct, omit_defaults=True):
+    """The envelope of every error."""
+
+    success: Annotated[bool, Meta(extra_json_schema={"const": False})]
+    code: str
+    message: str
+    timestamp: Time
+    data: dict[str, Any] | UnsetType = UNSET
+
+
+def lenient(documented: type[Struct]) -> type[Any]:
+    """The same fields, each of which may be missing or of any type; an object the client made up stays text."""
+    twins = ((f.name, Raw if f.type == Metadata | None else Any, None) for f in fields(documented))
+    return defstruct(documented.__name__, twins)
+
+
+def required(documented: type[Struct]) -> tuple[str, ...]:
+    """Names of the fields that can't be left out."""
+    return tuple(f.name for f in fields(documented) if f.required)

@@ -1,0 +1,213 @@
+"""Endpoint: the few types that every HTTP face is made of.
+
+A face is a table of endpoints, and the words in which it answers. A writing endpoint reads a request into a command
+and writes the entry that came of it; a reading one asks the reports. What goes wrong before an endpoint is reached,
+or around it, is a `Trouble`; each face has a total table from those, and from the core's refusals, to its own codes.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import parse_qs
+
+from msgspec import Struct
+
+from farthing.core.commands import Command
+from farthing.core.outcomes import Outcome
+from farthing.core.records import Entry, Workspace
+from farthing.stores.reports import Reports
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+CredentialKind = Literal["key", "token", "none"]
+Scope = Literal["read", "charge", "grant", "admin"]
+
+JSON: Final = b"application/json"
+API_KEY: Final = b"x-api-key"
+AUTHORIZATION: Final = b"authorization"
+
+
+class Caller(Struct, frozen=True, kw_only=True):
+    """Who asks: what a credential came to."""
+
+    id: str
+    """The credential's id: what the rate limit counts by and the log names."""
+    actor: str
+    """How the ledger names who did it."""
+    workspace: Workspace
+    scopes: frozenset[str]
+    """All that it may do; `admin` has been spelled out."""
+    quota: int | None = None
+    """Requests a window, in place of the process's own; 0 is no limit."""
+    headers: Headers = ()
+    """What each answer to it carries."""
+
+
+class Cut(StrEnum):
+    """Why a request was ended from outside."""
+
+    SLOW = "its body did not arrive in time"
+    LATE = "its answer took too long"
+    GONE = "its client has gone"
+
+
+class Request:
+    """A request as an endpoint sees it."""
+
+    __slots__ = (
+        "began",
+        "body",
+        "caller",
+        "credential",
+        "cut",
+        "extra",
+        "headers",
+        "id",
+        "method",
+        "path",
+        "query_string",
+        "reading",
+        "receive",
+        "scheme",
+        "watcher",
+    )
+
+    def __init__(self, scope: dict[str, Any], receive: Receive, id: bytes, began: float) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query_string: bytes = scope["query_string"]
+        self.scheme: str = scope["scheme"]
+        # Names are in small letters; of a field that came twice the last counts.
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.receive = receive
+        self.id = id
+        self.began = began
+        self.credential: CredentialKind = (
+            "key" if API_KEY in self.headers else "token" if AUTHORIZATION in self.headers else "none"
+        )
+        self.body = b""
+        self.caller: Caller
+        """Set once the credential is known to be good."""
+        self.extra: Headers = ()
+        """Fields that the answer carries, whatever it will be."""
+        self.reading = True
+        self.cut: Cut | None = None
+        self.watcher: Any = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's fields; of one that came twice the last counts."""
+        fields = parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+        return {name: values[-1] for name, values in fields.items()}
+
+
+class Reply(Struct, gc=False):
+    """An answer, ready to be sent."""
+
+    status: int
+    body: bytes
+    code: str = ""
+    """The face's word for what went wrong; for the log."""
+    headers: Headers = ()
+    content_type: bytes = JSON
+
+
+class Trouble(StrEnum):
+    """What can go wrong around an endpoint, whatever it does."""
+
+    CREDENTIAL_MISSING = "credential_missing"
+    CREDENTIAL_INVALID = "credential_invalid"
+    SCOPE_MISSING = "scope_missing"
+    RATE_LIMIT = "rate_limit"
+    NOT_FOUND = "not_found"
+    METHOD = "method"
+    MEDIA_TYPE = "media_type"
+    TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown_outcome"
+    """The answer took too long: it is not known what became of the command."""
+    BUG = "bug"
+
+
+class Stop(Exception):
+    """A request that can't go on; told in the words of the face that it was meant for."""
+
+    def __init__(self, trouble: Trouble, message: str, headers: Headers = ()) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.message = message
+        self.headers = headers
+
+
+Read = Callable[[Request], Command]
+Write = Callable[[Entry, Caller], Struct]
+Query = Callable[[Request, Reports, int], Awaitable[Struct]]
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """One call of a face: what it takes, what it gives, and the two functions between the wire and the ledger."""
+
+    path: str
+    operation_id: str
+    summary: str
+    description: str
+    scope: Scope
+    request: type[Struct]
+    """The body as it is documented; what it leaves out, reading it leaves out."""
+    answer: type[Struct]
+    example: dict[str, Any]
+    """A body that works."""
+    answered: dict[str, Any]
+    """What comes of it."""
+    codes: frozenset[str]
+    """Codes that only the endpoint itself gives; those of all endpoints stand with the face."""
+    failure: str
+    """The face's code for: the machine failed while this was being done."""
+    read: Read | None = None
+    write: Write | None = None
+    query: Query | None = None
+    method: str = "POST"
+    shared: bool = False
+    """Another face has the same path: without a credential nobody knows whose words to use."""
+
+
+class Face(Protocol):
+    """A dialect, as the application sees it."""
+
+    name: str
+    credentials: tuple[CredentialKind, ...]
+    endpoints: Sequence[Endpoint]
+
+    async def identify(self, request: Request) -> Caller:
+        """Who asks; stops a request whose credential is not good."""
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
+        """Do what the request asks for, and write what came of it."""
+
+    def stopped(self, stop: Stop, endpoint: Endpoint | None) -> Reply:
+        """The same trouble in the face's own words."""
+
+
+class Observer(Protocol):
+    """Who is told of what the faces did; must be quick and may not raise."""
+
+    def answered(self, face: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+
+    def decided(self, kind: str, outcome: Outcome) -> None:
+        """A command was carried out or refused."""
+
+
+def write_time(at_us: int) -> str:
+    """An instant as the faces write it: ISO 8601, UTC, milliseconds."""
+    seconds, rest = divmod(at_us, 1_000_000)
+    return f"{_second(seconds)}.{rest // 1000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,114 @@
+"""Metrics: what the process counts, in the text form that Prometheus reads.
+
+On the way of a request there is only an addition to a plain dictionary; names, labels and text are made when somebody
+asks. The engine's thread reports whole batches, so those may take the library's locks.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+
+from farthing.core.commands import Command
+from farthing.core.outcomes import Accepted, Outcome
+
+CHARGING: Final = ("charge", "settle")
+REQUEST_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+COMMIT_SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """Counts for one process: told by the faces (`answered`, `decided`) and by the engine (`committed`, `crashed`)."""
+
+    def __init__(self, depth: Callable[[], int] = lambda: 0) -> None:
+        self.depth = depth
+        """How many commands wait; asked when the metrics are read."""
+        self.registry = CollectorRegistry()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._seconds = [0] * (len(REQUEST_SECONDS) + 1)
+        self._seconds_sum = 0.0
+        self._accepted: Counter[str] = Counter()
+        self._replayed: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._crashed: Counter[str] = Counter()
+        self._batches = Histogram(
+            "farthing_batch_commands", "Commands that shared one commit.", buckets=BATCH_SIZES, registry=self.registry
+        )
+        self._commits = Histogram(
+            "farthing_commit_seconds", "From taking a batch to its being on the disk.", buckets=COMMIT_SECONDS,
+            registry=self.registry,
+        )  # fmt: skip
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    # Told by the faces, on the event loop
+
+    def answered(self, face: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self._requests[face, status] += 1
+        self._seconds[bisect_left(REQUEST_SECONDS, seconds)] += 1
+        self._seconds_sum += seconds
+
+    def decided(self, kind: str, outcome: Outcome) -> None:
+        """A command was carried out, had been before, or was refused."""
+        if not isinstance(outcome, Accepted):
+            self._refused[outcome.code] += 1
+        elif outcome.replayed:
+            self._replayed[kind] += 1
+        else:
+            self._accepted[kind] += 1
+
+    # Told by the engine, in its thread
+
+    def committed(self, commands: int, seconds: float) -> None:
+        """A batch reached the disk."""
+        self._batches.observe(commands)
+        self._commits.observe(seconds)
+
+    def crashed(self, command: Command, error: BaseException) -> None:
+        """A bug stopped a command."""
+        self._crashed[command.kind] += 1
+
+    # Asked by whoever watches
+
+    def text(self) -> bytes:
+        """All of it, as it stands."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """What is kept in plain numbers, as Prometheus' families."""
+        requests = CounterMetricFamily("farthing_requests", "Requests answered.", labels=("face", "status"))
+        for (face, status), count in self._requests.items():
+            requests.add_metric((face, str(status)), count)
+        yield requests
+        yield self._request_seconds()
+        charges = sum(self._accepted[kind] for kind in CHARGING)
+        yield CounterMetricFamily("farthing_charges", "Charges and settles carried out.", value=charges)
+        yield _counted("farthing_commands", "Commands carried out, by kind.", "kind", self._accepted)
+        yield _counted("farthing_replays", "Commands that had been carried out before.", "kind", self._replayed)
+        yield _counted("farthing_refusals", "Commands refused, by code.", "code", self._refused)
+        yield _counted("farthing_crashes", "Commands stopped by a bug.", "kind", self._crashed)
+        yield GaugeMetricFamily("farthing_queue_depth", "Commands that wait to be decided.", value=self.depth())
+
+    def _request_seconds(self) -> Metric:
+        bounds = [*map(str, REQUEST_SECONDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._seconds), strict=True))
+        return HistogramMetricFamily(
+            "farthing_request_seconds", "From a request's headers to its answer.", buckets, self._seconds_sum
+        )
+
+
+def _counted(name: str, sentence: str, label: str, counts: Counter[str]) -> Metric:
+    family = CounterMetricFamily(name, sentence, labels=(label,))
+    for value, count in list(counts.items()):
+        family.add_metric((value,), count)
+    return family

@@ -1,0 +1,121 @@
+"""Pages beside the faces: is it alive, is it ready, what does it count, how is it used. All are read with GET."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from farthing.stores.contract import StoreError
+
+from .docs import DocsPage
+from .endpoint import Headers, Reply, Request
+
+Page = Callable[[Request], Awaitable[Reply]]
+Check = Callable[[], Awaitable[str | None]]
+"""Looks at one thing; says what is wrong with it."""
+
+PROBLEM: Final = b"application/problem+json"
+METRICS: Final = b"text/plain; version=1.0.0; charset=utf-8"
+NO_STORE: Final[Headers] = ((b"cache-control", b"no-store"),)
+_encode = msgspec.json.Encoder().encode
+
+
+class Counted(Protocol):
+    """Whatever has numbers to show."""
+
+    def text(self) -> bytes:
+        """All of them, for Prometheus."""
+
+
+class Durability(Protocol):
+    """What the reports tell about the file they read."""
+
+    async def durability(self) -> tuple[str, int]:
+        """Journal mode and `synchronous`."""
+
+
+class SteadyClock(Protocol):
+    """A clock that knows when it can't be trusted."""
+
+    def state(self) -> Any:
+        """None is good; else it says by how many seconds it jumped."""
+
+
+def pages(document: dict[str, Any], checks: Mapping[str, Check], metrics: Counted, version: str) -> dict[str, Page]:
+    """Every page by its path; `document` is the OpenAPI document, `checks` are what being ready takes."""
+    openapi = Reply(200, _encode(document))
+    welcome = Reply(200, _encode({"name": "farthing", "version": version, "docs": "/docs", "openapi": "/openapi.json"}))
+    alive = Reply(200, _encode({"status": "alive", "version": version}), headers=NO_STORE)
+    docs = DocsPage(document)
+
+    async def ready(_: Request) -> Reply:
+        found = {name: await _looked_at(check) for name, check in checks.items()}
+        good = all(wrong is None for wrong in found.values())
+        told = {name: "ok" if wrong is None else wrong for name, wrong in found.items()}
+        body = _encode({"status": "ready" if good else "not ready", "checks": told})
+        return Reply(200 if good else 503, body, "" if good else "not_ready", NO_STORE)
+
+    async def numbers(_: Request) -> Reply:
+        return Reply(200, metrics.text(), headers=NO_STORE, content_type=METRICS)
+
+    async def read_docs(request: Request) -> Reply:
+        return docs.reply(request.scheme, request.headers.get(b"host", b""))
+
+    return {
+        "/": _always(welcome),
+        "/livez": _always(alive),
+        "/readyz": ready,
+        "/metrics": numbers,
+        "/openapi.json": _always(openapi),
+        "/docs": read_docs,
+    }
+
+
+def _always(reply: Reply) -> Page:
+    async def page(_: Request) -> Reply:
+        return reply
+
+    return page
+
+
+async def _looked_at(check: Check) -> str | None:
+    try:
+        return await check()
+    except (StoreError, OSError) as error:
+        return str(error) or type(error).__name__
+
+
+def database_check(reports: Durability, allow_unsafe: bool = False) -> Check:
+    """The database can be read, and keeps what is committed."""
+
+    async def check() -> str | None:
+        journal, synchronous = await reports.durability()
+        if allow_unsafe or (journal.lower() == "wal" and synchronous >= 2):
+            return None
+        return (
+            f"journal mode is {journal} and synchronous {synchronous}; a power cut could take back what was answered. "
+            "It takes wal and 2 (full), or the setting allow_unsafe"
+        )
+
+    return check
+
+
+def clock_check(clock: SteadyClock) -> Check:
+    """The clock has not jumped."""
+
+    async def check() -> str | None:
+        jumped = clock.state()
+        if jumped is None:
+            return None
+        return (
+            f"the clock jumped by {jumped.by_seconds:.0f} s; charges are refused until it has been steady, or until an "
+            "operator says `farthing clock accept`"
+        )
+
+    return check
+
+
+def problem(status: int, code: str, detail: str, headers: Headers = ()) -> Reply:
+    """An error outside the faces (RFC 9457)."""
+    body = {"type": "about:blank", "title": code.replace("_", " "), "status": status, "detail": detail, "code": code}
+    return Reply(status, _encode(body), code, headers, PROBLEM)

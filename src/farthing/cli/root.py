@@ -1,0 +1,103 @@
+"""The root of the command line: its commands, and how one line is run from its words to its exit code."""
+
+import io
+import os
+import re
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from . import care, credits, demo, keys, serve, settings, setup, workspaces
+from .exits import MEANING, Exit, Trouble, explain, invalid
+from .output import Answer, show, show_trouble
+
+_EPILOG = "\n".join(
+    [
+        "Exit codes:",
+        *(f"{code:>3d}  {meaning}" for code, meaning in MEANING.items()),
+        "",
+        "Every command takes --json, and --help shows examples.",
+    ]
+)
+_NEGATIVE = re.compile(r"-[0-9.]")
+
+app = typer.Typer(
+    name="farthing",
+    epilog=_EPILOG,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from farthing import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Farthing keeps credits: grants that expire, charges that never happen twice, books that explain every balance."""
+
+
+for _room in (setup, serve, demo, credits, workspaces, settings, keys, care):
+    _room.register(app)
+
+
+def run(words: list[str]) -> int:
+    """Run one command line: the answer or the trouble is written, the exit code returned."""
+    as_json = wants_json(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no umlauts must not turn an answer into an error.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _carry_out(words or ["--help"], as_json)
+    except BrokenPipeError:
+        # Whoever read the answer has gone; what is still buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.NO
+    except typer.TyperException as error:
+        trouble = _misused(error)
+    except Exception as error:
+        trouble = explain(error)
+        if trouble.exit is Exit.BUG and os.environ.get("FARTHING_TRACEBACK"):
+            traceback.print_exception(error)
+    show_trouble(trouble, as_json)
+    return trouble.exit
+
+
+def _carry_out(words: list[str], as_json: bool) -> int:
+    command = typer.main.get_command(app)
+    # Without standalone mode an answer comes back as it is, and `typer.Exit` as its exit code.
+    answer = command.main(words, prog_name="farthing", standalone_mode=False)
+    if isinstance(answer, Answer):
+        show(answer, as_json)
+        return answer.exit
+    if answer == Exit.INTERRUPTED:
+        show_trouble(Trouble("interrupted", "interrupted", Exit.INTERRUPTED), as_json)
+    return int(answer or Exit.OK)
+
+
+def wants_json(words: list[str]) -> bool:
+    """Whether --json is among the options: known before the line is understood, since misuse is told as JSON too."""
+    options = words[: words.index("--")] if "--" in words else words
+    return "--json" in options
+
+
+def _misused(error: typer.TyperException) -> Trouble:
+    """A line that can't be understood, with where to look."""
+    option = str(getattr(error, "option_name", ""))
+    if _NEGATIVE.match(option):
+        return invalid("amount", "must be above zero, without a sign")
+    context = getattr(error, "ctx", None)
+    place = context.command_path if context is not None else "farthing"
+    return Trouble("usage", f"{error.format_message()} See `{place} --help`.", Exit.USAGE)

@@ -1,0 +1,123 @@
+"""`serve`: the ledger over HTTP, until SIGTERM. Its options are the fields of `settings.Settings`."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from .exits import Exit, Trouble
+from .opening import existing_file
+from .options import Db, Json, enter
+from .output import write_json
+from .setup import PANEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farthing.settings import Settings
+
+Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Default: 127.0.0.1.")]
+Port = Annotated[int | None, typer.Option("--port", metavar="N", help="0 takes a free one. Default: 8787.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Enter the command."""
+    enter(
+        app,
+        "serve",
+        "$ farthing serve",
+        "$ farthing serve --host 0.0.0.0 --port 8080 --db sqlite:////srv/ledger.db",
+        "$ farthing serve --port 0 --json    (the first line of output has the address)",
+        panel=PANEL,
+    )(serve)
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    rate_limit: Annotated[
+        int | None,
+        typer.Option("--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 6000."),
+    ] = None,
+    max_body: Annotated[
+        int | None, typer.Option("--max-body", metavar="BYTES", help="Largest request body. Default: 1000000.")
+    ] = None,
+    request_timeout: Annotated[
+        float | None,
+        typer.Option("--request-timeout", metavar="SECONDS", help="For a body, and for an answer. Default: 30."),
+    ] = None,
+    max_queue: Annotated[
+        int | None,
+        typer.Option("--max-queue", metavar="N", help="Commands that may wait; beyond: try again. Default: 10000."),
+    ] = None,
+    max_batch: Annotated[
+        int | None, typer.Option("--max-batch", metavar="N", help="Commands that share one commit. Default: 256.")
+    ] = None,
+    engine: Annotated[
+        Literal["inline", "thread"] | None,
+        typer.Option("--engine", help="Commit on the event loop or in a thread of its own. Default: inline."),
+    ] = None,
+    sweep_seconds: Annotated[
+        float | None,
+        typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
+    ] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option("--log-level", help="The least level that is logged. Default: info."),
+    ] = None,
+    access_log: Annotated[
+        bool | None,
+        typer.Option("--access-log/--no-access-log", help="Log every request. Default: only those that fail."),
+    ] = None,
+    share: Annotated[
+        bool | None, typer.Option("--share/--no-share", help="Let several servers run on one file. Default: one.")
+    ] = None,
+    allow_unsafe: Annotated[
+        bool | None,
+        typer.Option("--allow-unsafe/--no-allow-unsafe", help="Say ready though a power cut could lose commits."),
+    ] = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Serve the ledger over HTTP until SIGTERM, which ends it cleanly (exit code 0).
+
+    The address is printed when requests are taken; logs are JSON lines on standard error. Each option can also be set
+    by a variable: FARTHING_HOST, FARTHING_RATE_LIMIT, FARTHING_BODY_LIMIT and so on.
+    """
+    from farthing.settings import read_settings
+
+    settings = read_settings(
+        database_url=db or None,
+        host=host,
+        port=port,
+        rate_limit=rate_limit,
+        body_limit=max_body,
+        request_timeout=request_timeout,
+        max_queue=max_queue,
+        max_batch=max_batch,
+        engine=engine,
+        sweep_seconds=sweep_seconds,
+        log_level=log_level,
+        access_log=access_log,
+        share=share,
+        allow_unsafe=allow_unsafe,
+    )
+    run(settings, lambda address: _listening(address, as_json))
+
+
+def _listening(address: str, as_json: bool) -> None:
+    if as_json:
+        write_json({"listening": address})
+    else:
+        print(f"listening on {address}", flush=True)
+
+
+def run(settings: "Settings", on_ready: "Callable[[str], None]") -> None:
+    """Serve with these settings."""
+    existing_file(settings.database_url)
+    from farthing.serving import CannotListen
+    from farthing.serving import serve as serve_ledger
+
+    try:
+        serve_ledger(settings, on_ready)
+    except CannotListen as error:
+        raise Trouble(error.code, str(error), Exit.UNAVAILABLE, port=settings.port) from error

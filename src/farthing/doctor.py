@@ -1,0 +1,288 @@
+"""Doctor: walks a live database and names each account that breaks a law, and why.
+
+Law 2 is read off the file's settings and schema, laws 3 to 7 off the entries: each account's are replayed and held
+against every row that is derived from them. Whole tables are walked as well, for rows that no entry explains.
+
+A walk takes short read transactions, so that it works beside a running server, and memory that does not grow with
+the ledger. An account that is too long for one transaction is read on in the next, and judged in the one in which
+its last entry is read; entries that come meanwhile are replayed too.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from farthing.core.agreement import Problem
+from farthing.core.ids import bucket_of
+from farthing.stores.books import Replay
+from farthing.stores.contract import NotADatabase
+from farthing.stores.doctor import PAGE, UNREADABLE, Reading, Row
+from farthing.stores.migrate import APPLICATION_ID
+from farthing.timezones import calendar
+
+ENTRIES: Final = 20_000
+"""How many entries one read transaction takes at most."""
+FINDINGS: Final = 1_000
+"""How many findings a report keeps; all are counted, and told to who listens."""
+FINDINGS_OF_ONE: Final = 20
+"""How many of one account are told one by one."""
+SYNCHRONOUS_FULL: Final = 2
+
+Progress = Callable[[str, int, int], None]
+"""What is walked, how much of it is done, and of how much (0: not known)."""
+
+
+class Finding(Struct, frozen=True):
+    """One thing that is wrong; without an account it is about the whole file."""
+
+    law: int
+    workspace: str
+    account: str
+    sentence: str
+
+
+class Report(Struct):
+    """What doctor saw."""
+
+    accounts: int = 0
+    entries: int = 0
+    keys: int = 0
+    payments: int = 0
+    wrong_accounts: int = 0
+    found: int = 0
+    """How many findings there were; `findings` has the first of them."""
+    findings: list[Finding] = []
+    seconds: float = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing was found."""
+        return self.found == 0
+
+
+def examine(
+    path: Path,
+    *,
+    deep: bool = False,
+    on_progress: Progress = lambda *_: None,
+    on_finding: Callable[[Finding], None] = lambda _: None,
+) -> Report:
+    """Check laws 2 to 7 of every account; `deep` also has SQLite check each of its pages and indexes."""
+    with closing(Reading.open(path)) as reading:
+        return Examination(reading, on_progress, on_finding).run(deep)
+
+
+class Examination:
+    """One walk over one database."""
+
+    def __init__(self, reading: Reading, on_progress: Progress, on_finding: Callable[[Finding], None]) -> None:
+        self._reading = reading
+        self._on_progress = on_progress
+        self._on_finding = on_finding
+        self._report = Report()
+        self._wrong: set[tuple[str, str]] = set()
+
+    def run(self, deep: bool = False) -> Report:
+        """Everything, in turn."""
+        began = time.monotonic()
+        try:
+            self._file(deep)
+            self._accounts()
+            self._owners()
+            self._keys()
+            self._records()
+            self._payments()
+        except NotADatabase as error:
+            self._tell(2, "", "", f"{error}; what comes after it was not looked at: restore a backup")
+        self._report.wrong_accounts = len(self._wrong)
+        self._report.seconds = time.monotonic() - began
+        return self._report
+
+    def _tell(self, law: int, workspace: str, account: str, sentence: str) -> None:
+        finding = Finding(law, workspace, account, sentence)
+        if account:
+            self._wrong.add((workspace, account))
+        self._report.found += 1
+        if len(self._report.findings) < FINDINGS:
+            self._report.findings.append(finding)
+        self._on_finding(finding)
+
+    # The file
+
+    def _file(self, deep: bool) -> None:
+        """Law 2: what is told is on the disk; and what keeps entries from being changed is in place."""
+        mode, synchronous, application = self._reading.durability()
+        if mode != "wal":
+            self._tell(2, "", "", f"journal_mode is {mode}, and should be wal")
+        if synchronous < SYNCHRONOUS_FULL:
+            self._tell(2, "", "", f"synchronous is {synchronous}, and should be {SYNCHRONOUS_FULL} (full)")
+        if application != APPLICATION_ID:
+            self._tell(2, "", "", f"application_id is {application:#x}, and should be {APPLICATION_ID:#x}")
+        for sentence in self._reading.schema_differences():
+            self._tell(5, "", "", sentence)
+        self._on_progress("pages", 0, 0)
+        if deep:
+            for sentence in self._reading.damage(deep):
+                self._tell(2, "", "", sentence)
+
+    # Accounts
+
+    def _accounts(self) -> None:
+        total, after = self._reading.count_accounts(), ("", "", -1)
+        while True:
+            before = after
+            unfinished: _Account | None = None
+            with self._reading.snapshot():
+                left, known = ENTRIES, self._reading.workspaces()
+                for row in self._reading.accounts(after):
+                    after = row[:3]
+                    account = self._begin(row, known)
+                    if not account.read(left):
+                        unfinished = account
+                        break
+                    account.judge(row)
+                    left -= self._end(account)
+                    if left <= 0:
+                        break
+            if unfinished is not None:
+                self._finish(unfinished)
+            self._on_progress("accounts", self._report.accounts, max(total, self._report.accounts))
+            if after == before:
+                return
+
+    def _begin(self, row: Row, workspaces: set[str]) -> "_Account":
+        workspace, account, bucket = row[:3]
+        examined = _Account(self._reading, workspace, account, self._tell)
+        if workspace not in workspaces:
+            self._tell(5, workspace, account, "its workspace does not exist")
+        if bucket != bucket_of(workspace, account):
+            self._tell(5, workspace, account, f"its row is in bucket {bucket}, where nobody looks for it")
+        return examined
+
+    def _finish(self, account: "_Account") -> None:
+        """Read on, a transaction at a time, up to the one that sees its end; entries may come meanwhile."""
+        done = False
+        while not done:
+            self._on_progress(f"entries of {account.name}", account.replay.entries, 0)
+            with self._reading.snapshot():
+                done = account.read(ENTRIES)
+                if done:
+                    account.judge(account.replay.row())
+        self._end(account)
+
+    def _end(self, account: "_Account") -> int:
+        account.close()
+        self._report.accounts += 1
+        self._report.entries += account.replay.entries
+        return account.replay.entries
+
+    # Whole tables
+
+    def _owners(self) -> None:
+        """Rows of accounts that have no row themselves."""
+        said = {
+            "entry": "it has entries, but no row: rebuild makes it again",
+            "grants": "it has grants in the history, but no row",
+            "job": "time is to act on it, but it has no row",
+        }
+        for table, sentence in said.items():
+            owner: tuple[str, str, bool] | None = ("", "", True)
+            while owner is not None:
+                with self._reading.snapshot():
+                    for _ in range(PAGE):
+                        owner = self._reading.owner(table, owner[:2])
+                        if owner is None:
+                            break
+                        if not owner[2]:
+                            self._tell(5, *owner[:2], sentence)
+
+    def _pages(self, table: str, start: Row) -> Iterator[Row]:
+        """All rows of a table, each page in a transaction of its own; a row begins with its key."""
+        after, last, done = start, None, 0
+        while after != last:
+            last = after
+            with self._reading.snapshot():
+                for row in self._reading.page(table, after):
+                    after = row[: len(start)]
+                    done += 1
+                    yield row
+            self._on_progress(table, done, 0)
+
+    def _keys(self) -> None:
+        """Law 3, from the other side: each key stands for an entry that has it."""
+        for workspace, key, account, _, number, found in self._pages("keys", ("", "", "", -1)):
+            self._report.keys += 1
+            # Without an account a key stands for a row of another table.
+            if account and key != found:
+                said = f"the key {key!r} stands for entry {number}, which does not have it"
+                self._tell(3, workspace, account, said)
+
+    def _records(self) -> None:
+        """Holds and charges that no entry made."""
+        for hold_id, _, workspace, account, kind in self._pages("holds", ("", -1)):
+            if kind != "hold":
+                self._tell(6, workspace, account, f"hold {hold_id} has a row, but no entry placed it")
+        for charge_id, _, workspace, account, kind in self._pages("charges", ("", -1)):
+            if kind is None:
+                self._tell(7, workspace, account, f"charge {charge_id} has a row, but there is no such entry")
+
+    def _payments(self) -> None:
+        """Law 9: what was claimed was credited, to the account that the directory names."""
+        for workspace, provider, payment, account, entry, *found in self._pages("payments", ("", "", "")):
+            self._report.payments += 1
+            if found != [workspace, account]:
+                where = f"of account {found[1]!r} in {found[0]!r}" if found[1] else "that does not exist"
+                said = f"the payment {provider}:{payment} is claimed by entry {entry} {where}"
+                self._tell(9, workspace, account, said)
+
+
+class _Account:
+    """One account under examination: tells the first things that are wrong with it, counts the others."""
+
+    def __init__(
+        self, reading: Reading, workspace: str, account: str, tell: Callable[[int, str, str, str], None]
+    ) -> None:
+        self.replay = Replay(reading, workspace, account, calendar)
+        self.name = f"{workspace}/{account}"
+        self._owner = (workspace, account)
+        self._tell_all = tell
+        self._found = 0
+        self._unreadable = False
+
+    def _tell(self, problem: Problem) -> None:
+        self._found += 1
+        if self._found <= FINDINGS_OF_ONE:
+            self._tell_all(problem.law, *self._owner, str(problem))
+
+    def read(self, limit: int) -> bool:
+        """Read entries; whether the end was reached, or something that can't be read."""
+        try:
+            return self.replay.read(limit, self._tell)
+        except UNREADABLE as error:
+            self._give_up(f"an entry after {self.replay.books.number} can't be read ({error})")
+            return True
+
+    def judge(self, row: Row | None) -> None:
+        """Hold its rows against its entries."""
+        if self._unreadable:
+            return
+        try:
+            for disagreement in (*self.replay.keys, *self.replay.disagreements(row)):
+                for problem in disagreement.problems:
+                    self._tell(problem)
+        except UNREADABLE as error:
+            self._give_up(f"a grant, hold or charge of it can't be read ({error})")
+
+    def _give_up(self, sentence: str) -> None:
+        self._unreadable = True
+        self._tell(Problem(5, sentence))
+
+    def close(self) -> None:
+        """Say how many were not told, and let go."""
+        if self._found > FINDINGS_OF_ONE:
+            self._tell_all(5, *self._owner, f"and {self._found - FINDINGS_OF_ONE} more")
+        self.replay.close()

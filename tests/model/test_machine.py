@@ -1,0 +1,62 @@
+"""The ledger against the plain model: hypothesis walks both through the same commands and compares every step."""
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import HealthCheck, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from tests.model.walk import Walk
+
+STEPS = 10_000
+STEPS_IN_A_WALK = 50
+
+KINDS = {
+    "adjust", "charge", "extend", "grant", "hold", "lapse", "open", "refund", "release", "set", "settings", "settle",
+    "void",
+}  # fmt: skip
+COMMON_REFUSALS = {
+    "frozen", "hold_ended", "hold_not_found", "insufficient_credits", "invalid", "key_conflict", "refund_too_large",
+    "spend_limit",
+}  # fmt: skip
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Each rule is one step of a walk; its bytes are its choices, and shrink to the plainest ones."""
+
+    met: Counter[str] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.walk = Walk(Path(self.folder.name) / "ledger.db", note)
+
+    @rule(data=st.binary(min_size=40, max_size=80))
+    def step(self, data: bytes) -> None:
+        self.walk.step(data)
+
+    def teardown(self) -> None:
+        try:
+            self.walk.finish()
+            self.met.update(self.walk.met)
+        finally:
+            self.walk.close()
+            self.folder.cleanup()
+
+
+def test_the_ledger_and_the_plain_model_agree_on_every_step():
+    profile = settings(
+        max_examples=STEPS // STEPS_IN_A_WALK * 5 // 4,  # some walks end early
+        stateful_step_count=STEPS_IN_A_WALK,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+    LedgerMachine.met.clear()
+    run_state_machine_as_test(LedgerMachine, settings=profile)
+    # That they agree says something only where much has happened.
+    assert LedgerMachine.met["steps"] >= STEPS
+    assert {f"accepted {kind}" for kind in KINDS} - LedgerMachine.met.keys() == set()
+    assert {f"refused {code}" for code in COMMON_REFUSALS} - LedgerMachine.met.keys() == set()

@@ -441,6 +441,13 @@ def test_a_connection_that_does_not_wait_for_the_disk_is_found(ledger, monkeypat
     assert told(examine(ledger)) == [(2, "", "synchronous is 0, and should be 2 (full)")]
 
 
+def test_a_file_that_does_not_say_whose_it_is_is_found(ledger):
+    db = apsw.Connection(str(ledger))
+    db.pragma("application_id", 5)
+    db.close()
+    assert (2, "", "application_id is 0x5, and should be 0x46525448") in told(examine(ledger))
+
+
 def test_a_trigger_that_was_dropped_is_found(ledger):
     raw(ledger).close()
     sentences = [sentence for law, _, sentence in told(examine(ledger)) if law == 5]
@@ -645,6 +652,11 @@ def test_a_refused_rebuild_says_why(ledger):
     done = rebuild(ledger, "grace", "alice", apply=True)
     assert done.broken
     assert done.refused == "entries themselves are wrong, and nothing says what would be right: restore a backup"
+
+
+def test_a_row_that_is_gone_is_made_again(ledger):
+    tamper(ledger, TAMPERING["a row that is gone"][3])
+    assert rebuild(ledger, "grace", "alice").differences == ["its row is missing"]
 
 
 def test_a_key_that_was_used_twice_stays_wrong_and_is_told(ledger):

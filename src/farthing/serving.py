@@ -11,14 +11,13 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 import uvloop
 from structlog.typing import FilteringBoundLogger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from farthing import __version__
 from farthing.api import openapi, pages
@@ -28,6 +27,7 @@ from farthing.api.countwerk import CountWerk
 from farthing.api.limits import RateLimiter
 from farthing.api.logs import LEVELS, make_logger
 from farthing.api.metrics import Metrics
+from farthing.api.protocol import HEAD_SECONDS, Protocols
 from farthing.app import ConfigWatch, Ledger, LockFile, ThreadedDatabase, database_path, open_ledger
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
@@ -42,7 +42,6 @@ KEEP_ALIVE_SECONDS: Final = 75
 """Longer than load balancers keep idle connections, so that it is they who close them."""
 SHUTDOWN_SECONDS: Final = 8
 """What an answer may still take after SIGTERM; containers are killed after 10."""
-MAX_HEAD_BYTES: Final = 65_536
 MAX_OPEN_FILES: Final = 65_536
 BACKLOG: Final = 2_048
 
@@ -73,23 +72,23 @@ async def _serve(
     settings: Settings, path: Path, sock: socket.socket, log: FilteringBoundLogger, on_ready: Callable[[str], None]
 ) -> None:  # fmt: skip
     loop = asyncio.get_running_loop()
-    metrics, watch = Metrics(), ConfigWatch(path)
-    ledger = _open(settings, path, loop, Observer(metrics, log))
-    try:
+    metrics = Metrics()
+    with ExitStack() as held:
+        ledger = _open(settings, path, loop, Observer(metrics, log))
+        held.callback(ledger.close)
         metrics.depth = lambda: ledger.engine.depth
+        watch = ConfigWatch(path)
         watch.start()
+        held.callback(watch.stop)
         server = Server(build_app(settings, ledger, lambda: watch.generation, metrics, log), settings, on_ready)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         sweeper = loop.create_task(_sweep(settings, ledger, log))
-        await server.serve([sock])
-        sweeper.cancel()
-        await asyncio.gather(sweeper, return_exceptions=True)
-    finally:
-        # Finishes what was accepted and answers who still waits; a turn of the loop lets them hear it.
-        ledger.close()
-        await asyncio.sleep(0)
-        watch.stop()
+        try:
+            await server.serve([sock])
+        finally:
+            sweeper.cancel()
+            await asyncio.gather(sweeper, return_exceptions=True)
 
 
 def _open(settings: Settings, path: Path, loop: asyncio.AbstractEventLoop, observer: "Observer") -> Ledger:
@@ -209,75 +208,43 @@ def _raise_file_limit() -> None:
 # The server
 
 
-class Protocol(HttpToolsProtocol):
-    """A connection whose request line and headers may not grow without end."""
-
-    head = 0
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
-        super().data_received(data)
-        if not reads_head(self):
-            self.head = 0
-            return
-        self.head += len(data)
-        if self.head > MAX_HEAD_BYTES and not self.transport.is_closing():
-            answer = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-            self.transport.write(answer)
-            self.transport.close()
-
-
-def reads_head(connection: Any) -> bool:
-    """Whether a connection waits for the (rest of the) head of a request, its keep-alive time not running."""
-    cycle = connection.cycle
-    return (cycle is None or cycle.response_complete) and connection.timeout_keep_alive_task is None
-
-
 class Server(uvicorn.Server):
-    """uvicorn's server: with our way to stop, word of being ready, and an end to connections that ask nothing."""
+    """uvicorn's server, with our way to stop, and word of being ready."""
 
     def __init__(self, app: App, settings: Settings, on_ready: Callable[[str], None]) -> None:
+        http: Any = Protocols(head_seconds=min(HEAD_SECONDS, settings.request_timeout))
         config = uvicorn.Config(
-            app, interface="asgi3", http=Protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-            server_header=False, proxy_headers=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, backlog=BACKLOG,
+            app,
+            interface="asgi3",
+            http=http,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )  # fmt: skip
+        )
         super().__init__(config)
         self._on_ready = on_ready
-        self._head_seconds = settings.request_timeout
-        self._asking: dict[Any, Any] = {}
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Nothing: signals come through the event loop, and a clean end is no death by signal."""
         yield
 
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until told to stop."""
-        assert sockets
-        self._address = address_of(sockets[0])
-        await super().serve(sockets)
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to take requests, and say so."""
+        assert sockets
         await super().startup(sockets)
-        self._end_silent(asyncio.get_running_loop())
-        self._on_ready(self._address)
+        self._on_ready(address_of(sockets[0]))
 
     def stop(self, number: int) -> None:
         """A signal came; the second SIGINT does not wait for anybody."""
         self.force_exit = self.should_exit and number == signal.SIGINT
         self.should_exit = True
-
-    def _end_silent(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close connections that were in the same half-sent request, or in none, when this was last looked at."""
-        connections: set[Any] = self.server_state.connections
-        asking = {each: each.cycle for each in connections if reads_head(each)}
-        for connection, cycle in asking.items():
-            if connection in self._asking and self._asking[connection] is cycle:
-                connection.transport.close()
-        self._asking = asking
-        loop.call_later(self._head_seconds, self._end_silent, loop)
 
 
 # Logs of the libraries

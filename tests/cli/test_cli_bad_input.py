@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from farthing.cli.exits import Exit, Trouble, explain
+from farthing.cli.root import run
 from farthing.engine import ClockJumped, Crashed, QueueFull, ShuttingDown
 from farthing.stores.contract import Busy, NotADatabase, ReadOnly, StorageFull, Unavailable, Unknown
 from tests.cli.command import Cli
@@ -277,6 +278,9 @@ def test_a_bug_is_a_sentence_and_its_traceback_comes_on_request(
     assert (code, name) == (70, "internal_error")
     assert "ZeroDivisionError" in sentence
     assert "FARTHING_TRACEBACK=1" in sentence
+    monkeypatch.setenv("FARTHING_TRACEBACK", "1")
+    assert run(["keys", "list"]) == 70
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_an_unknown_outcome_says_so(funded: Cli, monkeypatch: pytest.MonkeyPatch):

@@ -1,5 +1,7 @@
 """The form that all commands share: help with examples, --json, exit codes, quick starts; tables that are total."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -146,6 +148,31 @@ def test_whoever_reads_only_the_beginning_hears_no_complaint(funded: Cli):
     assert listing.wait(30) == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["grant", "alice", "1", "--key", "k", "--json"], 5, "it was carried out, but the answer can't be written"),
+        (["balance", "nobody", "--json"], 1, "there is no account nobody"),
+        (["ledger", "alice", "--all"], 4, "No space left on device"),
+    ],
+)
+def test_a_full_disk_under_standard_output_is_no_traceback(funded: Cli, words: list[str], code: int, said: str):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stderr.startswith("farthing: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_umlauts_gets_escapes(funded: Cli):
+    funded.ok("grant", "Zoë", "1")
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*PROGRAM, "balance", "Zoë"], env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Zo\\xeb" in done.stdout
+
+
 # Tables
 
 
@@ -229,3 +256,31 @@ def test_short_commands_import_no_server(funded: Cli, words: list[str]):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "light\n")
+
+
+# On a terminal
+
+
+def on_terminal(*words: str) -> tuple[int, str, str]:
+    """Exit code, standard output (a pipe) and standard error (a terminal)."""
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as screen:
+        done = subprocess.run([*PROGRAM, *words], stdout=subprocess.PIPE, stderr=theirs, timeout=60)
+        os.close(theirs)
+        shown = b""
+        try:
+            while read := screen.read(65_536):
+                shown += read
+        except OSError:  # the other end has closed
+            pass
+    return done.returncode, done.stdout.decode(), shown.decode()
+
+
+def test_a_progress_bar_stays_out_of_the_answer(funded: Cli):
+    code, out, shown = on_terminal("ledger", "alice", "--all", "--json")
+    assert code == 0
+    assert [json.loads(line)["number"] for line in out.splitlines()] == [2, 1]
+    assert "entries written" in shown
+    code, out, shown = on_terminal("doctor", "--json")
+    assert (code, json.loads(out)["ok"]) == (0, True)
+    assert "payments" in shown

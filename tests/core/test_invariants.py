@@ -235,6 +235,12 @@ def slices(entries: list[Entry], *moved: tuple[int, int]) -> list[tuple[str, int
     return [(grant_of(entries), remaining, held) for remaining, held in moved]
 
 
+def hold_terms(entries: list[Entry]) -> HoldTerms:
+    terms = read_body(entries[3]).hold
+    assert terms is not None
+    return terms
+
+
 FORGERIES: dict[str, tuple[int, str, Forge]] = {
     "a charge of more than the grant has": (
         4,
@@ -373,6 +379,41 @@ FORGERIES: dict[str, tuple[int, str, Forge]] = {
         "the sum of scoped grants after it",
         lambda e: forged(e, 3, body_with(e[2], scoped=3)),
     ),
+    "a grant that lapses, which nobody gave": (
+        5,
+        "it names grant grt_z, which no entry gave",
+        lambda e: forged(e, 3, body_with(e[2], gone=[("grt_z", 3)])),
+    ),
+    "a grant of which more is gone than was given": (
+        7,
+        "what remains and is gone of grant",
+        lambda e: forged(e, 3, body_with(e[2], gone=[(grant_of(e), 70)])),
+    ),
+    "a hold under the name of another": (
+        6,
+        "it places hold hold_other, which is not its own",
+        lambda e: forged(e, 4, body_with(e[3], hold=replace(hold_terms(e), id="hold_other"))),
+    ),
+    "a hold that pins more than it sets aside": (
+        6,
+        "sets aside 10 of 10 and pins 20",
+        lambda e: forged(e, 4, body_with(e[3], hold=replace(hold_terms(e), amount=10, remaining=10)), held=10),
+    ),
+    "a hold that has ended and still sets aside": (
+        6,
+        "sets aside after its end is 20, and should be 0",
+        lambda e: forged(e, 4, body_with(e[3], hold=replace(hold_terms(e), state="released"))),
+    ),
+    "a refund of debt that is more than the charge": (
+        7,
+        "what was refunded of charge",
+        lambda e: forged(e, 5, body_with(e[4], refunds=[(e[2].id, "", 41)])),
+    ),
+    "a refund that counts more than it gives": (
+        7,
+        "what it refunds is 10, and should be 11",
+        lambda e: forged(e, 5, body_with(e[4], spent=-11)),
+    ),
     "a settle of a hold that nobody placed": (
         5,
         "it names hold hold_x, which no entry placed",
@@ -398,6 +439,25 @@ def test_a_hold_that_ended_is_not_ended_again():
     again = replace(entries[5], number=7, body=entries[5].body)
     found = problems(forged([*entries, again], 7, id=p.new_id("ent", p.now, entries[0].bucket)))
     assert any(law == 6 and "which had settled before" in said for law, said in found)
+
+
+def test_debt_is_not_lowered_by_more_than_was_paid_and_not_below_zero():
+    p = small()
+    p.do(TakeCharge, amount=60, shortfall="debt")
+    p.do(GiveGrant, amount=30)
+    debt = p.entries[5].debt
+    body = body_with(p.entries[6], debts=[(p.entries[5].id, -debt - 2)])
+    found = problems(forged(p.entries, 7, body, debt=-2, balance=p.entries[6].balance + 2))
+    said = [sentence for _, sentence in found]
+    assert f"entry 7: it lowers the debt of charge {p.entries[5].id} by 2 that nobody paid" in said
+    assert f"entry 7: the debt of charge {p.entries[5].id} is -2, and should be 0 or more" in said
+    assert "entry 7: held (20) and debt (-2) must not be negative" in said
+
+
+def test_a_refund_of_a_charge_that_can_not_be_read_is_told_and_not_a_crash():
+    entries = small().entries
+    entries[2] = replace(entries[2], body="{")
+    assert any("entry 5: it gives back charge" in said and "can't be read" in said for _, said in problems(entries))
 
 
 @pytest.mark.parametrize(

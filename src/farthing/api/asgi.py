@@ -40,6 +40,7 @@ _CLOSE: Final = (b"connection", b"close")
 _BUG: Final = "Something went wrong here; it has been logged."
 _LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
 _LATE_READING: Final = "There was no answer in time; try again."
+_DRAINED: Final = 8_000_000
 _CLIENT_GONE: Final = 499
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,64}")
 _encode = msgspec.json.Encoder().encode
@@ -90,6 +91,7 @@ class App:
         self._limits = limits
         self._access_log = access_log
         self._policies: dict[int, bytes] = {}
+        self._loop: Any = object()
         self._watch = Watch(limits.body_seconds, limits.answer_seconds)
         self._faces: dict[CredentialKind, Face] = {kind: f for f in faces for kind in f.credentials}
         self._hot = {
@@ -109,20 +111,27 @@ class App:
         request = Request(scope, receive, b"", began)
         given = request.headers.get(b"x-request-id")
         request.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(self._request_ids)
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.current_task(self._loop) or self._settle_in()
         self._watch.begin(task, request)
         try:
             name, reply = await self._reply(request, task)
         finally:
             self._watch.end(task, request)
         if reply is not None:
-            await _send(send, request, reply)
+            await send(_head(request, reply))
+            await send({"type": "http.response.body", "body": reply.body})
         seconds = perf_counter() - began
         status = _CLIENT_GONE if reply is None else reply.status
         self._observer.answered(name, status, seconds)
         if self._access_log or status >= 500:
             self._note(request, status, reply, seconds)
+
+    def _settle_in(self) -> asyncio.Task[Any]:
+        # To be told the loop spares each request a system call: without it, asyncio looks for a fork.
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "a server runs a request as a task"
+        return task
 
     async def _reply(self, request: Request, task: asyncio.Task[Any]) -> tuple[str, Reply | None]:
         """The answer and whose it is; None for a client that has gone."""
@@ -168,7 +177,7 @@ class App:
         most = self._limits.body_bytes
         length = request.headers.get(b"content-length")
         if length is not None and int(length) > most:
-            raise self._too_large()
+            raise await self._too_large(request, 0, int(length))
         body = b""
         more = True
         while more:
@@ -176,9 +185,9 @@ class App:
             if message["type"] == "http.disconnect":
                 raise _Gone
             body = body + message["body"] if body else message["body"]
-            if len(body) > most:
-                raise self._too_large()
             more = message.get("more_body", False)
+            if len(body) > most:
+                raise await self._too_large(request, len(body), 0 if more else len(body))
         return body
 
     def _policy(self, verdict: Verdict) -> bytes:
@@ -188,10 +197,15 @@ class App:
             known = self._policies[verdict.quota] = policy_field(verdict).encode()
         return known
 
-    def _too_large(self) -> Stop:
-        message = f"The body may have at most {self._limits.body_bytes:,} bytes."
-        # What is left of the body is not read, so the connection can't go on.
-        return Stop(Trouble.TOO_LARGE, message, (_CLOSE,))
+    async def _too_large(self, request: Request, seen: int, length: int) -> Stop:
+        """The refusal, told to a client that still sends only once it has sent a little more: who is cut off in the
+        middle of sending may never read why."""
+        more = seen != length and length <= _DRAINED and b"expect" not in request.headers
+        while more and seen <= _DRAINED:
+            message = await request.receive()
+            seen += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        return Stop(Trouble.TOO_LARGE, f"The body may have at most {self._limits.body_bytes:,} bytes.", (_CLOSE,))
 
     # Everything that is not hot
 
@@ -269,7 +283,7 @@ def _after_cut(face: Face, endpoint: Endpoint, cut: Cut) -> Reply | None:
     return face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
 
 
-async def _send(send: Send, request: Request, reply: Reply) -> None:
+def _head(request: Request, reply: Reply) -> dict[str, Any]:
     headers = [
         (b"content-type", reply.content_type),
         (b"content-length", b"%d" % len(reply.body)),
@@ -279,8 +293,7 @@ async def _send(send: Send, request: Request, reply: Reply) -> None:
     ]
     if reply.status == 204:
         headers = headers[2:]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})
+    return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 
 def _allow(methods: Sequence[str]) -> tuple[bytes, bytes]:

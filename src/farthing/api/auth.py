@@ -8,10 +8,11 @@ that a flood of wrong ones neither reaches the database twice nor drives the goo
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from farthing.core.credentials import SCOPES, Credential
 from farthing.core.records import Workspace
 
 from .endpoint import Caller, Headers, Stop, Trouble
@@ -20,39 +21,7 @@ V = TypeVar("V")
 REMEMBERED: Final = 10_000
 _PREFIX: Final = 8
 _TEST_MODE: Final[Headers] = ((b"farthing-mode", b"test"),)
-_ALL_SCOPES: Final = frozenset({"read", "charge", "grant", "admin"})
-
-
-class Credential(Protocol):
-    """What a stored key lets its bearer do."""
-
-    @property
-    def key_id(self) -> str:
-        """Names the key without telling it."""
-
-    @property
-    def workspace(self) -> str:
-        """Whose key it is."""
-
-    @property
-    def mode(self) -> str:
-        """`live` or `test`."""
-
-    @property
-    def scopes(self) -> frozenset[str]:
-        """What it may do."""
-
-    @property
-    def expires_at(self) -> int | None:
-        """The first instant at which it is over."""
-
-    @property
-    def revoked_at(self) -> int | None:
-        """The first instant at which it was revoked."""
-
-    @property
-    def rate_limit(self) -> int | None:
-        """Requests a window, in place of the default; 0 is no limit."""
+_ALL_SCOPES: Final = frozenset(SCOPES)
 
 
 class _Known(Struct, frozen=True):

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 
 from farthing.core.commands import Command
+from farthing.core.credentials import Scope
 from farthing.core.outcomes import Outcome
 from farthing.core.records import Entry, Workspace
 from farthing.stores.reports import Reports
@@ -23,7 +24,6 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 CredentialKind = Literal["key", "token", "none"]
-Scope = Literal["read", "charge", "grant", "admin"]
 
 JSON: Final = b"application/json"
 API_KEY: Final = b"x-api-key"
@@ -68,18 +68,16 @@ class Request:
         "id",
         "method",
         "path",
-        "query_string",
         "reading",
         "receive",
-        "scheme",
+        "scope",
         "watcher",
     )
 
     def __init__(self, scope: dict[str, Any], receive: Receive, id: bytes, began: float) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.query_string: bytes = scope["query_string"]
-        self.scheme: str = scope["scheme"]
+        self.scope = scope
         # Names are in small letters; of a field that came twice the last counts.
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.receive = receive
@@ -98,9 +96,15 @@ class Request:
         self.watcher: Any = None
 
     @property
+    def scheme(self) -> str:
+        """`http` or `https`, as far as the server knows."""
+        scheme: str = self.scope["scheme"]
+        return scheme
+
+    @property
     def query(self) -> dict[str, str]:
         """The query's fields; of one that came twice the last counts."""
-        fields = parse_qs(self.query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+        fields = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=50)
         return {name: values[-1] for name, values in fields.items()}
 
 
@@ -178,11 +182,19 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 class Face(Protocol):
     """A dialect, as the application sees it."""
 
-    name: str
-    credentials: tuple[CredentialKind, ...]
-    endpoints: Sequence[Endpoint]
+    @property
+    def name(self) -> str:
+        """What metrics and logs call it."""
 
-    async def identify(self, request: Request) -> Caller:
+    @property
+    def credentials(self) -> tuple[CredentialKind, ...]:
+        """The kinds of credential that choose it."""
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Its calls."""
+
+    def identify(self, request: Request) -> Awaitable[Caller]:
         """Who asks; stops a request whose credential is not good."""
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:

@@ -25,10 +25,17 @@ class Code(Struct, frozen=True):
 class Documented(Protocol):
     """What a face tells about itself."""
 
-    name: str
-    endpoints: Sequence[Endpoint]
-    error: type[Struct]
-    """The body of an error."""
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """Its calls."""
+
+    @property
+    def error(self) -> type[Struct]:
+        """The body of an error."""
 
     def success(self, endpoint: Endpoint) -> Any:
         """The type of the whole body of a success."""

@@ -2,7 +2,8 @@
 
 Standard output has the answer and nothing else: text for people, or with --json one JSON object (JSON lines where
 it streams). What goes wrong is a sentence on standard error, and with --json also an object
-{"error": {"code", "message", ...}} on standard output. Progress is on standard error. There is never a traceback.
+{"error": {"code", "message", ...}} on standard output. Progress is on standard error. There is never a traceback,
+but for a bug where FARTHING_TRACEBACK=1 is set.
 
 Exit codes (`exits.Exit` has them, `farthing --help` shows them):
 

@@ -209,7 +209,9 @@ def restore(
     """
     from farthing.stores.backup import restore as put_back
 
+    # Its folder under its real name: a lock file must not be taken twice by two names.
     target = database_file(database_url(db))
+    target = target.parent.resolve() / target.name
     if target.exists():
         fate = "It is kept under another name." if keep else "It is deleted."
         confirm(f"Replace the database {target} by {file}? {fate}", yes)

@@ -1,8 +1,13 @@
 """`demo`: a ledger with sample data, the service on it, and lines to paste. What `./dev run` starts."""
 
 import json
+import os
+import shlex
+import shutil
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -184,5 +189,13 @@ def _introduce(address: str, api_key: str, hold: str, url: str, as_json: bool) -
     print("\nPaste these:\n")
     for what, line in lines:
         print(f"# {what}\n{line}\n")
-    print(f"And: farthing balance {ACCOUNT} --db {url}")
+    print(f"And: {_program()} balance {ACCOUNT} --db {shlex.quote(url)}")
     print("Ctrl+C ends it; the data is kept.", flush=True)
+
+
+def _program() -> str:
+    """How this program is called from here, where it is not on the path."""
+    called = Path(sys.argv[0])
+    if called.name != "farthing" or shutil.which("farthing"):
+        return "farthing"
+    return shlex.quote(os.path.relpath(called))

@@ -117,10 +117,14 @@ def _bar(title: str) -> Iterator[Progress]:
     shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     # Standard output is left alone: it may be a file, and what is in it is the answer.
     with Bar(*shown, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(title, total=None)
+        task, name = bar.add_task(title, total=None), title
 
         def told(done: int, total: int | None, what: str | None = None) -> None:
-            bar.update(task, completed=done, total=total, description=what or title)
+            nonlocal task, name
+            if what is not None and what != name:
+                bar.remove_task(task)
+                task, name = bar.add_task(what, total=total), what
+            bar.update(task, completed=done, total=total)
 
         yield told
 

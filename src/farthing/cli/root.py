@@ -5,13 +5,14 @@ import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from . import care, credits, demo, keys, serve, settings, setup, workspaces
 from .exits import MEANING, Exit, Trouble, explain, invalid
-from .output import Answer, show, show_trouble
+from .output import Answer, say, show, show_trouble
 
 _EPILOG = "\n".join(
     [
@@ -61,17 +62,16 @@ def run(words: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         return _carry_out(words or ["--help"], as_json)
-    except BrokenPipeError:
-        # Whoever read the answer has gone; what is still buffered must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.NO
     except typer.TyperException as error:
         trouble = _misused(error)
     except Exception as error:
         trouble = explain(error)
         if trouble.exit is Exit.BUG and os.environ.get("FARTHING_TRACEBACK"):
             traceback.print_exception(error)
-    show_trouble(trouble, as_json)
+    # The sentence comes first; where the object can't be written the exit code says the same.
+    with suppress(OSError):
+        show_trouble(trouble, as_json)
+    _let_go_of_output()
     return trouble.exit
 
 
@@ -80,11 +80,30 @@ def _carry_out(words: list[str], as_json: bool) -> int:
     # Without standalone mode an answer comes back as it is, and `typer.Exit` as its exit code.
     answer = command.main(words, prog_name="farthing", standalone_mode=False)
     if isinstance(answer, Answer):
-        show(answer, as_json)
+        try:
+            show(answer, as_json)
+        except OSError as error:
+            return _unheard(error)
         return answer.exit
     if answer == Exit.INTERRUPTED:
         show_trouble(Trouble("interrupted", "interrupted", Exit.INTERRUPTED), as_json)
     return int(answer or Exit.OK)
+
+
+def _unheard(error: OSError) -> int:
+    """What was asked for is done, and nobody was told: for the caller its outcome is unknown."""
+    _let_go_of_output()
+    if not isinstance(error, BrokenPipeError):
+        say(f"it was carried out, but the answer can't be written: {error.strerror}")
+    return Exit.UNKNOWN
+
+
+def _let_go_of_output() -> None:
+    """Drop what standard output does not take any more: the interpreter would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def wants_json(words: list[str]) -> bool:

@@ -1,6 +1,8 @@
 """Accounts: opening, settings, and what time does to them (lapses and holds that end, booked in order of time).
 
-Refusals of `settings`, in order: account_not_found, invalid (an unknown time zone).
+Refusals, in order:
+- open: account_exists
+- settings: account_not_found, invalid (an unknown time zone)
 """
 
 from msgspec import UNSET

@@ -2,7 +2,7 @@
 
 Refusals, in order:
 - charge: account_not_found, frozen, spend_limit, insufficient_credits (shortfall `refuse`), balance_limit
-- refund: account_not_found, charge_not_found, refund_too_large, balance_limit
+- refund: account_not_found, charge_not_found, refund_too_large
 """
 
 from msgspec.structs import replace

@@ -3,8 +3,9 @@
 Refusals, in order:
 - grant: account_not_found (`must_exist`), invalid (already over), too_many_grants, balance_limit
 - void: account_not_found, grant_not_found, grant_ended, balance_limit
-- adjust: account_not_found, invalid (already over), then as grant; below zero: insufficient_credits
-- set: account_not_found, invalid (already over), too_many_grants, then `difference` below zero: insufficient_credits
+- adjust: account_not_found, then above zero as a grant: invalid, too_many_grants; below, unless `force`:
+  insufficient_credits; then balance_limit
+- set: account_not_found, invalid (already over), too_many_grants (where it gives), balance_limit
 """
 
 from msgspec.structs import replace

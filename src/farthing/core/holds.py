@@ -2,11 +2,11 @@
 
 Refusals, in order:
 - hold: account_not_found, frozen, too_many_holds, hold_too_long, spend_limit, insufficient_credits
-- extend: hold_not_found, hold_ended, frozen, hold_too_long or invalid (end in the past), metered_invalid,
-  spend_limit, insufficient_credits
-- settle: hold_not_found, hold_ended (unless `late: charge`), frozen (above the hold), spend_limit (above the hold,
-  shortfall `refuse`), insufficient_credits
-- release: hold_not_found, hold_ended
+- extend: account_not_found, hold_not_found, hold_ended, frozen, invalid (end in the past) or hold_too_long,
+  metered_invalid, spend_limit, insufficient_credits
+- settle: account_not_found, hold_not_found, hold_ended (unless `late: charge`), frozen (above the hold), spend_limit
+  (above the hold, shortfall `refuse`), insufficient_credits, balance_limit
+- release: account_not_found, hold_not_found, hold_ended
 """
 
 from copy import copy

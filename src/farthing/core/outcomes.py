@@ -31,7 +31,7 @@ class Refusal(StrEnum):
     """The running total fell, or went above the amount held."""
     GRANT_NOT_FOUND = "grant_not_found"
     GRANT_ENDED = "grant_ended"
-    """The grant lapsed or was voided before."""
+    """The grant was voided before. (One that lapsed can be voided: what was spent of it becomes debt.)"""
     CHARGE_NOT_FOUND = "charge_not_found"
     REFUND_TOO_LARGE = "refund_too_large"
     """More than is left of the charge (or of all charges); `refundable` says how much."""

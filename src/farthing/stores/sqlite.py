@@ -152,6 +152,8 @@ class SqliteStore:
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Take the write lock, then read what the commands name."""
         try:
+            if self._db.in_transaction:  # left by a rollback that failed
+                self._cursor.execute("rollback")
             self._cursor.execute(BEGIN)
             self._load(commands, context)
             for c in commands if again else ():

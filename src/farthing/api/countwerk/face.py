@@ -1,6 +1,6 @@
 """The CountWerk dialect as the application sees it: who asks, what is answered, how it is told what went wrong."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -53,12 +53,12 @@ class CountWerk:
         self._now_us = now_us
         self._observer = observer
 
-    async def identify(self, request: Request) -> Caller:
+    def identify(self, request: Request) -> Awaitable[Caller]:
         """Who bears the key."""
         text = request.headers[API_KEY].decode("latin-1")
         if not text:
             raise Stop(Trouble.CREDENTIAL_MISSING, "The header X-API-Key is empty.")
-        return await self._keys.caller(text)
+        return self._keys.caller(text)
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for."""

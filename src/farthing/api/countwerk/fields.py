@@ -61,6 +61,8 @@ class Body:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if not request.body.strip():
                 raise self._empty() from None
+            if b"content-encoding" in request.headers:
+                raise Stop(Trouble.MEDIA_TYPE, "Send the body as it is, without a Content-Encoding.") from None
             raise Stop(Trouble.MALFORMED, f"The body must be a JSON object: {error}.") from None
         except RecursionError:
             raise Stop(Trouble.MALFORMED, "The body is nested too deeply.") from None
@@ -76,8 +78,6 @@ class Body:
 
 
 def _check_media_type(content_type: bytes | None, request: Request) -> None:
-    if b"content-encoding" in request.headers:
-        raise Stop(Trouble.MEDIA_TYPE, "Send the body as it is, without a Content-Encoding.")
     # What has no body needs no type; what has a body but names no type can only be JSON here.
     if content_type is None or not request.body:
         return

@@ -70,7 +70,7 @@ def play(folder: Path) -> dict[str, Any]:
             refused.append((status, answer["code"], answer["message"]))
     full_at = number
     ballast.unlink()
-    after = {}
+    after: dict[int, int] = {}
     for number in range(full_at + 1, full_at + 51):
         status, answer = caller.charge(number)
         after[status] = after.get(status, 0) + 1
@@ -78,7 +78,7 @@ def play(folder: Path) -> dict[str, Any]:
             acknowledged[number] = answer["data"]["transactionId"]
     server.stop()
     db = apsw.Connection(str(folder / "small.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    found = {key: id for key, id in db.execute("select key, id from entry where key like 'cw.deduct:%'")}
+    found = dict(db.execute("select key, id from entry where key like 'cw.deduct:%'"))
     db.close()
     lost = [n for n, id in acknowledged.items() if found.get(f"cw.deduct:event-{n}") != id]
     nobody_told = len(found) - len(acknowledged)

@@ -209,7 +209,18 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self._command = [*FARTHING, "serve", "--db", url, "--host", "127.0.0.1", "--port", str(self.port), "--rate-limit", "0"]
+        self._command = [
+            *FARTHING,
+            "serve",
+            "--db",
+            url,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--rate-limit",
+            "0",
+        ]
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         self.start()
 
@@ -320,8 +331,8 @@ def verify(folder: Path) -> dict[str, Any]:
     nobody = [p for p in found if p not in asked and not p[1].startswith("cli:start-")]
     expect(not nobody, f"nobody asked for {nobody[:5]}")
     for account, balance, total in db.execute(
-        "select a.id, a.balance, (select sum(amount) from entry e where e.workspace = a.workspace and e.account = a.id) "
-        "from account a"
+        "select a.id, a.balance, (select sum(e.amount) from entry e "
+        "where e.workspace = a.workspace and e.account = a.id) from account a"
     ):
         expect(balance == total, f"{account} has {balance}, its entries add up to {total}")
     db.close()

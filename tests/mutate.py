@@ -73,9 +73,7 @@ def chosen_problems(names: Sequence[str], mutations: Sequence[Mutation], root: P
     return [
         f"{name}: {problem}"
         for name in names
-        for problem in (
-            mutation_problems(named[name], root) if name in named else ["there is no such mutation."]
-        )
+        for problem in (mutation_problems(named[name], root) if name in named else ["there is no such mutation."])
     ]
 
 
@@ -135,9 +133,7 @@ def environment(tree: Path) -> dict[str, str]:
 def imported_from(tree: Path) -> Path:
     """The file that `import farthing` finds in a test run of the copy."""
     program = [sys.executable, "-c", "import farthing; print(farthing.__file__)"]
-    found = subprocess.run(
-        program, cwd=tree, env=environment(tree), capture_output=True, text=True, check=True
-    )
+    found = subprocess.run(program, cwd=tree, env=environment(tree), capture_output=True, text=True, check=True)
     return Path(found.stdout.strip()).resolve()
 
 
@@ -256,16 +252,10 @@ def write_json(unmutated: Verdict, verdicts: Sequence[tuple[Mutation, Verdict]])
 
 def read_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What the caller asked for."""
-    parser = argparse.ArgumentParser(
-        prog="./dev mutate", description="Break the laws one by one; each must be seen."
-    )
+    parser = argparse.ArgumentParser(prog="./dev mutate", description="Break the laws one by one; each must be seen.")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="this mutation (may be repeated)"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=300, metavar="SECONDS", help="for one mutation's tests"
-    )
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="this mutation (may be repeated)")
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for one mutation's tests")
     return parser.parse_args(words)
 
 

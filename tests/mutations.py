@@ -34,4 +34,61 @@ class Mutation:
     """What pytest runs: files or tests, from the repository's root."""
 
 
-MUTATIONS: tuple[Mutation, ...] = ()
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        name="a charge is answered before it is on the disk",
+        law="2: an answer means it is on disk",
+        file="src/farthing/engine.py",
+        old="                await store.commit()\n",
+        new="                pass\n",
+        tests=("tests/engine/test_callers.py", "tests/engine/test_batches.py"),
+    ),
+    Mutation(
+        name="a key used for other content is taken for a repeat",
+        law="3: once",
+        file="src/farthing/core/decide.py",
+        old="    if content_mark(c, context) != first.fingerprint:\n",
+        new="    if content_mark(c, context) == b'':\n",
+        tests=("tests/core/test_entries.py", "tests/core/test_refusals.py"),
+    ),
+    Mutation(
+        name="a key is not looked up",
+        law="3: once",
+        file="src/farthing/stores/sqlite.py",
+        old="            if c.key is not None and (row := self._one(SELECT_KEY,",
+        new="            if c.key == '' and (row := self._one(SELECT_KEY,",
+        tests=("tests/engine/test_callers.py",),
+    ),
+    Mutation(
+        name="what holds have set aside can be charged",
+        law="4: never below the floor",
+        file="src/farthing/core/draft.py",
+        old="        everything = a.balance - a.held + a.settings.allowance\n",
+        new="        everything = a.balance + a.settings.allowance\n",
+        tests=("tests/core/test_holds.py",),
+    ),
+    Mutation(
+        name="a number is left out",
+        law="5: the ledger explains everything",
+        file="src/farthing/core/draft.py",
+        old="        a.number += 1\n",
+        new="        a.number += 2\n",
+        tests=("tests/core/test_entries.py",),
+    ),
+    Mutation(
+        name="pinned credits lapse while their hold lives",
+        law="6: a live hold can be settled",
+        file="src/farthing/core/accounts.py",
+        old="            gone = grant.remaining - grant.held\n",
+        new="            gone = grant.remaining\n",
+        tests=("tests/core/test_holds.py",),
+    ),
+    Mutation(
+        name="a refund gives back more than was taken",
+        law="7: credits go back where they came from",
+        file="src/farthing/core/refundable.py",
+        old="    return charge.amount - charge.refunded - charge.forgiven\n",
+        new="    return charge.amount - charge.forgiven\n",
+        tests=("tests/core/test_refunds.py", "tests/core/test_charges.py"),
+    ),
+)

@@ -109,7 +109,9 @@ def hammer_for_long(options: argparse.Namespace, seed: int) -> None:
 def main(words: list[str]) -> int:
     """Run the forms that are named, one after another."""
     parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__)
-    parser.add_argument("forms", nargs="*", metavar="FORM", help="; ".join(f"{f.name}: {f.what}" for f in LONG_FORMS.values()))
+    parser.add_argument(
+        "forms", nargs="*", metavar="FORM", help="; ".join(f"{f.name}: {f.what}" for f in LONG_FORMS.values())
+    )
     parser.add_argument("--seed", type=int, help="a number that makes the same choices again")
     for form in LONG_FORMS.values():
         for name, (default, what) in form.options.items():

@@ -1,4 +1,4 @@
-"""What tests share: a ledger on a real SQLite file, driven by hand, one batch at a time, with a clock that stands still.
+"""What tests share: a ledger on a real SQLite file, driven by hand, batch by batch, with a clock that stands still.
 
 `Book.do` plays one command as a batch of one; `Book.batch` plays several as one batch. Nothing runs between the calls:
 the engine's loop is a list of callbacks that the book itself empties.
@@ -162,8 +162,9 @@ class Book:
 
     def entries(self, account: str = "alice", workspace: str = "main", after: int = 0) -> list[Entry]:
         """The account's entries, oldest first."""
-        sql = f"select {sqlite.ENTRY_COLUMNS} from entry where workspace = ? and account = ? and number > ? order by number"
-        return [Entry(*row) for row in self.db.execute(sql, (workspace, account, after))]
+        where = "workspace = ? and account = ? and number > ? order by number"
+        rows = self.db.execute(f"select {sqlite.ENTRY_COLUMNS} from entry where {where}", (workspace, account, after))
+        return [Entry(*row) for row in rows]
 
     def charge(self, entry_id: str) -> Charge:
         """What became of a charge: its row, or what its entry says."""

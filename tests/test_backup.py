@@ -100,6 +100,10 @@ def test_a_file_that_is_there_is_replaced_only_when_told(ledger, tmp_path):
     assert target.read_bytes() == b"precious"
     backup(ledger, target, replace=True)
     assert balance(target) == 80
+    assert examine(target).healthy
+    charge(ledger, 30)
+    backup(ledger, target, replace=True)
+    assert balance(target) == 50
 
 
 def test_a_database_is_not_backed_up_over_itself(ledger, tmp_path):
@@ -112,7 +116,7 @@ def test_a_database_in_use_is_no_place_for_a_backup(ledger, tmp_path):
     other = empty_ledger(tmp_path / "other.db")
     with closing(sqlite.connect(other)) as db:
         db.execute("insert into config values ('a', 'b')")
-        with pytest.raises(BackupError, match="is a database that is in use"):
+        with pytest.raises(InUse, match=r"another process has other\.db open"):
             backup(ledger, other, replace=True)
 
 
@@ -148,18 +152,36 @@ def test_a_copy_that_fails_leaves_nothing_behind(ledger, tmp_path):
     assert names(folder) == set()
 
 
-def test_a_damaged_database_makes_no_backup(ledger, tmp_path):
+@pytest.mark.parametrize(
+    ("page_of", "says"),
+    [("entry_id", "is not a database, or it is damaged"), ("audit", "the copy is damaged, and so must be what it was")],
+)
+def test_a_damaged_database_makes_no_backup(ledger, tmp_path, page_of, says):
     with closing(apsw.Connection(str(ledger))) as db:
         db.execute("pragma wal_checkpoint(truncate)")
-        root, size = db.execute(
-            "select rootpage, (select page_size from pragma_page_size) from sqlite_schema where name = 'entry_id'"
-        ).get
+        sql = "select rootpage, (select page_size from pragma_page_size) from sqlite_schema where name = ?"
+        root, size = db.execute(sql, (page_of,)).get
     with open(ledger, "r+b") as file:
         file.seek((root - 1) * size)
         file.write(b"\x0a" + b"\xff" * 200)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=says):
         backup(ledger, tmp_path / "copy.db")
-    assert not (tmp_path / "copy.db").exists()
+    assert not any("copy" in name for name in names(tmp_path))
+
+
+def test_a_copy_that_lacks_an_entry_is_no_backup(ledger, tmp_path, monkeypatch):
+    copy_pages = backup_module._copy_pages
+
+    def losing(source: apsw.Connection, target: Path, on_progress: backup_module.Progress) -> None:
+        copy_pages(source, target, on_progress)
+        db = raw(target)
+        db.execute("delete from entry where number = 7")
+        db.close()
+
+    monkeypatch.setattr(backup_module, "_copy_pages", losing)
+    with pytest.raises(BackupError, match="the copy has 21 entries and 1 accounts instead of"):
+        backup(ledger, tmp_path / "copy.db")
+    assert not any("copy" in name for name in names(tmp_path))
 
 
 def test_a_backup_may_be_read_by_whom_the_database_may_be_read(ledger, tmp_path):

@@ -296,8 +296,8 @@ TAMPERING = {
         6,
         "alice",
         "has a row, but no entry placed it",
-        "insert into hold select 'hold_' || hex(zeroblob(16)), workspace, account, bucket, state, expires_at, remaining, "
-        "terms from hold where state = 'live'",
+        "insert into hold select 'hold_' || hex(zeroblob(16)), workspace, account, bucket, state, expires_at, "
+        "remaining, terms from hold where state = 'live'",
     ),
     "a refund above the charge": (
         7,

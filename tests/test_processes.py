@@ -21,7 +21,8 @@ def charge_many(url: str, name: str, keys: list[str], results: "multiprocessing.
             if isinstance(outcome, Accepted) and outcome.entry:
                 told.append(f"{key} {outcome.entry.id}")
             else:
-                assert isinstance(outcome, Refused) and outcome.code == Refusal.INSUFFICIENT_CREDITS
+                assert isinstance(outcome, Refused)
+                assert outcome.code == Refusal.INSUFFICIENT_CREDITS
     results.put(told)
 
 
@@ -37,9 +38,7 @@ def make(path: Path, credits: int) -> str:
 def run_four(url: str, keys: list[list[str]]) -> list[str]:
     spawn = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[list[str]] = spawn.Queue()
-    processes = [
-        spawn.Process(target=charge_many, args=(url, f"p{n}", mine, results)) for n, mine in enumerate(keys)
-    ]
+    processes = [spawn.Process(target=charge_many, args=(url, f"p{n}", mine, results)) for n, mine in enumerate(keys)]
     for process in processes:
         process.start()
     told = [line for _ in processes for line in results.get(timeout=120)]

@@ -17,7 +17,7 @@ def test_the_charge_in_the_readme_works_as_it_stands(tmp_path: Path) -> None:
         block = block.replace("8788", str(probe.getsockname()[1]))
     shim = tmp_path / "bin" / "farthing"
     shim.parent.mkdir()
-    shim.write_text(f'#!{sys.executable}\nimport sys\nfrom farthing.cli import main\nsys.exit(main())\n')
+    shim.write_text(f"#!{sys.executable}\nimport sys\nfrom farthing.cli import main\nsys.exit(main())\n")
     shim.chmod(0o755)
     folder = tmp_path / "empty"
     folder.mkdir()

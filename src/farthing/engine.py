@@ -111,6 +111,7 @@ class Ids:
         self._nonce = secrets.randbits(NONCE_BITS)
 
     def __call__(self, prefix: str, at: int, bucket: int) -> str:
+        """A new id of that instant and bucket."""
         return make_id(prefix, at, next(self._counter), self._nonce, bucket)
 
 
@@ -266,15 +267,15 @@ class Engine:
             self._awaken()
 
     def _take(self) -> list[Ticket]:
-        """Whoever waits, up to a maximum. A refund that names no charge looks at the account's newest ones, so it
-        comes first of its account in a batch."""
+        """Whoever waits, up to a maximum. A refund looks at charges that may be in this very batch, where they have
+        no row yet, so it comes first of its account."""
         batch: list[Ticket] = []
         seen: set[tuple[str, str]] = set()
         while self._waiting and len(batch) < self._max_batch:
             command = self._waiting[0].command
             owner = (command.workspace, command.account)
             # One that names just its hold may be of any account.
-            if isinstance(command, Refund) and command.charge is None and not seen.isdisjoint((owner, (owner[0], ""))):
+            if isinstance(command, Refund) and not seen.isdisjoint((owner, (owner[0], ""))):
                 break
             ticket = self._waiting.popleft()
             if not ticket.gone:

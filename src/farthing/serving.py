@@ -28,11 +28,12 @@ from farthing.api.limits import RateLimiter
 from farthing.api.logs import LEVELS, make_logger
 from farthing.api.metrics import Metrics
 from farthing.api.protocol import HEAD_SECONDS, Protocols
-from farthing.app import ConfigWatch, Ledger, LockFile, ThreadedDatabase, database_path, open_ledger
+from farthing.app import ConfigWatch, Ledger, ThreadedDatabase, database_path, open_ledger
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.jobs.sweeper import keep_sweeping
 from farthing.settings import Settings
+from farthing.stores.lockfile import LockFile
 
 Generation = Callable[[], int | None]
 """The version that caches hang on, None while it is not known."""

@@ -64,7 +64,16 @@ def read_settings(environment: Mapping[str, str] = os.environ, **given: Any) -> 
 
 def _read(name: str, kind: Any, text: str) -> Any:
     if kind is bool:
-        known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        known = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         if text.lower() not in known:
             raise SettingsError(f"{PREFIX}{name.upper()} must be true or false, not {text!r}")
         return known[text.lower()]

@@ -25,7 +25,7 @@ from farthing.core.commands import Command
 from farthing.core.credentials import parse_scopes, redact
 from farthing.core.outcomes import Accepted
 from farthing.core.records import Entry, Workspace, WorkspaceSettings
-from farthing.identity.keys import make_key
+from farthing.identity.keys import NewKey, make_key
 from farthing.settings import Settings
 from farthing.stores.access import Act
 from tests.support import START_US
@@ -72,7 +72,7 @@ class Answer(Struct):
 
 
 class Server:
-    """A ledger with two workspaces, served on a free port. `scale` is that of `main`."""
+    """A ledger served on a free port, with two workspaces: `main`, which is live, and `other`, which is for tests."""
 
     def __init__(
         self,
@@ -98,8 +98,11 @@ class Server:
             reader=ThreadedDatabase(self.path),
         )
         self.metrics.depth = lambda: self.ledger.engine.depth
-        for name in ("main", "other"):
-            row = Workspace(name, name.title(), "live", "credits", scale, START_US, workspace or WorkspaceSettings())
+        own = workspace or WorkspaceSettings()
+        for row in (
+            Workspace("main", "Main", "live", "credits", scale, START_US, own),
+            Workspace("other", "Other", "test", "credits", 6, START_US, WorkspaceSettings()),
+        ):
             asyncio.run(self.ledger.access.create_workspace(row, ME))
         self.watch = ConfigWatch(self.path)
         self.watch.start()
@@ -144,15 +147,15 @@ class Server:
         return asyncio.run(work)
 
     def new_key(
-        self, scopes: str = "read,charge,grant", workspace: str = "main", mode: Any = "live", ends_at: int | None = None
+        self, scopes: str = "read,charge,grant", workspace: str = "main", ends_at: int | None = None, key: Any = None
     ) -> str:
         """A key's text; its id is `key_` and its hint."""
-        key = make_key(mode)
+        made: NewKey = key or make_key("live" if workspace == "main" else "test")
         work = self.ledger.access.create_key(
-            workspace, "key_" + key.hint, key.hash, key.hint, "test", parse_scopes(scopes), ME, ends_at
+            workspace, "key_" + made.hint, made.hash, made.hint, "test", parse_scopes(scopes), ME, ends_at
         )
         self.run(work)
-        return key.text
+        return made.text
 
     def do(self, command: Command) -> Entry:
         """Play a command that must be accepted."""

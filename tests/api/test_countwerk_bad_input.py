@@ -274,7 +274,7 @@ def test_what_stands_at_the_limits_is_taken(server: Server, account: str):
         "amount": 899_999_999.999999,
         "usage_event_id": "ü" * 100,
         "description": "d" * 1_000,
-        "metadata": {"x": "y" * 16_374},
+        "metadata": {"x": "y" * 16_375},
     }
     assert len(json.dumps(body["metadata"])) == 16_384
     assert server.post("deduct", body).data["newBalance"] == 0.000001

@@ -58,7 +58,9 @@ class Story:
     """A ledger on which lines are played."""
 
     def __init__(self, rules: dict[str, Any]) -> None:
-        self.book = Book(workspaces=[Workspace("main", "M", "live", "credits", 6, START_US, WorkspaceSettings(**rules))])
+        self.book = Book(
+            workspaces=[Workspace("main", "M", "live", "credits", 6, START_US, WorkspaceSettings(**rules))]
+        )
         self.names: dict[str, Entry] = {}
         self.grants: dict[str, str] = {}
         """Id -> name."""
@@ -205,7 +207,12 @@ def shown(amount: int) -> str:
 def day(at: int) -> str:
     """'1d12h' from microseconds, as stories count."""
     seconds = (at - START_US) // 1_000_000
-    parts = [(seconds // 86_400, "d"), (seconds % 86_400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
+    parts = [
+        (seconds // 86_400, "d"),
+        (seconds % 86_400 // 3600, "h"),
+        (seconds % 3600 // 60, "m"),
+        (seconds % 60, "s"),
+    ]
     return "".join(f"{n}{unit}" for n, unit in parts if n) or "0d"
 
 

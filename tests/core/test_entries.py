@@ -80,7 +80,13 @@ def test_only_the_command_s_own_entry_has_its_words(book):
         )
     )  # fmt: skip
     lapse, own = book.entries()[-2:]
-    assert (lapse.key, lapse.fingerprint, lapse.description, lapse.metadata, lapse.operation) == (None, None, None, None, "")
+    assert (lapse.key, lapse.fingerprint, lapse.description, lapse.metadata, lapse.operation) == (
+        None,
+        None,
+        None,
+        None,
+        "",
+    )
     assert (lapse.actor, lapse.request_id) == ("key_1", "req_1"), "who came by when it was booked"
     assert (own.key, own.description, own.metadata, own.operation) == ("k", "d", '{"a":1}', "o")
 
@@ -121,7 +127,9 @@ def test_administrative_acts_leave_an_audit_record_and_charges_do_not(book):
         book.accept(ask.SetAccount(**by, frozen=True)),
         book.accept(ask.Void(**by, grant="grt" + grant.id[3:])),
     ]
-    rows = list(book.db.execute("select workspace, actor, request_id, action, subject, entry from audit order by position"))
+    rows = list(
+        book.db.execute("select workspace, actor, request_id, action, subject, entry from audit order by position")
+    )
     assert rows == [("main", "key_9", "req_9", f"account.{e.kind}", "alice", e.id) for e in acts]
 
 

@@ -1,4 +1,4 @@
-"""The engine's batches: who is in one, what its commands see of each other, and what one bad command does to the rest."""
+"""The engine's batches: who is in one, what its commands see of each other, and what a bad one does to the rest."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from farthing.core.commands import Command, GiveGrant, PlaceHold, Refund, Settle, TakeCharge
+from farthing.core.commands import Command, GiveGrant, PlaceHold, Refund, Settle, TakeCharge, Void
 from farthing.core.context import Context
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import Audit
-from farthing.engine import Crashed, QueueFull, ShuttingDown
+from farthing.engine import ClockJumped, Crashed, QueueFull, Result, ShuttingDown
 from farthing.stores.contract import Store
-from tests.support import UNIT, Book, WrappedStore, entry_of, hold_id
+from tests.support import UNIT, Book, WrappedStore, entry_of, grant_id, hold_id
 
 ALICE: dict[str, Any] = {"workspace": "main", "account": "alice"}
 BOB: dict[str, Any] = {"workspace": "main", "account": "bob"}
@@ -193,9 +193,6 @@ def test_a_refund_that_names_no_charge_sees_a_settle_that_names_just_its_hold(bo
 
 
 def test_a_grant_of_another_account_is_not_found_because_both_are_in_a_batch(book):
-    from farthing.core.commands import Void
-    from tests.support import grant_id
-
     mine = book.accept(grant())
     book.accept(grant(5, **BOB))
     void, theft = book.batch(Void(**ALICE, grant=grant_id(mine)), Void(**BOB, grant=grant_id(mine)))
@@ -261,7 +258,7 @@ def test_text_that_is_no_unicode_is_refused_and_does_not_stop_the_batch(counted)
 
 
 def test_a_callback_that_raises_does_not_keep_the_others_from_their_answers(counted):
-    told = []
+    told: list[Result] = []
 
     def breaks(result):
         raise RuntimeError("the caller is broken")
@@ -289,7 +286,7 @@ def test_a_full_queue_takes_no_more_and_nothing_is_done(counted):
 
 def test_a_caller_who_has_gone_is_skipped_before_deciding(book):
     book.accept(grant())
-    told = []
+    told: list[Result] = []
     ticket = book.engine.submit(charge(5), told.append)
     ticket.gone = True
     book.accept(charge(1))
@@ -327,8 +324,6 @@ def test_id_and_time_are_stamped_when_the_command_is_submitted(book):
 
 
 def test_nothing_is_taken_while_the_clock_can_not_be_trusted(book):
-    from farthing.engine import ClockJumped
-
     book.accept(grant())
     book.clock.jump(3600)
     with pytest.raises(ClockJumped) as jumped:

@@ -144,11 +144,14 @@ def test_many_loops_and_threads_ask_one_engine(threaded, path):
         for i in range(10):
             entry_of(await threaded.ask(charge(f"loop {n} {i}")))
 
+    def do(n: int) -> None:
+        for i in range(10):
+            entry_of(threaded.do(charge(f"thread {n} {i}")))
+
     with ThreadPoolExecutor(4) as pool:
-        loops = [pool.submit(asyncio.run, ask(n)) for n in range(2)]
-        plain = [pool.submit(lambda n=n: [threaded.do(charge(f"thread {n} {i}")) for i in range(10)]) for n in range(2)]
-        for future in (*loops, *plain):
-            future.result()
+        calls = [pool.submit(asyncio.run, ask(n)) for n in range(2)] + [pool.submit(do, n) for n in range(2)]
+        for call in calls:
+            call.result()
     assert rows(path, "select balance from account") == [(60 * UNIT,)]
 
 

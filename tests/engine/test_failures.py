@@ -107,7 +107,7 @@ def test_after_a_failure_the_next_batch_goes_through(failing, verb, when, error)
     failing.store.fail(verb, when, error)
     failing.book.batch(charge("a"), charge("b"))
     first, second = failing.book.batch(charge("a"), charge("b"))
-    assert not entry_of(first).id == entry_of(second).id
+    assert entry_of(first).id != entry_of(second).id
     assert failing.charged() == 2 * UNIT
 
 

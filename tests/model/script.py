@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from farthing.core import commands as ask
-from tests.model.model import Account, Ledger, Rules
+from tests.model.account import Account, Rules
+from tests.model.model import Ledger
 
 T = TypeVar("T")
 
@@ -31,9 +33,9 @@ ATTRIBUTES: tuple[dict[str, str], ...] = ({}, {}, {"model": "m1"}, {"service": "
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Nowhere/Land")
 KEYS = tuple(f"k{number}" for number in range(60))
 KINDS = (
-    "charge", "charge", "charge", "charge", "grant", "grant", "grant", "hold", "hold", "hold", "settle", "settle", "settle",
-    "release", "extend", "extend", "extend", "refund", "refund", "refund", "void", "adjust", "set", "settings",
-    "settings", "open", "lapse", "repeat", "repeat",
+    "charge", "charge", "charge", "charge", "grant", "grant", "grant", "hold", "hold", "hold", "settle", "settle",
+    "settle", "release", "extend", "extend", "extend", "refund", "refund", "refund", "void", "adjust", "set",
+    "settings", "settings", "open", "lapse", "repeat", "repeat",
 )  # fmt: skip
 
 
@@ -202,7 +204,7 @@ class Script:
         )
 
     def _make_settings(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
-        unset = ask.UNSET
+        unset: Any = UNSET
         return ask.SetAccount(
             **who,
             allowance=choices.of((unset, unset, 0, 10, 25)),

@@ -3,6 +3,7 @@
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ COMMON_REFUSALS = {
 class LedgerMachine(RuleBasedStateMachine):
     """Each rule is one step of a walk; its bytes are its choices, and shrink to the plainest ones."""
 
-    met: Counter[str] = Counter()
+    met: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,9 @@ LOADED = [name for name in Context.__slots__ if name not in ("new_id", "calendar
 
 def picture(context: Context) -> bytes:
     """All that was loaded, as text: no record in it is shared with the context."""
-    parts = {name: [[list(k), v] for k, v in pairs] if name != "done" else list(pairs) for name, pairs in _pairs(context)}
+    parts = {
+        name: [[list(k), v] for k, v in pairs] if name != "done" else list(pairs) for name, pairs in _pairs(context)
+    }
     return json.encode(parts)
 
 

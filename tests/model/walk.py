@@ -17,7 +17,8 @@ from farthing.core.records import Entry, Workspace, WorkspaceSettings
 from farthing.core.refundable import read_body
 from farthing.engine import Result
 from farthing.stores.contract import Store, Unknown
-from tests.model.model import Account, Ledger, Line, Told, Verdict
+from tests.model.account import Account, Line, Told, Verdict
+from tests.model.model import Ledger
 from tests.model.script import RULES, WAITS, Choices, Script
 from tests.support import START_US, Book, WrappedStore
 

@@ -177,7 +177,7 @@ class App:
         most = self._limits.body_bytes
         length = request.headers.get(b"content-length")
         if length is not None and int(length) > most:
-            raise await self._too_large(request, 0, int(length))
+            raise await self._too_large(request, int(length) <= _DRAINED)
         body = b""
         more = True
         while more:
@@ -187,7 +187,7 @@ class App:
             body = body + message["body"] if body else message["body"]
             more = message.get("more_body", False)
             if len(body) > most:
-                raise await self._too_large(request, len(body), 0 if more else len(body))
+                raise await self._too_large(request, more)
         return body
 
     def _policy(self, verdict: Verdict) -> bytes:
@@ -197,11 +197,11 @@ class App:
             known = self._policies[verdict.quota] = policy_field(verdict).encode()
         return known
 
-    async def _too_large(self, request: Request, seen: int, length: int) -> Stop:
+    async def _too_large(self, request: Request, more: bool) -> Stop:
         """The refusal, told to a client that still sends only once it has sent a little more: who is cut off in the
         middle of sending may never read why."""
-        more = seen != length and length <= _DRAINED and b"expect" not in request.headers
-        while more and seen <= _DRAINED:
+        seen = 0
+        while more and seen <= _DRAINED and b"expect" not in request.headers:
             message = await request.receive()
             seen += len(message.get("body", b""))
             more = message.get("more_body", False)

@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _read_scopes(text: str) -> frozenset[str]:
-    from farthing.identity.keys import parse_scopes
+    from farthing.core.credentials import parse_scopes
 
     try:
         return parse_scopes(text)
@@ -227,7 +227,7 @@ def _check_import(desk: Desk, keys: dict[str, int]) -> tuple[list[str], int]:
 
 def _import_problem(desk: Desk, key: str) -> str | None:
     """Why a text can't be a key of this workspace."""
-    from farthing.identity.keys import KeyProblem, looks_like, parse_key
+    from farthing.core.credentials import KeyProblem, looks_like, parse_key
 
     kind = looks_like(key)
     if kind == "malformed":

@@ -22,11 +22,7 @@ def new_account(workspace: str, account: str, bucket: int) -> Account:
 
 def change_settings(c: SetAccount, d: Draft) -> Refused | None:
     """Change what is given; the rest stays."""
-    given = {
-        name: getattr(c, name)
-        for name in SETTING_FIELDS
-        if getattr(c, name) is not UNSET
-    }
+    given = {name: getattr(c, name) for name in SETTING_FIELDS if getattr(c, name) is not UNSET}
     settings = replace(d.account.settings, **given)
     if settings.timezone != d.account.settings.timezone:
         try:

@@ -14,6 +14,7 @@ from .outcomes import Refusal, Refused
 from .records import Charge, Grant, GrantTerms, Slice
 from .refundable import CHARGES, charge_of, refundable
 
+
 def take_charge(c: TakeCharge, d: Draft) -> Refused | None:
     """Burn grants in order; what is missing goes by `shortfall`."""
     if d.account.settings.frozen:

@@ -54,8 +54,8 @@ class SetAccount(Command):
     kind = "settings"
     allowance: int | UnsetType = UNSET
     frozen: bool | UnsetType = UNSET
-    spend_limit_day: int | None | UnsetType = UNSET
-    spend_limit_month: int | None | UnsetType = UNSET
+    spend_limit_day: int | UnsetType | None = UNSET
+    spend_limit_month: int | UnsetType | None = UNSET
     timezone: str | UnsetType = UNSET
 
 
@@ -179,16 +179,14 @@ class Invalid(Struct, frozen=True):
 def check(command: Command) -> Invalid | None:
     """The first thing that is wrong with a command by itself, whatever the books say."""
     # Told apart by hand: a hold is named without its account in one dialect, all else names the account.
-    if not (isinstance(command, NAMES_HOLD) and not command.account):
-        if wrong := text_error(command.account):
-            return Invalid("account", wrong)
+    if not (isinstance(command, NAMES_HOLD) and not command.account) and (wrong := text_error(command.account)):
+        return Invalid("account", wrong)
     if command.key is not None and (wrong := text_error(command.key)):
         return Invalid("key", wrong)
     if command.operation and (wrong := text_error(command.operation)):
         return Invalid("operation", wrong)
-    if command.description is not None or command.metadata is not None:
-        if invalid := _check_words(command):
-            return invalid
+    if (command.description is not None or command.metadata is not None) and (invalid := _check_words(command)):
+        return invalid
     special = _SPECIAL.get(type(command))
     return special(command) if special else None
 
@@ -215,10 +213,11 @@ def _check_words(command: Command) -> Invalid | None:
     description, metadata = command.description or "", command.metadata or ""
     if len(description) > 1_000:
         return Invalid("description", "must have at most 1,000 characters")
-    if not _is_unicode(description):
-        return Invalid("description", "must be valid Unicode text")
-    if not _is_unicode(metadata):
-        return Invalid("metadata", "must be valid Unicode text")
+    for field, text in (("description", description), ("metadata", metadata)):
+        if not _is_unicode(text):
+            return Invalid(field, "must be valid Unicode text")
+        if "\0" in text:
+            return Invalid(field, "must not contain the character NUL")
     if len(metadata) > 16_384 or (not metadata.isascii() and len(metadata.encode()) > 16_384):
         return Invalid("metadata", "must have at most 16 kB as JSON")
     return None

@@ -17,7 +17,8 @@ AccountKey = tuple[str, str]
 class NewId(Protocol):
     """Makes an id; given to the core because ids hold a random part."""
 
-    def __call__(self, prefix: str, at: int, bucket: int) -> str: ...
+    def __call__(self, prefix: str, at: int, bucket: int) -> str:
+        """A new id of that instant and bucket."""
 
 
 Calendar = Callable[[int, str], tuple[int, int, int, int]]

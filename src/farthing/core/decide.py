@@ -12,8 +12,24 @@ from .accounts import change_settings, new_account, pass_time
 from .amounts import MAX_BALANCE
 from .charges import refund, take_charge
 from .commands import (
-    ADMINISTRATIVE, NAMES_HOLD, SETTING_FIELDS, Adjust, Command, CreateAccount, Extend, GiveGrant, Lapse, PlaceHold,
-    Refund, Release, SetAccount, SetBalance, Settle, TakeCharge, Void, check,
+    ADMINISTRATIVE,
+    NAMES_HOLD,
+    SETTING_FIELDS,
+    Adjust,
+    Command,
+    CreateAccount,
+    Extend,
+    GiveGrant,
+    Lapse,
+    PlaceHold,
+    Refund,
+    Release,
+    SetAccount,
+    SetBalance,
+    Settle,
+    TakeCharge,
+    Void,
+    check,
 )  # fmt: skip
 from .context import Context
 from .draft import Draft, fingerprint

@@ -24,7 +24,8 @@ class Draft:
     """One account while one command is decided on it."""
 
     __slots__ = (
-        "_due_before", "_emptied", "_fresh", "_slices", "account", "at", "balance_before", "body", "charges", "command", "context",
+        "_due_before", "_emptied", "_fresh", "_slices", "account", "at", "balance_before", "body", "charges", "command",
+        "context",
         "entries", "gone", "grants", "holds", "records", "relapse",
     )  # fmt: skip
 

@@ -25,7 +25,9 @@ def make_id(prefix: str, at_us: int, counter: int, nonce: int, bucket: int) -> s
     """An id of that instant. `counter` (28 bits) orders and tells apart the ids of one maker, `nonce` (34 bits, drawn
     once by each maker) tells apart the makers."""
     low = (counter >> 12 & 0xFFFF) << NONCE_BITS | nonce
-    return f"{prefix}_{(at_us // 1000) << 80 | _VERSION_AND_VARIANT | (counter & 0xFFF) << 64 | low << 12 | bucket:032x}"
+    return (
+        f"{prefix}_{(at_us // 1000) << 80 | _VERSION_AND_VARIANT | (counter & 0xFFF) << 64 | low << 12 | bucket:032x}"
+    )
 
 
 def bucket_in(id: str) -> int | None:

@@ -4,8 +4,6 @@ import secrets
 from dataclasses import dataclass, field
 
 from farthing.core.credentials import BASE62, SECRET_LENGTH, Mode, checksum, hash_key, hint_of
-# Moved to core.credentials; the imports of others follow.
-from farthing.core.credentials import *  # noqa: F403
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,14 @@ class StoredKey(Protocol):
     """What is stored of a new key."""
 
     @property
-    def hash(self) -> bytes: ...
+    def hash(self) -> bytes:
+        """SHA-256 of its text."""
+        ...
 
     @property
-    def hint(self) -> str: ...
+    def hint(self) -> str:
+        """Its last characters."""
+        ...
 
 
 class Act(Struct, frozen=True):
@@ -84,7 +88,9 @@ class Access:
 
         await self._db.write(work)
 
-    async def create_first(self, workspace: Workspace, key_id: str, key: StoredKey, scopes: frozenset[str], act: Act) -> bool:
+    async def create_first(
+        self, workspace: Workspace, key_id: str, key: StoredKey, scopes: frozenset[str], act: Act
+    ) -> bool:
         """Make the first workspace and its key in one transaction; False, with nothing changed, when there is one."""
 
         def work(execute: Execute) -> bool:

@@ -5,7 +5,6 @@ its own, is checked against what it was made of, and only then takes its place, 
 survives. A restore does the same, and needs the database to itself meanwhile.
 """
 
-import fcntl
 import os
 import secrets
 import time
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from . import migrate, sqlite
 from .contract import StoreError
+from .lockfile import Locked, LockFile
 from .sqlite import translate
 
 PAGES_AT_ONCE: Final = 1_000
@@ -90,8 +90,8 @@ def _check_target(source: Path, target: Path, replace: bool) -> None:
         raise BackupError(f"{target} is the database itself; name another file")
     if not replace:
         raise TargetExists(f"there is a file {target} already; name another one, or say that it may be replaced")
-    if _wal(target).exists():
-        raise BackupError(f"{target} is a database that is in use; name another file")
+    with _alone(target):
+        pass  # An old backup, which nobody has open, may go.
 
 
 def restore(
@@ -178,16 +178,15 @@ def _open_finished(path: Path) -> apsw.Connection:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """The lock file of a `serve`, so that none begins meanwhile."""
-    file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    """Have the lock file of a `serve`, so that none begins meanwhile."""
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InUse(f"a `farthing serve` has {path.name}; stop it first") from error
+        lock = LockFile(path)
+    except Locked as error:
+        raise InUse(f"a `farthing serve` has {path.name}; stop it first") from error
+    try:
         yield
     finally:
-        os.close(file)
+        lock.release()
 
 
 @contextmanager
@@ -234,7 +233,7 @@ def _copy(source: apsw.Connection, target: Path, on_progress: Progress) -> Copie
     except apsw.Error as error:
         raise translate(error, target) from error
     if said != "ok":
-        raise NotRestorable(f"the copy is damaged, which means that its source is: {said}")
+        raise BackupError(f"the copy is damaged, and so must be what it was made of: {said}")
     if found != expected:
         raise BackupError(f"the copy has {found[0]} entries and {found[1]} accounts instead of {expected}")
     return Copied(str(target), target.stat().st_size, found[0], found[1], 0)

@@ -83,7 +83,8 @@ class Reports:
         context.holds = {h.id: h for h in holds}
         context.due_holds[owner] = [h.id for h in holds]
         outcome = decide(Lapse(workspace=account.workspace, account=account.id, id="ent_read", at=at), context)
-        assert isinstance(outcome, Accepted) and outcome.account is not None
+        assert isinstance(outcome, Accepted)
+        assert outcome.account is not None
         return outcome.account
 
     async def entries(

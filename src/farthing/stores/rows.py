@@ -6,7 +6,16 @@ import msgspec
 from msgspec.structs import replace
 
 from farthing.core.records import (
-    Account, AccountSettings, Charge, Entry, Grant, GrantTerms, Hold, Window, Workspace, WorkspaceSettings,
+    Account,
+    AccountSettings,
+    Charge,
+    Entry,
+    Grant,
+    GrantTerms,
+    Hold,
+    Window,
+    Workspace,
+    WorkspaceSettings,
 )  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode

@@ -13,7 +13,13 @@ import apsw
 import msgspec
 
 from farthing.core.commands import (
-    NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void,
+    NAMES_HOLD,
+    Adjust,
+    Command,
+    GiveGrant,
+    Refund,
+    SetBalance,
+    Void,
 )  # fmt: skip
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
@@ -31,26 +37,25 @@ _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
 
 ENTRY_COLUMNS: Final = (
-    "workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id, "
-    "operation, description, metadata, body, version, hash"
+    "workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, "
+    "request_id, operation, description, metadata, body, version, hash"
 )
 ACCOUNT_COLUMNS: Final = (
-    "workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at, "
-    "hold_due_at, grants, settings, spending"
+    "workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, "
+    "lapse_at, hold_due_at, grants, settings, spending"
 )
 
 BEGIN = "begin immediate"
 SELECT_ACCOUNT = f"select {ACCOUNT_COLUMNS} from account where workspace = ? and id = ? and bucket = ?"
 SELECT_KEY = "select number from key where workspace = ? and key = ? and account = ? and bucket = ?"
-SELECT_NUMBERED = (
-    f"select {ENTRY_COLUMNS} from entry where workspace = ? and account = ? and number = ? and bucket = ?"
-)
+SELECT_NUMBERED = f"select {ENTRY_COLUMNS} from entry where workspace = ? and account = ? and number = ? and bucket = ?"
 SELECT_ENTRY = f"select {ENTRY_COLUMNS} from entry where id = ? and bucket = ?"
 SELECT_WORKSPACE = "select id, name, mode, unit, scale, created_at, settings from workspace where id = ?"
 SELECT_HOLD_OWNER = "select account from hold where id = ? and bucket = ? and workspace = ?"
 SELECT_HOLD = "select terms from hold where id = ? and bucket = ? and workspace = ?"
 SELECT_DUE_HOLDS = (
-    "select terms from hold where workspace = ? and account = ? and expires_at <= ? and state = 'live' order by expires_at"
+    "select terms from hold where workspace = ? and account = ? and expires_at <= ? and state = 'live' "
+    "order by expires_at"
 )
 SELECT_NEXT_HOLD = (
     "select min(expires_at) from hold where workspace = ? and account = ? and expires_at > ? and state = 'live'"
@@ -71,9 +76,9 @@ UPSERT_ACCOUNT = (
     + ", ".join(f"{c} = excluded.{c}" for c in ACCOUNT_COLUMNS.replace(",", "").split()[3:])
 )
 UPSERT_HOLD = (
-    "insert into hold (id, workspace, account, bucket, state, expires_at, remaining, terms) values (?, ?, ?, ?, ?, ?, ?, ?) "
-    "on conflict do update set state = excluded.state, expires_at = excluded.expires_at, remaining = excluded.remaining, "
-    "terms = excluded.terms"
+    "insert into hold (id, workspace, account, bucket, state, expires_at, remaining, terms) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set "
+    "state = excluded.state, expires_at = excluded.expires_at, remaining = excluded.remaining, terms = excluded.terms"
 )
 UPSERT_CHARGE = (
     "insert into charge (id, workspace, account, bucket, debt, terms) values (?, ?, ?, ?, ?, ?) "
@@ -86,11 +91,13 @@ INSERT_GRANT = (
 ADD_GONE = "update grants set gone = gone + ? where id = ? and bucket = ?"
 INSERT_PAYMENT = "insert into payment (workspace, provider, object, account, entry, at) values (?, ?, ?, ?, ?, ?)"
 INSERT_AUDIT = (
-    "insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) values (?, ?, ?, ?, ?, ?, ?, ?)"
+    "insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 UPSERT_DUE = (
-    "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) on conflict do update set "
-    "due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, parked_at = null"
+    "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) "
+    "on conflict do update set due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, "
+    "parked_at = null"
 )
 DELETE_DUE = "delete from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?"
 
@@ -127,7 +134,9 @@ def translate(error: apsw.Error, path: object = "the database") -> StoreError:
     if isinstance(error, apsw.NotADBError | apsw.CorruptError):
         return NotADatabase(f"{name} is not a database, or it is damaged: {error}")
     if isinstance(error, apsw.CantOpenError):
-        return Unavailable(f"{name} can't be opened; nothing was done. Check that it exists and may be read and written")
+        return Unavailable(
+            f"{name} can't be opened; nothing was done. Check that it exists and may be read and written"
+        )
     if isinstance(error, apsw.ConstraintError):
         return Raced(f"another write came first: {error}")
     if isinstance(error, apsw.IOError):
@@ -231,9 +240,10 @@ class SqliteStore:
     def _load_grant(self, grant_id: str, c: Command, context: Context) -> None:
         bucket = bucket_in(grant_id)
         key = (c.workspace, c.account, grant_id)
-        if key not in context.grants and bucket is not None:
-            if row := self._one(SELECT_GRANT, (grant_id, bucket, c.workspace, c.account)):
-                context.grants[key] = read_grant(row)
+        if key in context.grants or bucket is None:
+            return
+        if row := self._one(SELECT_GRANT, (grant_id, bucket, c.workspace, c.account)):
+            context.grants[key] = read_grant(row)
 
     def _load_charge(self, charge_id: str, c: Command, context: Context) -> None:
         bucket = bucket_in(charge_id)

@@ -100,6 +100,15 @@ def open_ledger(
     return Ledger(url, engine, database, guard, path)
 
 
+def check_schema(path: Path) -> None:
+    """Raise unless this code may run on the database; the file is only read."""
+    db = sqlite.connect(path, read_only=True)
+    try:
+        migrate.require_current(migrate.check(db, migrate.discover("sqlite")))
+    finally:
+        db.close()
+
+
 def make_database(path: Path, on_step: Callable[[migrate.Migration], None] = lambda _: None) -> list[migrate.Migration]:
     """Make the file where it is missing and run the migrations it lacks; returns those."""
     path.parent.mkdir(parents=True, exist_ok=True)

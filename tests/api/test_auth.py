@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from farthing import serving
 from farthing.api.auth import KeyAuth
 from farthing.api.countwerk.endpoints import ENDPOINTS
 from farthing.api.endpoint import Caller, Stop
 from farthing.core.credentials import Credential, hash_key
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.identity.keys import make_key
+from farthing.stores.contract import Busy, Unavailable
 from tests.api.serving import ME, Answer, Server
 from tests.api.test_countwerk_bad_input import GOOD
 from tests.support import MAIN, START_US
@@ -133,6 +135,21 @@ def test_a_key_ends_at_the_instant_of_its_expiry(tmp_path):
         answer = server.post("balance", GOOD["balance"], key=key)
         assert answer.told == (401, "INVALID_API_KEY")
         assert "expired" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(Busy, (429, "RATE_LIMIT_EXCEEDED")), (Unavailable, (503, "ADD_CREDITS_ERROR"))]
+)
+def test_a_key_that_can_not_be_looked_up_is_a_failure_of_the_machine(tmp_path, error, told):
+    async def broken(_: bytes) -> None:
+        raise error
+
+    def build(settings, ledger, *more):
+        ledger.access.credential = broken
+        return serving.build_app(settings, ledger, *more)
+
+    with Server(tmp_path, build=build) as server:
+        assert server.post("add", GOOD["add"]).told == told
 
 
 # The cache

@@ -14,7 +14,7 @@ from farthing.api.countwerk.endpoints import ENDPOINTS
 from farthing.api.countwerk.errors import CODES
 from farthing.api.docs import DocsPage
 from farthing.api.metrics import Metrics
-from farthing.api.pages import clock_check, database_check, pages
+from farthing.api.pages import clock_check, database_check, pages, storage_check
 from farthing.clock import ClockGuard, FakeClock
 from farthing.stores.contract import Unavailable
 from tests.api.serving import Server
@@ -94,6 +94,25 @@ def test_a_database_that_may_forget_is_not_ready(journal: str, synchronous: int,
 
 def test_a_steady_clock_is_good():
     assert played(clock_check(ClockGuard(FakeClock()))) is None
+
+
+def test_a_file_that_can_be_written_to_on_a_disk_with_room_is_good(tmp_path):
+    path = tmp_path / "ledger.db"
+    path.touch()
+    assert played(storage_check(path)) is None
+    assert "only" in str(played(storage_check(path, least_bytes=10**18)))
+    path.unlink()
+    assert played(storage_check(path)) == "ledger.db can't be written to"
+
+
+def test_a_page_with_a_bug_says_so_in_json_and_goes_on(tmp_path):
+    with Server(tmp_path) as server:
+        server.metrics.depth = lambda: 1 // 0
+        answer = server.send("GET", "/metrics")
+        assert (answer.status, answer.json["code"]) == (500, "internal_error")
+        assert "ZeroDivisionError" in server.log.getvalue()
+        server.metrics.depth = lambda: 0
+        assert server.send("GET", "/metrics").status == 200
 
 
 def test_a_check_that_fails_says_why():

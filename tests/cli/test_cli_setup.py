@@ -268,10 +268,35 @@ def test_a_database_of_another_program_is_left_alone(cli: Cli):
     db.execute("create table recipe (name text)")
     db.commit()
     db.close()
-    before = contents()
-    for words in (["balance", "alice"], ["init"], ["migrate"], ["serve"]):
+    before = Path("farthing.db").read_bytes()
+    calls = (
+        ["balance", "alice"],
+        ["init"],
+        ["migrate"],
+        ["serve"],
+        ["demo", "--db", URL],
+        ["doctor"],
+        ["keys", "list"],
+    )
+    for words in calls:
         assert cli.fails(*words)[:2] == (3, "not_a_database")
-    assert contents() == before
+    # Not even its journal mode was changed.
+    assert Path("farthing.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("table", ["migration", "workspace", "config", "account"])
+def test_a_damaged_page_is_no_bug(funded: Cli, table: str):
+    db = sqlite3.connect("farthing.db")
+    db.execute("pragma wal_checkpoint(truncate)")
+    ((page,),) = db.execute("select rootpage from sqlite_schema where name = ?", (table,))
+    db.close()
+    whole = Path("farthing.db").read_bytes()
+    Path("farthing.db").write_bytes(whole[: (page - 1) * 4096] + b"\x07" * 4096 + whole[page * 4096 :])
+    for words in (["grant", "alice", "1"], ["balance", "alice"], ["doctor"], ["migrate"], ["keys", "create"]):
+        done = funded(*words)
+        assert done.code in (0, 1, 3), done
+    if table in ("migration", "config"):
+        assert funded.fails("serve", "--port", "0")[:2] == (3, "not_a_database")
 
 
 def test_a_newer_database_is_not_touched(ledger: Cli):

@@ -206,6 +206,9 @@ class Account:
     def next_lapse(self) -> int | None:
         return min((g.expires for g in self.grants if g.expires is not None and self.free(g)), default=None)
 
+    def next_end(self) -> int | None:
+        return min((h.ends for h in self.live_holds()), default=None)
+
     def grant(self, id: str) -> Grant | None:
         return next((g for g in self.grants if g.id == id), None)
 

@@ -74,11 +74,17 @@ class Walk:
             self.note("restart")
             self.book.restart()
         elif what >= 28:
-            self._pass(choices.of(WAITS))
+            self._pass(self._until_next() if choices.one_in(3) else choices.of(WAITS))
         else:
             self.store.fault = {26: "before", 27: "after"}.get(what, "")
             self._batch(choices, max(1, what - 20))
             self.store.fault = ""
+
+    def _until_next(self) -> int:
+        """To the very instant at which time next does something anywhere."""
+        now = self.book.clock.now_us()
+        events = [at for a in self.model.accounts.values() for at in (a.next_lapse(), a.next_end()) if at is not None]
+        return min((at - now for at in events if at >= now), default=0)
 
     def _pass(self, us: int) -> None:
         self.note(f"wait {us} us")
@@ -169,11 +175,11 @@ class Walk:
 
     def _compare_due(self, owner: tuple[str, str], account: Account, hold_due_at: int | None) -> None:
         """Time is told of the account no later than it has something to do there."""
-        ends = [h.ends for h in account.live_holds()]
-        if ends:
+        end = account.next_end()
+        if end is not None:
             assert hold_due_at is not None
-            assert hold_due_at <= ends[0]
-        events = [*ends[:1], *([lapse] if (lapse := account.next_lapse()) is not None else [])]
+            assert hold_due_at <= end
+        events = [at for at in (end, account.next_lapse()) if at is not None]
         sql = "select due_at from job where kind = 'account' and workspace = ? and subject = ?"
         due = [row[0] for row in self.book.db.execute(sql, owner)]
         if events:

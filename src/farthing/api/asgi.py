@@ -17,6 +17,8 @@ import msgspec
 from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
+from farthing.stores.contract import StoreError
+
 from .endpoint import (
     AUTHORIZATION,
     CredentialKind,
@@ -38,6 +40,7 @@ from .watch import Watch
 
 _CLOSE: Final = (b"connection", b"close")
 _BUG: Final = "Something went wrong here; it has been logged."
+_SLOW: Final = "The body did not arrive in time."
 _LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
 _LATE_READING: Final = "There was no answer in time; try again."
 _DRAINED: Final = 8_000_000
@@ -98,7 +101,7 @@ class App:
             (e.method, e.path, kind): _Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints
         }
         self._methods: dict[str, list[str]] = {}
-        for method, path, _ in self._hot:
+        for method, path in dict.fromkeys((method, path) for method, path, _ in self._hot):
             self._methods.setdefault(path, []).append(method)
         self._request_ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
 
@@ -136,24 +139,41 @@ class App:
     async def _reply(self, request: Request, task: asyncio.Task[Any]) -> tuple[str, Reply | None]:
         """The answer and whose it is; None for a client that has gone."""
         route = self._hot.get((request.method, request.path, request.credential))
-        if route is None:
-            return await self._cold(request)
-        face, endpoint = route.face, route.endpoint
         try:
-            await self._admit(face, endpoint, request)
-            return face.name, await face.answer(endpoint, request)
-        except Stop as stop:
-            return face.name, face.stopped(stop, endpoint)
-        except _Gone:
-            return face.name, None
+            if route is None:
+                return await self._cold(request)
+            return route.face.name, await self._hot_reply(route.face, route.endpoint, request)
         except asyncio.CancelledError:
             if request.cut is None:
                 raise
             task.uncancel()
-            return face.name, _after_cut(face, endpoint, request.cut)
+            return self._after_cut(route, request.cut)
         except Exception:
-            self._log.exception("request failed", request_id=request.id.decode(), path=endpoint.path)
-            return face.name, face.stopped(Stop(Trouble.BUG, _BUG), endpoint)
+            self._log.exception("request failed", request_id=request.id.decode(), path=request.path[:200])
+            if route is None:
+                return "pages", problem(500, "internal_error", _BUG)
+            return route.face.name, route.face.stopped(Stop(Trouble.BUG, _BUG), route.endpoint)
+
+    async def _hot_reply(self, face: Face, endpoint: Endpoint, request: Request) -> Reply | None:
+        try:
+            await self._admit(face, endpoint, request)
+            return await face.answer(endpoint, request)
+        except Stop as stop:
+            return face.stopped(stop, endpoint)
+        except StoreError as error:
+            return face.failed(error, endpoint)
+        except _Gone:
+            return None
+
+    def _after_cut(self, route: _Route | None, cut: Cut) -> tuple[str, Reply | None]:
+        if route is None:
+            return "pages", None if cut is Cut.GONE else problem(503, "no_answer", _LATE_READING)
+        face, endpoint = route.face, route.endpoint
+        if cut is Cut.GONE:
+            return face.name, None
+        if cut is Cut.SLOW:
+            return face.name, face.stopped(Stop(Trouble.TOO_SLOW, _SLOW, (_CLOSE,)), endpoint)
+        return face.name, face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
 
     async def _admit(self, face: Face, endpoint: Endpoint, request: Request) -> None:
         """Who asks, how often, may he; then the body."""
@@ -210,6 +230,7 @@ class App:
     # Everything that is not hot
 
     async def _cold(self, request: Request) -> tuple[str, Reply]:
+        request.reading = False
         if page := self._pages.get(request.path):
             return "pages", await self._page(page, request)
         if not request.path.startswith("/api/"):
@@ -273,14 +294,6 @@ class App:
             code=(reply.code or None) if reply else None,
             ms=round(seconds * 1000, 2),
         )
-
-
-def _after_cut(face: Face, endpoint: Endpoint, cut: Cut) -> Reply | None:
-    if cut is Cut.GONE:
-        return None
-    if cut is Cut.SLOW:
-        return face.stopped(Stop(Trouble.TOO_SLOW, "The body did not arrive in time.", (_CLOSE,)), endpoint)
-    return face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
 
 
 def _head(request: Request, reply: Reply) -> dict[str, Any]:

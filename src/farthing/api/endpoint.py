@@ -18,6 +18,7 @@ from farthing.core.commands import Command
 from farthing.core.credentials import Scope
 from farthing.core.outcomes import Outcome
 from farthing.core.records import Entry, Workspace
+from farthing.stores.contract import StoreError
 from farthing.stores.reports import Reports
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -200,6 +201,9 @@ class Face(Protocol):
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for, and write what came of it."""
 
+    def failed(self, error: StoreError, endpoint: Endpoint) -> Reply:
+        """The machine failed while this was being done."""
+
     def stopped(self, stop: Stop, endpoint: Endpoint | None) -> Reply:
         """The same trouble in the face's own words."""
 
@@ -216,8 +220,13 @@ class Observer(Protocol):
 
 def write_time(at_us: int) -> str:
     """An instant as the faces write it: ISO 8601, UTC, milliseconds."""
-    seconds, rest = divmod(at_us, 1_000_000)
-    return f"{_second(seconds)}.{rest // 1000:03d}Z"
+    return _millisecond(at_us // 1000)
+
+
+@lru_cache(maxsize=256)
+def _millisecond(at_ms: int) -> str:
+    # A busy server asks for the same ones again and again.
+    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,8 @@
 """Pages beside the faces: is it alive, is it ready, what does it count, how is it used. All are read with GET."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -96,6 +98,19 @@ def database_check(reports: Durability, allow_unsafe: bool = False) -> Check:
             f"journal mode is {journal} and synchronous {synchronous}; a power cut could take back what was answered. "
             "It takes wal and 2 (full), or the setting allow_unsafe"
         )
+
+    return check
+
+
+def storage_check(path: Path, least_bytes: int = 16_000_000) -> Check:
+    """The file may be written to, and its disk has some room."""
+
+    async def check() -> str | None:
+        if not os.access(path, os.W_OK):
+            return f"{path.name} can't be written to"
+        disk = os.statvfs(path)
+        free = disk.f_bavail * disk.f_frsize
+        return None if free >= least_bytes else f"there are only {free:,} bytes left on the disk of {path.name}"
 
     return check
 

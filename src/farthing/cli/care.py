@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exits import Exit, Trouble, invalid, usage
-from .opening import actor, choose_workspace, database_file, database_url, existing_file, opened
+from .opening import actor, choose_workspace, current_file, database_file, database_url, existing_file, opened
 from .options import Account, Db, In, Json, Yes, enter
 from .output import Answer, clean, confirm, progress, say
 
@@ -38,16 +38,6 @@ def register(app: typer.Typer) -> None:
     )(restore)
 
 
-def _current_file(db: str | None) -> Path:
-    """A database whose schema this program knows."""
-    from farthing.stores.migrate import require_current
-    from farthing.stores.schema import schema_of
-
-    path = existing_file(database_url(db))
-    require_current(schema_of(path))
-    return path
-
-
 # Doctor
 
 
@@ -62,7 +52,7 @@ def doctor(
     """
     from farthing.doctor import examine
 
-    path = _current_file(db)
+    path = current_file(database_url(db))
     # On a terminal they come after the progress bar, which they would tear.
     streaming = not as_json and not sys.stdout.isatty()
 
@@ -131,7 +121,7 @@ def rebuild(
         raise usage("say either --check or --apply")
     if wrong := text_error(account):
         raise invalid("account", wrong)
-    path = _current_file(db)
+    path = current_file(database_url(db))
     with opened(db) as ledger:
         chosen = choose_workspace(ledger, workspace).id
     try:

@@ -46,10 +46,15 @@ def demo(host: Host = None, port: Port = None, db: Db = None, as_json: Json = Fa
     """
     from farthing.app import make_database, open_ledger
     from farthing.settings import read_settings
+    from farthing.stores.schema import schema_of, translated
 
     # Not the variable: it may name a ledger in earnest, which is no place for sample data.
     settings = read_settings(database_url=db or DEFAULT_URL, host=host, port=port)
-    make_database(database_file(settings.database_url))
+    path = database_file(settings.database_url)
+    if path.exists():
+        schema_of(path)  # raises for what is not ours, before it is touched
+    with translated(path):
+        make_database(path)
     with open_ledger(settings.database_url) as ledger:
         desk = _prepare(ledger)
         _refill(desk)

@@ -55,6 +55,16 @@ def existing_file(url: str) -> Path:
     return path
 
 
+def current_file(url: str) -> Path:
+    """The file that a URL names, once it is known to be ours and of this version; until then it is only read."""
+    from farthing.stores.migrate import require_current
+    from farthing.stores.schema import schema_of
+
+    path = existing_file(url)
+    require_current(schema_of(path))
+    return path
+
+
 @dataclass(frozen=True)
 class Desk:
     """An open ledger, the workspace that is meant, and who acts."""
@@ -108,7 +118,7 @@ def opened(db: str | None) -> Iterator["Ledger"]:
     from farthing.app import open_ledger
 
     url = database_url(db)
-    existing_file(url)
+    current_file(url)
     with open_ledger(url) as ledger:
         yield ledger
 

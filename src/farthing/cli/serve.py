@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .exits import Exit, Trouble
-from .opening import existing_file
+from .opening import current_file
 from .options import Db, Json, enter
 from .output import write_json
 from .setup import PANEL
@@ -113,7 +113,7 @@ def _listening(address: str, as_json: bool) -> None:
 
 def run(settings: "Settings", on_ready: "Callable[[str], None]") -> None:
     """Serve with these settings."""
-    existing_file(settings.database_url)
+    current_file(settings.database_url)
     from farthing.serving import CannotListen
     from farthing.serving import serve as serve_ledger
 

@@ -80,13 +80,15 @@ def init(
     from farthing.app import make_database, open_ledger, result_of
     from farthing.identity.keys import make_key
     from farthing.stores.access import Act
+    from farthing.stores.schema import translated
 
     now_us = time.time_ns() // 1000
     first = new_workspace(workspace, name, unit, scale, test, now_us)
     url = database_url(db)
     path = database_file(url)
     _require_no_workspace(url)
-    make_database(path)
+    with translated(path):
+        make_database(path)
     key, key_id = make_key(first.mode), new_key_id(now_us)
     with open_ledger(url) as ledger:
         act = Act(actor(), now_us)
@@ -144,11 +146,15 @@ def migrate(
 ) -> Answer:
     """Bring the database's schema up to date, each step in a transaction of its own."""
     from farthing.app import make_database
-    from farthing.stores.schema import schema_of
+    from farthing.stores.schema import schema_of, translated
 
     path = existing_file(database_url(db))
-    ran = [] if check else make_database(path, on_step=lambda step: say(f"running {step.file}"))
     status = schema_of(path)
+    ran = []
+    if status.pending and not check:
+        with translated(path):
+            ran = make_database(path, on_step=lambda step: say(f"running {step.file}"))
+        status = schema_of(path)
     data = {
         "current": not status.pending,
         "ran": [each.file for each in ran],

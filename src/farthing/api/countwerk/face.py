@@ -75,8 +75,6 @@ class CountWerk:
             return self._refused(outcome, command, request.caller)
         except Fault as fault:
             return self._failure(CODES[fault.code].status, fault.code, fault.message)
-        except StoreError as error:
-            return self._machine(error, endpoint)
 
     def _success(self, data: Any) -> Reply:
         return Reply(200, _encode(Success(True, data, write_time(self._now_us()))))
@@ -86,7 +84,8 @@ class CountWerk:
         told = tell(outcome, getattr(command, "amount", 0) or 0, caller.workspace.scale)
         return self._failure(told.status, told.code, told.message, told.data)
 
-    def _machine(self, error: StoreError, endpoint: Endpoint) -> Reply:
+    def failed(self, error: StoreError, endpoint: Endpoint) -> Reply:
+        """A broken machine."""
         told = tell_failure(error, endpoint.failure)
         headers: Headers = ()
         if told.status != 500:

@@ -100,15 +100,6 @@ def open_ledger(
     return Ledger(url, engine, database, guard, path)
 
 
-def check_schema(path: Path) -> None:
-    """Raise unless this code may run on the database; the file is only read."""
-    db = sqlite.connect(path, read_only=True)
-    try:
-        migrate.require_current(migrate.check(db, migrate.discover("sqlite")))
-    finally:
-        db.close()
-
-
 def make_database(path: Path, on_step: Callable[[migrate.Migration], None] = lambda _: None) -> list[migrate.Migration]:
     """Make the file where it is missing and run the migrations it lacks; returns those."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,13 +160,16 @@ def result_of(work: Any) -> Any:
 
 
 class ConfigWatch:
-    """Reads `config_version` every 250 ms on a connection of its own; `generation` is None while it can't for 1 s."""
+    """Reads `config_version` every 250 ms on a connection of its own; `generation` is None while it can't for 1 s.
+    When an operator accepts the clock (`farthing clock accept`), `on_clock_accepted` is called."""
 
     EVERY_SECONDS = 0.25
     STALE_SECONDS = 1.0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_clock_accepted: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._on_clock_accepted = on_clock_accepted
+        self._clock_accepted: str | None = None
         self._version = 0
         self._read_at = float("-inf")
         self._stop = threading.Event()
@@ -188,7 +182,9 @@ class ConfigWatch:
 
     def start(self) -> None:
         """Begin to watch; the first version is read before this returns."""
-        self._read(sqlite.connect(self._path))
+        db = sqlite.connect(self._path)
+        self._clock_accepted = self._read(db).get("clock_accepted")
+        db.close()
         self._thread.start()
 
     def stop(self) -> None:
@@ -201,14 +197,18 @@ class ConfigWatch:
         while not self._stop.wait(self.EVERY_SECONDS):
             try:
                 db = db or sqlite.connect(self._path)
-                self._read(db)
+                accepted = self._read(db).get("clock_accepted")
+                if accepted != self._clock_accepted:
+                    self._clock_accepted = accepted
+                    self._on_clock_accepted()
             except (apsw.Error, StoreError):
                 # Not known: `generation` turns None by itself until a reading succeeds.
                 db = None
         if db is not None:
             db.close()
 
-    def _read(self, db: apsw.Connection) -> None:
+    def _read(self, db: apsw.Connection) -> dict[str, str]:
         at = time.monotonic()
-        ((version,),) = db.execute("select cast(value as integer) from config where name = 'version'")
-        self._version, self._read_at = int(version), at
+        config = {str(name): str(value) for name, value in db.execute("select name, value from config")}
+        self._version, self._read_at = int(config["version"]), at
+        return config

@@ -28,13 +28,14 @@ from farthing.api.limits import RateLimiter
 from farthing.api.logs import LEVELS, make_logger
 from farthing.api.metrics import Metrics
 from farthing.api.protocol import HEAD_SECONDS, Protocols
-from farthing.app import ConfigWatch, Ledger, ThreadedDatabase, check_schema, database_path, open_ledger
+from farthing.app import ConfigWatch, Ledger, ThreadedDatabase, database_path, open_ledger
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.jobs.sweeper import keep_sweeping
 from farthing.settings import Settings
 from farthing.stores.lockfile import LockFile
-from farthing.stores.schema import translated
+from farthing.stores.migrate import require_current
+from farthing.stores.schema import schema_of, translated
 
 Generation = Callable[[], int | None]
 """The version that caches hang on, None while it is not known."""
@@ -59,7 +60,7 @@ class CannotListen(Exception):
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `on_ready` is told the address once requests are taken."""
     path = database_path(settings.database_url)
-    check_schema(path)
+    require_current(schema_of(path))
     log = make_logger(settings.log_level, redact=redact)
     lock = LockFile(path, share=settings.share)
     try:
@@ -80,7 +81,7 @@ async def _serve(
         ledger = _open(settings, path, loop, Observer(metrics, log))
         held.callback(ledger.close)
         metrics.depth = lambda: ledger.engine.depth
-        watch = ConfigWatch(path)
+        watch = ConfigWatch(path, ledger.clock.accept)
         with translated(path):
             watch.start()
         held.callback(watch.stop)

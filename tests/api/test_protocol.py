@@ -5,6 +5,8 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from select import select
 from typing import Any
 
 import pytest
@@ -48,15 +50,16 @@ def test_a_head_that_does_not_come_ends_the_connection(impatient: Server, sent: 
 def test_a_head_that_comes_in_pieces_is_not_given_more_time(impatient: Server):
     with connect(impatient) as sock:
         sock.sendall(b"GET /livez HTTP/1.1\r\n")
-        raw = b""
-        sock.settimeout(0.05)
-        for n in range(200):
-            try:
-                raw = read_all(sock)
+        ended, told = False, b""
+        for n in range(400):
+            if ended := bool(select([sock], [], [], 0.05)[0]):
                 break
-            except TimeoutError:
-                sock.sendall(b"X-%d: y\r\n" % n)
-        assert code_of(raw) == (408, "head_too_slow")
+            sock.sendall(b"X-%d: y\r\n" % n)
+        # A piece that crosses the server's last words on the way makes them unreadable; it ends all the same.
+        with suppress(ConnectionResetError):
+            told = read_all(sock)
+        assert ended
+        assert told == b"" or code_of(told) == (408, "head_too_slow")
 
 
 def test_a_connection_that_was_used_may_rest_longer_than_a_head_may_take(impatient: Server):
@@ -82,10 +85,8 @@ def test_a_second_head_that_does_not_end_ends_the_connection_too(impatient: Serv
 
 def test_a_head_may_not_grow_without_end(server: Server):
     with connect(server) as sock:
-        sock.sendall(b"GET /livez HTTP/1.1\r\n")
-        line = b"X-Padding: " + b"y" * 1_000 + b"\r\n"
-        for _ in range(HEAD_BYTES // len(line) + 2):
-            sock.sendall(line)
+        # One byte too many: the server has read it all when it refuses, so that its words arrive.
+        sock.sendall(b"GET /livez HTTP/1.1\r\nX-Padding: ".ljust(HEAD_BYTES + 1, b"y"))
         assert code_of(read_all(sock)) == (431, "head_too_large")
 
 

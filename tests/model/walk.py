@@ -98,8 +98,8 @@ class Walk:
             self.book.clock.advance(us=choices.of((0, 0, 0, 1, 1, 1_000, 2_000_000)))
             batch.append(self.script.command(choices, self.book.clock.now_us()))
         if self.store.fault:
-            # Such a refund would begin a batch of its own, and the fault belongs to the first one.
-            batch = [c for c in batch if not (isinstance(c, ask.Refund) and c.charge is None)]
+            # A refund may begin a batch of its own, and the fault belongs to the first one: it comes first or not at all.
+            batch = batch[:1] + [c for c in batch[1:] if not isinstance(c, ask.Refund)]
         for command in batch:
             self.note(repr(command))
         self.met["commands"] += len(batch)

@@ -40,13 +40,13 @@ class Documented(Protocol):
     def success(self, endpoint: Endpoint) -> Any:
         """The type of the whole body of a success."""
 
-    def succeeded(self, endpoint: Endpoint) -> dict[str, Any]:
+    def success_example(self, endpoint: Endpoint) -> dict[str, Any]:
         """An example of that body."""
 
     def codes(self, endpoint: Endpoint) -> Iterable[Code]:
         """All codes that the endpoint may give."""
 
-    def failed(self, code: Code) -> dict[str, Any]:
+    def error_example(self, code: Code) -> dict[str, Any]:
         """An example of an error's body."""
 
 
@@ -112,7 +112,7 @@ def _operation(face: Documented, endpoint: Endpoint) -> dict[str, Any]:
             "200": {
                 "description": "Done.",
                 "content": {
-                    "application/json": _content(face.success(endpoint), {"example": face.succeeded(endpoint)}),
+                    "application/json": _content(face.success(endpoint), {"example": face.success_example(endpoint)}),
                 },
             },
             **_errors(face, endpoint),
@@ -151,7 +151,7 @@ def _error(face: Documented, status: int, codes: Sequence[Code]) -> dict[str, An
     names = ", ".join(f"`{code.code}`" for code in codes)
     answer: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}: {names}",
-        "content": {"application/json": _content(face.error, {code.code: face.failed(code) for code in codes})},
+        "content": {"application/json": _content(face.error, {code.code: face.error_example(code) for code in codes})},
     }
     if status in (429, 503):
         seconds = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}

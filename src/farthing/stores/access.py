@@ -210,6 +210,15 @@ class Access:
         rows = await self._db.rows(self._sql["audit"], (workspace, position, limit))
         return [_audit_record(row) for row in rows]
 
+    async def accept_clock(self, act: Act) -> None:
+        """Tell every serving process that the clock is right as it is, after it has jumped."""
+
+        def work(execute: Execute) -> None:
+            execute(self._sql["accept_clock"], (str(act.at),))
+            self._changed(execute, "", act, "clock.accept", "clock", {})
+
+        await self._db.write(work)
+
     async def config_version(self) -> int:
         """Raised by every change of what processes cache."""
         rows = await self._db.rows(self._sql["config_version"])

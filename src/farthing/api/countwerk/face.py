@@ -110,7 +110,7 @@ class CountWerk:
         """The type of a whole body."""
         return Success[endpoint.answer]  # type: ignore[name-defined]
 
-    def succeeded(self, endpoint: Endpoint) -> dict[str, Any]:
+    def success_example(self, endpoint: Endpoint) -> dict[str, Any]:
         """An example of one."""
         return {"success": True, "data": endpoint.answered, "timestamp": _EXAMPLE_TIME}
 
@@ -124,7 +124,7 @@ class CountWerk:
                 yield Code(415, name, "Send the body as JSON, with the header Content-Type: application/json.")
         yield Code(503, endpoint.failure, "The disk is full; nothing was done.")
 
-    def failed(self, code: Code) -> dict[str, Any]:
+    def error_example(self, code: Code) -> dict[str, Any]:
         """An example of an error."""
         body = {"success": False, "code": code.code, "message": code.sentence, "timestamp": _EXAMPLE_TIME}
         if code.code == "INSUFFICIENT_CREDITS":

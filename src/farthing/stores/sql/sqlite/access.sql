@@ -39,6 +39,9 @@ insert into audit (workspace, at, actor, request_id, action, subject, entry, det
 select position, at, actor, request_id, action, subject, entry, detail
 from audit where workspace = ? and position < ? order by position desc limit ?
 
+-- name: accept_clock
+insert into config (name, value) values ('clock_accepted', ?) on conflict do update set value = excluded.value
+
 -- name: config_version
 select cast(value as integer) from config where name = 'version'
 

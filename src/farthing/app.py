@@ -19,6 +19,7 @@ from farthing.stores import migrate, sqlite
 from farthing.stores.access import Access
 from farthing.stores.contract import StoreError
 from farthing.stores.reports import Database, Execute, Reports
+from farthing.stores.schema import schema_of
 from farthing.timezones import calendar
 
 T = TypeVar("T")
@@ -85,9 +86,10 @@ def open_ledger(
         make_database(path)
     elif not path.exists():
         raise StoreError(f"there is no database at {path}; make one with `farthing init`")
+    # Looked at before it is opened for writing, which would change a file that is not ours.
+    migrate.require_current(schema_of(path))
     db = sqlite.connect(path)
     try:
-        migrate.require_current(migrate.check(db, migrate.discover("sqlite")))
         guard = ClockGuard(clock or SystemClock())
         engine = Engine(
             sqlite.SqliteStore(db), guard, calendar, observer=observer, max_batch=max_batch, max_queue=max_queue
@@ -106,6 +108,7 @@ def make_database(path: Path, on_step: Callable[[migrate.Migration], None] = lam
     if not path.exists():
         # Only its owner may read a ledger: made with these rights before anything is in it.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    schema_of(path)
     db = sqlite.connect(path)
     try:
         return migrate.migrate(db, migrate.discover("sqlite"), time.time_ns() // 1000, on_step=on_step)

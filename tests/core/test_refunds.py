@@ -38,6 +38,16 @@ def test_a_refund_into_a_lapsed_grant_makes_a_new_one_for_the_days_of_grace():
     """
 
 
+@story()
+def test_at_the_instant_of_its_expiry_a_grant_takes_no_refund_any_more():
+    """
+    0d   grant g 10 until=2d
+    0d   charge c 6
+    1d23h59m59s  refund c 1          | left g:5
+    2d   refund c 1                  | wrote lapse refund, left g':1, lapsed 5
+    """
+
+
 @story(refund_lapsed="lapse")
 def test_a_workspace_may_let_a_refund_into_a_lapsed_grant_lapse():
     """

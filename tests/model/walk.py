@@ -11,12 +11,15 @@ from typing import Any
 import msgspec
 
 from farthing.core import commands as ask
+from farthing.core.agreement import compare
 from farthing.core.draft import entry_hash
+from farthing.core.invariants import Books
 from farthing.core.outcomes import Accepted, Refused
 from farthing.core.records import Entry, Workspace, WorkspaceSettings
 from farthing.core.refundable import read_body
 from farthing.engine import Result
 from farthing.stores.contract import Store, Unknown
+from farthing.timezones import calendar
 from tests.model.account import Account, Line, Told, Verdict
 from tests.model.model import Ledger
 from tests.model.script import RULES, WAITS, Choices, Script
@@ -98,7 +101,7 @@ class Walk:
             self.book.clock.advance(us=choices.of((0, 0, 0, 1, 1, 1_000, 2_000_000)))
             batch.append(self.script.command(choices, self.book.clock.now_us()))
         if self.store.fault:
-            # A refund may begin a batch of its own, and the fault belongs to the first one: it comes first or not at all.
+            # A refund begins a batch of its own where it is not the first; the fault belongs to the first batch.
             batch = batch[:1] + [c for c in batch[1:] if not isinstance(c, ask.Refund)]
         for command in batch:
             self.note(repr(command))
@@ -190,6 +193,7 @@ class Walk:
         """Everything that is kept about everything, once more."""
         for owner, account in self.model.accounts.items():
             self.compare_account(owner)
+            self._replay(owner)
             for hold in account.holds.values():
                 stored = self.book.hold(hold.id)
                 actual: Any = (
@@ -214,6 +218,14 @@ class Walk:
             "key": sum(len(a.keys) for a in accounts), "payment": len(self.model.payments),
         }  # fmt: skip
         same({table: self.book.count(table) for table in counts}, counts, "the number of rows")
+
+    def _replay(self, owner: tuple[str, str]) -> None:
+        """The entries by themselves explain the account's row: doctor's replay finds nothing wrong."""
+        entries = self.book.entries(owner[1], owner[0])
+        books = Books(*owner, calendar, {e.id: e for e in entries}.get)
+        problems = [problem for entry in entries for problem in books.add(entry)]
+        problems += compare(self.book.row(owner[1], owner[0]), books.row())
+        assert not problems, "\n".join(map(str, problems))
 
     def close(self) -> None:
         self.book.close()

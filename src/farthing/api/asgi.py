@@ -21,10 +21,12 @@ from farthing.stores.contract import StoreError
 
 from .endpoint import (
     AUTHORIZATION,
+    Caller,
     CredentialKind,
     Cut,
     Endpoint,
     Face,
+    Headers,
     Observer,
     Receive,
     Reply,
@@ -155,8 +157,14 @@ class App:
             return route.face.name, route.face.stopped(Stop(Trouble.BUG, _BUG), route.endpoint)
 
     async def _hot_reply(self, face: Face, endpoint: Endpoint, request: Request) -> Reply | None:
+        """Who asks, how often, may he; then the body; then what was asked for."""
         try:
-            await self._admit(face, endpoint, request)
+            request.caller = caller = await face.identify(request)
+            request.extra = caller.headers + self._counted(caller)
+            if endpoint.scope not in caller.scopes:
+                raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.")
+            request.body = await self._read_body(request)
+            request.reading = False
             return await face.answer(endpoint, request)
         except Stop as stop:
             return face.stopped(stop, endpoint)
@@ -164,6 +172,16 @@ class App:
             return face.failed(error, endpoint)
         except _Gone:
             return None
+
+    def _counted(self, caller: Caller) -> Headers:
+        """Count the request; the fields that tell how many more there may be."""
+        verdict = self._limiter.hit(caller.id, monotonic(), 1, caller.quota)
+        if verdict is None:
+            return ()
+        if verdict.allowed:
+            return ((b"ratelimit-policy", self._policy(verdict)), (b"ratelimit", limit_field(verdict).encode()))
+        message = f"Too many requests with this key; try again in {verdict.retry_after} s."
+        raise Stop(Trouble.RATE_LIMIT, message, tuple(header_fields(verdict)))
 
     def _after_cut(self, route: _Route | None, cut: Cut) -> tuple[str, Reply | None]:
         if route is None:
@@ -175,40 +193,23 @@ class App:
             return face.name, face.stopped(Stop(Trouble.TOO_SLOW, _SLOW, (_CLOSE,)), endpoint)
         return face.name, face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
 
-    async def _admit(self, face: Face, endpoint: Endpoint, request: Request) -> None:
-        """Who asks, how often, may he; then the body."""
-        request.caller = caller = await face.identify(request)
-        request.extra = caller.headers
-        verdict = self._limiter.hit(caller.id, monotonic(), 1, caller.quota)
-        if verdict is not None:
-            if not verdict.allowed:
-                message = f"Too many requests with this key; try again in {verdict.retry_after} s."
-                raise Stop(Trouble.RATE_LIMIT, message, tuple(header_fields(verdict)))
-            request.extra += (
-                (b"ratelimit-policy", self._policy(verdict)),
-                (b"ratelimit", limit_field(verdict).encode()),
-            )
-        if endpoint.scope not in caller.scopes:
-            raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.")
-        request.body = await self._read_body(request)
-        request.reading = False
-
     async def _read_body(self, request: Request) -> bytes:
         most = self._limits.body_bytes
         length = request.headers.get(b"content-length")
         if length is not None and int(length) > most:
             raise await self._too_large(request, int(length) <= _DRAINED)
-        body = b""
-        more = True
+        parts: list[bytes] = []
+        size, more = 0, True
         while more:
             message = await request.receive()
             if message["type"] == "http.disconnect":
                 raise _Gone
-            body = body + message["body"] if body else message["body"]
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
             more = message.get("more_body", False)
-            if len(body) > most:
+            if size > most:
                 raise await self._too_large(request, more)
-        return body
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _policy(self, verdict: Verdict) -> bytes:
         """The rule as a field; the same for all keys that have it."""

@@ -9,7 +9,7 @@ from .exits import Exit, Trouble
 from .opening import Desk, at_desk
 from .options import Account, Db, Description, In, Json, Key, Metadata, enter
 from .output import Answer, columns, pairs, progress, write_json
-from .reading import KEY_PREFIX, read_credits, read_instant, read_key, read_metadata, read_text, write_time
+from .reading import KEY_PREFIX, read_credits, read_instant, read_key, read_metadata, write_time
 
 if TYPE_CHECKING:
     from farthing.core.outcomes import Accepted
@@ -88,7 +88,7 @@ def grant(
             priority=priority,
             expires_at=ends,
             scope=tuple(scope or ()),
-            description=read_text(description, "description"),
+            description=description,
             metadata=details,
         )
         return _granted(desk.do(command), desk)
@@ -135,7 +135,7 @@ def charge(
             amount=read_credits(amount, desk.workspace.scale),
             key=stored,
             operation=operation,
-            description=read_text(description, "description"),
+            description=description,
             metadata=details,
         )
         return _charged(desk.do(command), desk)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .exits import Exit, Trouble, invalid, usage
+from .exits import Exit, Trouble, usage
 
 if TYPE_CHECKING:
     from farthing.app import Ledger
@@ -90,15 +90,11 @@ class Desk:
 
     def do(self, command: "Command") -> "Accepted":
         """Carry out a command; a refusal ends the program with its sentence."""
-        from farthing.core.commands import check
         from farthing.core.outcomes import Refused
 
         from .refusals import refused
 
         command.actor = actor()
-        # The ledger checks it too, but text that is no Unicode can't even be asked for in the database.
-        if wrong := check(command):
-            raise invalid(wrong.field, wrong.message)
         try:
             outcome = self.ledger.do(command)
         except KeyboardInterrupt:

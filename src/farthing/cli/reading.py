@@ -122,13 +122,6 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def read_text(text: str | None, field: str) -> str | None:
-    """Text for the history; what the shell hands over need not be Unicode."""
-    if text is not None and any("\ud800" <= c <= "\udfff" for c in text):
-        raise invalid(field, "must be valid Unicode text")
-    return text
-
-
 def read_key(text: str | None) -> str | None:
     """An idempotency key as it is stored: keys of the command line have a prefix of their own."""
     if text is None:

@@ -4,6 +4,7 @@ Each change is one transaction with its audit record, and raises the version, so
 cached within a second. Secrets never come here: a key is stored as its hash.
 """
 
+import re
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +18,7 @@ from .statements import statements
 
 _encode = msgspec.json.Encoder().encode
 _settings = msgspec.json.Decoder(WorkspaceSettings)
+_WORKSPACE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class AccessError(ValueError):
@@ -103,6 +105,8 @@ class Access:
         return await self._db.write(work)
 
     def _insert_workspace(self, execute: Execute, w: Workspace, act: Act) -> None:
+        if not _WORKSPACE_ID.fullmatch(w.id):
+            raise AccessError("a workspace's id has 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'")
         if execute(self._sql["workspace_exists"], (w.id,)):
             raise AccessError(f"there is a workspace {w.id!r} already")
         values = (w.id, w.name, w.mode, w.unit, w.scale, w.created_at, _encode(w.settings).decode())

@@ -112,7 +112,8 @@ def restore(
     if not target.parent.is_dir():
         raise BackupError(f"there is no folder {target.parent}; make it first")
     with ExitStack() as held:
-        for place in dict.fromkeys((target, target.resolve())):
+        # The name as it was given, and where a link under that name leads: a `serve` may have been started with either.
+        for place in dict.fromkeys((target.parent.resolve() / target.name, target.resolve())):
             held.enter_context(_lock(place))
         target = target.resolve()
         db = held.enter_context(closing(_open_backup(source)))

@@ -31,7 +31,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The least level that is logged, as JSON lines on standard error."""
     access_log: bool = False
     """Log every request, also those that went well."""
-    rate_limit: int = 6_000
+    rate_limit: int = 60_000
     """Requests a minute for each API key, unless its workspace says otherwise; 0 is no limit."""
     body_limit: int = 1_000_000
     """The largest request body in bytes; beyond: 413."""

@@ -75,8 +75,7 @@ class Failing:
 
 
 @pytest.fixture
-def failing(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "UNKNOWN_FOR_SECONDS", 0.05)
+def failing(tmp_path):
     failing = Failing(tmp_path / "ledger.db")
     yield failing
     failing.store.plan.clear()
@@ -165,7 +164,8 @@ def test_looking_it_up_is_tried_again_until_it_succeeds(failing, when, error):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_what_can_not_be_looked_up_stays_unknown_and_the_key_finds_out(failing, when):
+def test_what_can_not_be_looked_up_stays_unknown_and_the_key_finds_out(failing, when, monkeypatch):
+    monkeypatch.setattr(engine_module, "UNKNOWN_FOR_SECONDS", 0.05)
     failing.store.fail("commit", when, Unknown("lost"))
     failing.store.fail("load", "before", Unavailable("away"), times=99)
     results = failing.book.batch(charge("a"), charge("b"))

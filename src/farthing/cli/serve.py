@@ -36,7 +36,9 @@ def serve(
     port: Port = None,
     rate_limit: Annotated[
         int | None,
-        typer.Option("--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 6000."),
+        typer.Option(
+            "--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 60000."
+        ),
     ] = None,
     max_body: Annotated[
         int | None, typer.Option("--max-body", metavar="BYTES", help="Largest request body. Default: 1000000.")

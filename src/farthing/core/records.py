@@ -250,10 +250,13 @@ class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
     refund_lapsed: RefundLapsed = "grace"
     """Where a refund goes whose grant has lapsed: a new grant for some days, or nowhere."""
     refund_grace_days: int = 7
+    """How long the new grant of such a refund lives."""
     hold_max_minutes: int = 43_200
     """How long a hold may live in all, extends included."""
     max_live_grants: int = 1_000
+    """Grants with credits left that an account may have."""
     max_live_holds: int = 10_000
+    """Holds that an account may have at a time."""
     rate_limit: int = 0
     """Requests a minute for each API key; 0 leaves it to the process's own setting."""
 

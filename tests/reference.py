@@ -57,8 +57,8 @@ def page() -> str:
     lines = [
         "# Reference",
         "",
-        "Made from the code by `python -m tests.reference`; a test compares. The HTTP API, with examples, is at `/docs`",
-        "of a running service and as OpenAPI 3.1 at `/openapi.json`.",
+        "Made from the code by `python -m tests.reference`; a test compares. The HTTP API, with examples, is at",
+        "`/docs` of a running service and as OpenAPI 3.1 at `/openapi.json`.",
         "",
         "## Settings of a process",
         "",

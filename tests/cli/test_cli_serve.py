@@ -313,7 +313,12 @@ def test_the_demo_in_words_shows_key_and_lines(tmp_path: Path):
     )
     try:
         assert demo.stdout is not None
-        text = "".join(iter(demo.stdout.readline, "Ctrl+C ends it; the data is kept.\n"))
+        lines = []
+        for line in demo.stdout:  # ends with the process as well, should it end too soon
+            lines.append(line)
+            if line == "Ctrl+C ends it; the data is kept.\n":
+                break
+        text = "".join(lines)
         assert text.count("\ncurl -s http://127.0.0.1:") == 5
         assert "cs_test_" in text
         demo.send_signal(signal.SIGINT)

@@ -7,6 +7,7 @@ against the ledger. Prints what it saw as JSON.
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,9 @@ def mount(folder: Path) -> str:
     image = folder.with_suffix(".img")
     with image.open("wb") as file:
         file.truncate(12 * 1024 * 1024)
-    made = subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode == 0
+    # Administration's folders are not on everybody's path.
+    maker = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    made = maker is not None and subprocess.run([maker, "-q", str(image)], capture_output=True).returncode == 0
     if made and subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True).returncode == 0:
         return "ext4 on a loop device"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "none", str(folder)], check=True)

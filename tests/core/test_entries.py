@@ -91,6 +91,17 @@ def test_only_the_command_s_own_entry_has_its_words(book):
     assert (own.key, own.description, own.metadata, own.operation) == ("k", "d", '{"a":1}', "o")
 
 
+def test_an_account_s_time_never_goes_back(book):
+    """Another process was ahead: a command of earlier is booked at the account's last entry, and judged by that time."""
+    ahead = START_US + 60_000_000
+    book.accept(ask.GiveGrant(**ALICE, amount=UNIT, expires_at=ahead, at=START_US))
+    book.accept(ask.GiveGrant(**ALICE, amount=UNIT, at=ahead))
+    charge = book.accept(ask.TakeCharge(**ALICE, amount=UNIT, at=START_US + 1))
+    assert charge.at == ahead
+    assert [e.at for e in book.entries()] == [START_US, START_US, ahead, ahead, ahead]
+    assert book.refuse(ask.TakeCharge(**ALICE, amount=UNIT, at=START_US + 2)).facts["available"] == 0
+
+
 def test_a_settle_is_of_the_operation_of_its_hold_and_nothing_else_is(book):
     """Also where another hold ends on the way."""
     book.accept(ask.GiveGrant(**ALICE, amount=10 * UNIT))

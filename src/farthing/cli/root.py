@@ -85,6 +85,8 @@ def _carry_out(words: list[str], as_json: bool) -> int:
         except OSError as error:
             return _unheard(error)
         return answer.exit
+    # What was written along the way may still wait in a buffer: whether it can be written is known here, not at exit.
+    sys.stdout.flush()
     if answer == Exit.INTERRUPTED:
         show_trouble(Trouble("interrupted", "interrupted", Exit.INTERRUPTED), as_json)
     return int(answer or Exit.OK)

@@ -86,7 +86,11 @@ def _carry_out(words: list[str], as_json: bool) -> int:
             return _unheard(error)
         return answer.exit
     # What was written along the way may still wait in a buffer: whether it can be written is known here, not at exit.
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read the beginning of a list had enough
+        _let_go_of_output()
+        return Exit.NO
     if answer == Exit.INTERRUPTED:
         show_trouble(Trouble("interrupted", "interrupted", Exit.INTERRUPTED), as_json)
     return int(answer or Exit.OK)

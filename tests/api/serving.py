@@ -35,6 +35,14 @@ ME = Act("test", START_US)
 Build = Callable[[Settings, Ledger, Callable[[], int | None], Metrics, FilteringBoundLogger], App]
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until it holds; give up after a time that only something broken takes."""
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends, "it never came"
+        time.sleep(0.005)
+
+
 class Answer(Struct):
     """What came back."""
 

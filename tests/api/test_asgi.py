@@ -17,7 +17,7 @@ from farthing.api.asgi import App
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
 from farthing.engine import Engine
-from tests.api.serving import Server
+from tests.api.serving import Server, wait_for
 from tests.api.test_countwerk_bad_input import GOOD
 
 UNKNOWN_PATHS = ["/api/", "/api/x", "/api/purchase-links", "/api/credits/", "/api/credits/resolve-order"]
@@ -261,8 +261,7 @@ def test_the_command_of_a_client_that_has_gone_is_cancelled(tmp_path: Path):
             time.sleep(0.25)  # until it is noticed that the answer takes a while
             assert not engine.cancelled.is_set()
         assert engine.cancelled.wait(5)
-        while not server.log_lines():
-            time.sleep(0.01)
+        wait_for(server.log_lines)
         assert [line["status"] for line in server.log_lines()] == [499]
 
 
@@ -302,14 +301,13 @@ def test_a_command_that_was_not_decided_yet_is_never_carried_out_for_a_client_th
         assert held.wait(5)
         first = threading.Thread(target=lambda: server.post("deduct", {**GOOD["deduct"], "usage_event_id": "stays"}))
         first.start()
-        while server.ledger.engine.depth or not len(server.app._watch):
-            time.sleep(0.005)
+        # Taken from the queue, and not done: it waits for the file.
+        engine = server.ledger.engine
+        wait_for(lambda: not engine.depth and not engine._idle)
         with connect(server) as sock:
             sock.sendall(head(server, "deduct", len(body)) + body)
-            while not server.ledger.engine.depth:
-                time.sleep(0.005)
-        while len(server.app._watch) > 1:
-            time.sleep(0.005)
+            wait_for(lambda: engine.depth)
+        wait_for(lambda: len(server.app._watch) == 1)
         release.set()
         holder.join(10)
         first.join(10)

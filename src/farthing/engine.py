@@ -33,6 +33,16 @@ RACES: Final = 3
 UNKNOWN_FOR_SECONDS: Final = 5.0
 
 Result = Outcome | Exception
+_process = 0
+"""Which process of a family this is. A number of our own: asking the system for the pid costs more than a look-up."""
+
+
+def _forked() -> None:
+    global _process
+    _process += 1
+
+
+os.register_at_fork(after_in_child=_forked)
 Answer = Callable[[Result], None]
 
 
@@ -135,7 +145,7 @@ class Engine:
         self._max_batch = max_batch
         self._max_queue = max_queue
         self._ids = Ids()
-        self._pid = os.getpid()
+        self._process = _process
         self._waiting: deque[Ticket] = deque()
         self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._idle = True
@@ -149,7 +159,7 @@ class Engine:
 
     def submit(self, command: Command, answer: Answer) -> Ticket:
         """Put a command into the queue; `answer` is called once, after the commit, in the engine's thread or loop."""
-        if self._pid != os.getpid():
+        if self._process != _process:
             raise Forked(Forked.__doc__)
         self._stamp(command)
         ticket = Ticket(command, answer)
@@ -231,7 +241,7 @@ class Engine:
             if self._closing:
                 return
             self._closing = True
-        if self._pid != os.getpid():
+        if self._process != _process:
             # After a fork the thread and the connection are the parent's.
             return
         if self._thread is not None:
@@ -244,8 +254,12 @@ class Engine:
         self._refuse_all()
 
     def _refuse_all(self) -> None:
-        while self._waiting:
-            self._waiting.popleft().answer(ShuttingDown(ShuttingDown.__doc__))
+        while True:
+            try:
+                ticket = self._waiting.popleft()
+            except IndexError:  # a thread that is slow to end may take the last one first
+                return
+            ticket.answer(ShuttingDown(ShuttingDown.__doc__))
 
     def _work(self) -> None:
         while self._wake.get():
@@ -277,7 +291,10 @@ class Engine:
             # One that names just its hold may be of any account.
             if isinstance(command, Refund) and not seen.isdisjoint((owner, (owner[0], ""))):
                 break
-            ticket = self._waiting.popleft()
+            try:
+                ticket = self._waiting.popleft()
+            except IndexError:  # closing took too long, and refused it
+                break
             if not ticket.gone:
                 batch.append(ticket)
                 seen.add(owner)

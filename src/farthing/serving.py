@@ -10,7 +10,7 @@ import logging
 import resource
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -33,8 +33,9 @@ from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.jobs.sweeper import keep_sweeping
 from farthing.settings import Settings
+from farthing.stores.contract import StoreError
 from farthing.stores.lockfile import LockFile
-from farthing.stores.migrate import require_current
+from farthing.stores.migrate import MigrationError, require_current
 from farthing.stores.schema import schema_of, translated
 
 Generation = Callable[[], int | None]
@@ -122,6 +123,8 @@ def build_app(
     faces = [CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics)]
     checks = {
         "database": pages.database_check(ledger.reports, settings.allow_unsafe),
+        "schema": _schema_check(ledger.path),
+        "storage": pages.storage_check(ledger.path),
         "clock": pages.clock_check(ledger.clock),
     }
     return App(
@@ -138,6 +141,22 @@ def build_app(
         ),
         access_log=settings.access_log,
     )
+
+
+def _schema_check(path: Path) -> Callable[[], Awaitable[str | None]]:
+    """The schema is the one this program knows: another may have been at work since it started."""
+
+    def look() -> str | None:
+        try:
+            require_current(schema_of(path))
+        except (StoreError, MigrationError) as error:
+            return str(error)
+        return None
+
+    async def check() -> str | None:
+        return await asyncio.to_thread(look)
+
+    return check
 
 
 class Observer:

@@ -92,7 +92,7 @@ def test_only_the_command_s_own_entry_has_its_words(book):
 
 
 def test_an_account_s_time_never_goes_back(book):
-    """Another process was ahead: a command of earlier is booked at the account's last entry, and judged by that time."""
+    """Another process was ahead: a command of earlier is booked and judged at the account's last entry."""
     ahead = START_US + 60_000_000
     book.accept(ask.GiveGrant(**ALICE, amount=UNIT, expires_at=ahead, at=START_US))
     book.accept(ask.GiveGrant(**ALICE, amount=UNIT, at=ahead))

@@ -32,6 +32,7 @@ from .rows import account_row, charge_row, entry_row, grant_row, hold_row, read_
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS: Final = 5_000
+CHECKPOINT_PAGES: Final = 8_000
 _encode = msgspec.json.Encoder().encode
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
@@ -115,6 +116,9 @@ def connect(path: str | os.PathLike[str], *, create: bool = False, read_only: bo
         db.pragma("synchronous", "full")
         db.pragma("foreign_keys", True)
         db.pragma("cache_size", -65_536)
+        # Folding the log in costs two flushes and a write of each page touched since: rarely, a page touched often is
+        # written once. 8,000 pages are 32 MB of log; measured, a seventh less time for each charge than at 1,000.
+        db.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         # The first look at the file: what is no database is found here.
         db.execute("select count(*) from sqlite_schema").fetchall()
     except apsw.Error as error:

@@ -41,7 +41,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         file="src/farthing/engine.py",
         old="                await store.commit()\n",
         new="                pass\n",
-        tests=("tests/engine/test_callers.py", "tests/engine/test_batches.py"),
+        tests=("tests/engine/test_callers.py::test_an_answer_comes_after_the_commit",),
     ),
     Mutation(
         name="a key used for other content is taken for a repeat",

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a fresh ledger on a SQLite file, its clock, and a way to play commands on it."""
+"""Fixtures for all tests: a fresh ledger on a SQLite file, its clock, a way to play commands on it; PostgreSQL."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,7 +8,24 @@ import pytest
 from farthing.clock import FakeClock
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
+from farthing.stores import migrate
+from tests.postgres import TEMPLATE, Cluster, Databases, Shared, cluster
 from tests.support import START_US, Book
+
+_run: list[Shared] = []
+"""The run that this process began: empty in a worker, which belongs to another's."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say through the environment whose run this is; a cluster is brought up only when a test asks for it."""
+    if not hasattr(config, "workerinput"):
+        _run.append(Shared.begin())
+
+
+def pytest_unconfigure() -> None:
+    """End what the run has brought up."""
+    while _run:
+        _run.pop().end()
 
 
 @pytest.fixture
@@ -29,3 +46,48 @@ def book(tmp_path: Path, clock: FakeClock) -> Iterator[Book]:
 def play(book: Book) -> Callable[[Iterable[Command]], list[Outcome]]:
     """Plays commands on the book, each as a batch of one."""
     return book.play
+
+
+# PostgreSQL
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Cluster:
+    """The cluster that all tests of a run share: make databases in it, but never stop it."""
+    return Shared.join().get(_make_template)
+
+
+def _make_template(postgres: Cluster) -> None:
+    from farthing.stores.postgres_sync import SyncConnection
+
+    postgres.sql(f"create database {TEMPLATE}")
+    db = SyncConnection(postgres.dsn_of(TEMPLATE))
+    migrate.migrate(db, migrate.discover("postgres"), START_US)
+    db.close()
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: Cluster) -> Iterator[Databases]:
+    """Makes databases in the shared cluster."""
+    made = Databases(postgres)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def postgres_url(databases: Databases) -> str:
+    """A fresh database of PostgreSQL, migrated, without a workspace."""
+    return databases.make(TEMPLATE)
+
+
+@pytest.fixture
+def postgres_empty_url(databases: Databases) -> str:
+    """A fresh database of PostgreSQL in which nothing is."""
+    return databases.make("template0")
+
+
+@pytest.fixture
+def postgres_cluster() -> Iterator[Cluster]:
+    """A cluster for one test alone, over TCP too: to be killed, stopped and started."""
+    with cluster(tcp=True) as made:
+        yield made

@@ -1,9 +1,10 @@
 """Doctor finds nothing on sound ledgers, and names each account that somebody has tampered with, and the law."""
 
+import shutil
 import threading
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import pytest
@@ -22,7 +23,10 @@ from farthing.rebuild import NothingToRebuild, rebuild
 from farthing.stores import migrate, sqlite
 from farthing.stores.contract import StoreError
 from farthing.stores.doctor import Reading
+from farthing.stores.postgres_sync import SyncConnection
+from farthing.stores.schema import Place
 from farthing.stores.shelf import Shelf
+from tests.postgres import TEMPLATE, Databases, copy_rows
 from tests.random_ledger import SECOND, Writer, empty_ledger, random_ledger, raw
 
 OWNER: dict[str, Any] = {"workspace": "grace", "account": "alice"}
@@ -30,10 +34,10 @@ ONE_OF_SIX: dict[str, Any] = {"workspace": "grace", "account": "account 1"}
 OTHER: dict[str, Any] = {"workspace": "grace", "account": "bob"}
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two accounts: alice with grants, a charge, a refund and a live hold; bob with debt. All keyed, one claimed."""
-    writer = Writer(empty_ledger(tmp_path / "ledger.db"))
+    writer = Writer(empty_ledger(tmp_path_factory.mktemp("sound") / "ledger.db"))
     later = writer.clock.now_us() + 86_400 * SECOND
     writer.do(GiveGrant(**OWNER, amount=100, expires_at=later, key="g1", claim=("stripe", "pi_1")))
     writer.do(GiveGrant(**OWNER, amount=50, scope=("image.*",), key="g2"))
@@ -47,6 +51,38 @@ def ledger(tmp_path: Path) -> Path:
     writer.do(GiveGrant(**OTHER, amount=10, key="g3"))
     writer.do(TakeCharge(**OTHER, amount=25, shortfall="debt", key="c2"))
     return writer.path
+
+
+@pytest.fixture
+def file(sound: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be tampered with."""
+    sqlite.connect(sound).close()  # folds the log in
+    return Path(shutil.copy(sound, tmp_path / "ledger.db"))
+
+
+@pytest.fixture(scope="module")
+def sound_template(sound: Path, databases: Databases) -> str:
+    """The same on PostgreSQL."""
+    url = databases.make(TEMPLATE, keep=True)
+    copy_rows(sound, url)
+    return databases.name_of(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Place:
+    """The ledger, on each database."""
+    if request.param == "sqlite":
+        return cast(Path, request.getfixturevalue("file"))
+    databases: Databases = request.getfixturevalue("databases")
+    return databases.make(request.getfixturevalue("sound_template"))
+
+
+def asked(place: Place, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a statement on either database."""
+    if isinstance(place, str):
+        with SyncConnection(place) as server:
+            return server.rows(sql)
+    return apsw.Connection(str(place)).execute(sql).fetchall()
 
 
 def told(report: Report) -> list[tuple[int, str, str]]:
@@ -121,7 +157,7 @@ TAMPERING = {
         5,
         "alice",
         "entry 4: its hash",
-        f"update entry set hash = zeroblob(32) where {ALICE} and number = 4",
+        f"update entry set hash = (select hash from entry where {ALICE} and number = 1) where {ALICE} and number = 4",
     ),
     "a deleted entry": (
         5,
@@ -156,7 +192,12 @@ TAMPERING = {
     ),
     "a row's held": (5, "alice", "held of the account's row is 1,", f"update account set held = 1 where {ALICES_ROW}"),
     "a row's debt": (5, "bob", "debt of the account's row is 0,", "update account set debt = 0 where id = 'bob'"),
-    "a row's head": (5, "alice", "head of the account's row", f"update account set head = x'00' where {ALICES_ROW}"),
+    "a row's head": (
+        5,
+        "alice",
+        "head of the account's row",
+        f"update account set head = (select hash from entry where {ALICE} and number = 1) where {ALICES_ROW}",
+    ),
     "a row's number": (
         5,
         "alice",
@@ -234,7 +275,7 @@ TAMPERING = {
         5,
         "alice",
         "its workspace does not exist",
-        "pragma foreign_keys = off; delete from workspace where id = 'grace'",
+        "delete from workspace where id = 'grace'",
     ),
     "a grant of the history that is gone": (
         5,
@@ -296,7 +337,7 @@ TAMPERING = {
         6,
         "alice",
         "has a row, but no entry placed it",
-        "insert into hold select 'hold_' || hex(zeroblob(16)), workspace, account, bucket, state, expires_at, "
+        f"insert into hold select 'hold_{'0' * 32}', workspace, account, bucket, state, expires_at, "
         "remaining, terms from hold where state = 'live'",
     ),
     "a refund above the charge": (
@@ -323,8 +364,7 @@ TAMPERING = {
         7,
         "alice",
         "has a row, but there is no such entry",
-        "insert into charge select 'ent_' || hex(zeroblob(16)), workspace, account, bucket, 0, terms "
-        "from charge where debt = 0",
+        f"insert into charge select 'ent_{'0' * 32}', workspace, account, bucket, 0, terms from charge where debt = 0",
     ),
     "a missing key": (3, "alice", "its key 'c1' is not in the table of keys", "delete from key where key = 'c1'"),
     "a key for another entry": (
@@ -363,8 +403,26 @@ TAMPERING = {
 }
 
 
-def tamper(path: Path, statement: str) -> None:
+SQLITE_ONLY = ("text that is no text",)
+"""What PostgreSQL itself refuses to keep."""
+
+
+def tamper(place: Place, statement: str) -> None:
     """Change something behind Farthing's back, and leave no other trace."""
+    if isinstance(place, str):
+        tamper_on_server(place, statement)
+    else:
+        tamper_in_file(place, statement)
+
+
+def tamper_on_server(url: str, statement: str) -> None:
+    with SyncConnection(url) as db:
+        # As a replica it fires no trigger and checks no reference.
+        db.execute("set session_replication_role = replica")
+        assert int(db.execute(statement).split()[-1]) > 0, "the statement found nothing to change"
+
+
+def tamper_in_file(path: Path, statement: str) -> None:
     db = raw(path)
     before = db.execute("select count(*) from sqlite_schema").get
     changes = db.total_changes()
@@ -384,6 +442,10 @@ def restore_triggers(db: apsw.Connection) -> None:
 
 @pytest.mark.parametrize("name", TAMPERING)
 def test_tampering_is_found_and_the_account_is_named(ledger, name):
+    if name in SQLITE_ONLY and isinstance(ledger, str):
+        with pytest.raises(StoreError, match="invalid byte sequence"):
+            asked(ledger, "select convert_from('\\xff'::bytea, 'UTF8')")
+        return
     law, account, sentence, statement = TAMPERING[name]
     tamper(ledger, statement)
     report = examine(ledger)
@@ -422,14 +484,14 @@ def test_many_findings_of_one_account_are_counted_not_listed(tmp_path):
 # The file
 
 
-def test_a_journal_that_is_not_the_log_is_found(ledger):
-    db = apsw.Connection(str(ledger))
+def test_a_journal_that_is_not_the_log_is_found(file):
+    db = apsw.Connection(str(file))
     db.pragma("journal_mode", "delete")
     db.close()
-    assert told(examine(ledger)) == [(2, "", "journal_mode is delete, and should be wal")]
+    assert told(examine(file)) == [(2, "", "journal_mode is delete, and should be wal")]
 
 
-def test_a_connection_that_does_not_wait_for_the_disk_is_found(ledger, monkeypatch):
+def test_a_connection_that_does_not_wait_for_the_disk_is_found(file, monkeypatch):
     connect = sqlite.connect
 
     def careless(*args, **named):
@@ -438,57 +500,57 @@ def test_a_connection_that_does_not_wait_for_the_disk_is_found(ledger, monkeypat
         return db
 
     monkeypatch.setattr(sqlite, "connect", careless)
-    assert told(examine(ledger)) == [(2, "", "synchronous is 0, and should be 2 (full)")]
+    assert told(examine(file)) == [(2, "", "synchronous is 0, and should be 2 (full)")]
 
 
-def test_a_file_that_does_not_say_whose_it_is_is_found(ledger):
-    db = apsw.Connection(str(ledger))
+def test_a_file_that_does_not_say_whose_it_is_is_found(file):
+    db = apsw.Connection(str(file))
     db.pragma("application_id", 5)
     db.close()
-    assert (2, "", "application_id is 0x5, and should be 0x46525448") in told(examine(ledger))
+    assert (2, "", "application_id is 0x5, and should be 0x46525448") in told(examine(file))
 
 
-def test_a_trigger_that_was_dropped_is_found(ledger):
-    raw(ledger).close()
-    sentences = [sentence for law, _, sentence in told(examine(ledger)) if law == 5]
+def test_a_trigger_that_was_dropped_is_found(file):
+    raw(file).close()
+    sentences = [sentence for law, _, sentence in told(examine(file)) if law == 5]
     assert "trigger entry_no_update is missing or was changed" in sentences
     assert len(sentences) == 6
 
 
-def test_an_index_that_was_dropped_is_found(ledger):
-    db = apsw.Connection(str(ledger))
+def test_an_index_that_was_dropped_is_found(file):
+    db = apsw.Connection(str(file))
     db.execute("drop index charge_owing")
     db.close()
-    assert told(examine(ledger)) == [(5, "", "index charge_owing is missing or was changed")]
+    assert told(examine(file)) == [(5, "", "index charge_owing is missing or was changed")]
 
 
-def test_a_file_with_damaged_pages_is_told_and_not_a_crash(ledger):
-    db = apsw.Connection(str(ledger))
+def test_a_file_with_damaged_pages_is_told_and_not_a_crash(file):
+    db = apsw.Connection(str(file))
     db.execute("pragma wal_checkpoint(truncate)")
     root, size = db.execute(
         "select rootpage, (select page_size from pragma_page_size) from sqlite_schema where name = 'entry'"
     ).get
     db.close()
-    with open(ledger, "r+b") as file:
-        file.seek((root - 1) * size)
-        file.write(b"\xff" * size)
-    report = examine(ledger, deep=True)
+    with open(file, "r+b") as pages:
+        pages.seek((root - 1) * size)
+        pages.write(b"\xff" * size)
+    report = examine(file, deep=True)
     assert {law for law, _, _ in told(report)} >= {2}
     assert any("restore a backup" in sentence for _, _, sentence in told(report))
 
 
-def test_a_deep_look_finds_an_index_that_does_not_fit_its_table(ledger):
-    db = apsw.Connection(str(ledger))
+def test_a_deep_look_finds_an_index_that_does_not_fit_its_table(file):
+    db = apsw.Connection(str(file))
     db.execute("pragma writable_schema = on")
     sql = db.execute("select sql from sqlite_schema where name = 'hold_live'").get
     db.execute("update sqlite_schema set sql = replace(sql, '''live''', '''settled''') where name = 'hold_live'")
     db.close()
-    db = apsw.Connection(str(ledger))
+    db = apsw.Connection(str(file))
     db.execute("reindex hold_live; pragma writable_schema = on")
     db.execute("update sqlite_schema set sql = ? where name = 'hold_live'", (sql,))
     db.close()
-    assert told(examine(ledger)) == []
-    assert any(law == 2 and "hold_live" in sentence for law, _, sentence in told(examine(ledger, deep=True)))
+    assert told(examine(file)) == []
+    assert any(law == 2 and "hold_live" in sentence for law, _, sentence in told(examine(file, deep=True)))
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
@@ -497,13 +559,13 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         examine(tmp_path / "x.db")
 
 
-def test_what_a_killed_server_left_behind_can_be_examined(ledger, tmp_path):
+def test_what_a_killed_server_left_behind_can_be_examined(file, tmp_path):
     # A copy of the file with its log and without its index: as after a kill.
-    db = sqlite.connect(ledger)
+    db = sqlite.connect(file)
     db.execute("insert into config values ('x', 'y')")
     copy = tmp_path / "copy.db"
     for ending in ("", "-wal"):
-        copy.with_name("copy.db" + ending).write_bytes(ledger.with_name(ledger.name + ending).read_bytes())
+        copy.with_name("copy.db" + ending).write_bytes(file.with_name(file.name + ending).read_bytes())
     db.close()
     assert examine(copy).healthy
     assert apsw.Connection(str(copy)).execute("select value from config where name = 'x'").get == "y"
@@ -630,9 +692,8 @@ def test_what_is_derived_is_rebuilt(ledger, name):
     done = rebuild(ledger, "grace", "alice", apply=True, actor="op", request_id="r", at=5)
     assert (done.applied, done.refused, done.differences) == (True, "", shown.differences)
     assert told(examine(ledger)) == []
-    db = apsw.Connection(str(ledger))
-    audit = db.execute("select workspace, at, actor, request_id, action, subject from audit order by position desc")
-    assert audit.fetchone() == ("grace", 5, "op", "r", "account.rebuild", "alice")
+    audit = "select workspace, at, actor, request_id, action, subject from audit order by position desc"
+    assert asked(ledger, audit)[0] == ("grace", 5, "op", "r", "account.rebuild", "alice")
     assert rebuild(ledger, "grace", "alice", apply=True).differences == []
 
 
@@ -644,7 +705,7 @@ def test_nothing_is_written_where_entries_themselves_are_wrong(ledger, name):
     tamper(ledger, "update account set balance = 1 where id = 'alice'")
     done = rebuild(ledger, "grace", "alice", apply=True)
     assert not done.applied
-    assert apsw.Connection(str(ledger)).execute("select balance from account where id = 'alice'").get == 1
+    assert asked(ledger, "select balance from account where id = 'alice'") == [(1,)]
 
 
 def test_a_refused_rebuild_says_why(ledger):
@@ -667,12 +728,12 @@ def test_a_key_that_was_used_twice_stays_wrong_and_is_told(ledger):
     assert not done.applied
 
 
-def test_a_rebuilt_account_can_be_charged_again(ledger):
-    tamper(ledger, "update account set grants = '[]', balance = 0, held = 0, holds = 0, number = 1 where id = 'alice'")
-    rebuild(ledger, "grace", "alice", apply=True)
-    writer = Writer(ledger)
+def test_a_rebuilt_account_can_be_charged_again(file):
+    tamper(file, "update account set grants = '[]', balance = 0, held = 0, holds = 0, number = 1 where id = 'alice'")
+    rebuild(file, "grace", "alice", apply=True)
+    writer = Writer(file)
     writer.do(TakeCharge(**OWNER, amount=50, key="after"))
-    assert told(examine(ledger)) == []
+    assert told(examine(file)) == []
 
 
 def test_an_account_without_entries_can_not_be_rebuilt(ledger):

@@ -1,72 +1,101 @@
-"""The composition root: settings -> store -> engine -> faces -> jobs. The only file that knows all."""
+"""The composition root: settings -> store -> engine -> faces -> jobs. With `serving` the only file that knows all."""
 
 import asyncio
-import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-import apsw
-
-from farthing.clock import Clock, ClockGuard, SystemClock
+from farthing.backends import Backend, ConfigReader, backend_of, result_of
+from farthing.clock import Clock, ClockGuard
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
-from farthing.engine import MAX_BATCH, MAX_QUEUE, Engine, Observer, drive
-from farthing.stores import migrate, sqlite
+from farthing.engine import MAX_BATCH, MAX_QUEUE, Engine, Observer
+from farthing.lanes import Lanes
+from farthing.stores import migrate
 from farthing.stores.access import Access
-from farthing.stores.contract import StoreError
-from farthing.stores.reports import Database, Execute, Reports
-from farthing.stores.schema import schema_of
+from farthing.stores.contract import Store, StoreError
+from farthing.stores.reports import Database, Reports
 from farthing.timezones import calendar
 
 T = TypeVar("T")
 
 
-class DatabaseUrlError(ValueError):
-    """A database URL that can't be used."""
-
-
-def database_path(url: str) -> Path:
-    """The file that a database URL names: sqlite:///relative.db or sqlite:////absolute/path.db."""
-    prefix = "sqlite:///"
-    if url.startswith(("postgres:", "postgresql:")):
-        raise DatabaseUrlError("PostgreSQL is not supported yet; use sqlite:///farthing.db")
-    if not url.startswith(prefix) or len(url) == len(prefix):
-        raise DatabaseUrlError(f"the database must be given as sqlite:///path/to/file.db, not {url!r}")
-    return Path(url[len(prefix) :])
-
-
 class Ledger:
-    """An open ledger in this process: ask `engine`, read with `reports`, administer with `access`."""
+    """An open ledger in this process: ask `engine`, read with `reports`, administer with `access`.
+
+    Where the database is waited for (PostgreSQL) all of it belongs to one event loop: the caller's, or one in a thread
+    of the ledger's own. `do` and `wait` work from any other thread; on the loop itself everything is awaited.
+    """
 
     def __init__(
-        self, url: str, engine: Engine, database: Database, clock: ClockGuard, path: Path
+        self, backend: Backend, engine: Engine, database: Database, clock: ClockGuard, own_loop: "LoopThread | None"
     ) -> None:  # fmt: skip
-        self.url = url
-        self.path = path
+        self.backend = backend
         self.engine = engine
         self.database = database
         self.clock = clock
         self.reports = Reports(database, calendar)
         self.access = Access(database)
+        self._own_loop = own_loop
+        self._migrations = migrate.discover(backend.dialect)
+
+    @property
+    def url(self) -> str:
+        """The database, as it was named; it may hold a password."""
+        return self.backend.url
+
+    async def schema(self) -> migrate.Status:
+        """Where the database's schema stands now, by the migrations that this process was started with."""
+        rows = await self.database.rows(migrate.APPLIED)
+        return migrate.compare(tuple(migrate.Applied(*row) for row in rows), self._migrations)
 
     def do(self, command: Command, timeout: float | None = 30.0) -> Outcome:
         """Carry out one command and wait for it to be on the disk."""
         return self.engine.do(command, timeout)
 
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of a reading or of an administrative write, waited for."""
+        return result_of(work) if self._own_loop is None else self._own_loop.run(work)
+
     def close(self) -> None:
-        """Finish what was accepted and let go of the file."""
-        self.engine.close()
-        drive(self.database.close())
+        """Finish what was accepted and let go of the database."""
+        if self._own_loop is None:
+            self.engine.close()
+            result_of(self.database.close())
+        else:
+            self._own_loop.run(self.aclose())
+            self._own_loop.stop()
+
+    async def aclose(self) -> None:
+        """The same, on the loop that the ledger runs on."""
+        await self.engine.aclose()
+        await self.database.close()
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class LoopThread:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="farthing-loop", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it there, and wait for its result."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def stop(self) -> None:
+        """End the loop and its thread."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(5)
+        self.loop.close()
 
 
 def open_ledger(
@@ -78,88 +107,48 @@ def open_ledger(
     observer: Observer | None = None,
     max_batch: int = MAX_BATCH,
     max_queue: int = MAX_QUEUE,
-    reader: Database | None = None,
+    lanes: int = 1,
+    reader: bool = False,
 ) -> Ledger:
-    """Open a ledger; `create` makes the file and brings its schema up to date."""
-    path = database_path(url)
+    """Open a ledger; `create` makes the database and brings its schema up to date. `inline_on` is the running loop,
+    where that is to do the work; `reader` asks for reading that never blocks it; `lanes` is how many batches may be on
+    their way at a time, on a database that several can write to."""
+    backend = backend_of(url)
+    if lanes > 1 and backend.dialect == "sqlite":
+        raise ValueError("a SQLite file has one writer at a time: several lanes are for PostgreSQL")
     if create:
-        make_database(path)
-    elif not path.exists():
-        raise StoreError(f"there is no database at {path}; make one with `farthing init`")
+        backend.migrate()
+    elif not backend.exists():
+        raise StoreError(f"there is no database at {backend.shown}; make one with `farthing init`")
     # Looked at before it is opened for writing, which would change a file that is not ours.
-    migrate.require_current(schema_of(path))
-    db = sqlite.connect(path)
+    migrate.require_current(backend.schema())
+    wall = clock or backend.clock()
+    stores = [backend.store(wall) for _ in range(lanes)]
     try:
-        guard = ClockGuard(clock or SystemClock())
-        engine = Engine(
-            sqlite.SqliteStore(db), guard, calendar, observer=observer, max_batch=max_batch, max_queue=max_queue
-        )
-        database = reader or sqlite.SqliteDatabase(sqlite.connect(path))
+        guard = ClockGuard(wall)
+        options: dict[str, Any] = {"observer": observer, "max_batch": max_batch, "max_queue": -(-max_queue // lanes)}
+        engines = [Engine(store, guard, calendar, **options) for store in stores]
+        engine = engines[0] if lanes == 1 else Lanes(engines)
+        database = backend.reader() if reader else backend.database()
     except BaseException:
-        db.close()
+        for store in stores:
+            _let_go(store)
         raise
+    if stores[0].suspends and inline_on is None:
+        own_loop = LoopThread()
+        own_loop.run(_start_here(engine))
+        return Ledger(backend, engine, database, guard, own_loop)
     engine.start(inline_on)
-    return Ledger(url, engine, database, guard, path)
+    return Ledger(backend, engine, database, guard, None)
 
 
-def make_database(path: Path, on_step: Callable[[migrate.Migration], None] = lambda _: None) -> list[migrate.Migration]:
-    """Make the file where it is missing and run the migrations it lacks; returns those."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        # Only its owner may read a ledger: made with these rights before anything is in it.
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    schema_of(path)
-    db = sqlite.connect(path)
-    try:
-        return migrate.migrate(db, migrate.discover("sqlite"), time.time_ns() // 1000, on_step=on_step)
-    finally:
-        db.close()
+def _let_go(store: Store) -> None:
+    if not store.suspends:  # the others are not connected yet
+        result_of(store.close())
 
 
-class ThreadedDatabase:
-    """A database read from threads, so that an event loop never waits for the disk; a connection for each thread."""
-
-    dialect = "sqlite"
-
-    def __init__(self, path: Path, threads: int = 2) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._opened: list[sqlite.SqliteDatabase] = []
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="farthing-reader")
-
-    def _mine(self) -> sqlite.SqliteDatabase:
-        if not hasattr(self._local, "database"):
-            self._local.database = sqlite.SqliteDatabase(sqlite.connect(self._path))
-            self._opened.append(self._local.database)
-        database: sqlite.SqliteDatabase = self._local.database
-        return database
-
-    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of one statement."""
-        return await self._run(lambda: result_of(self._mine().rows(sql, values)))
-
-    async def write(self, work: Callable[[Execute], T]) -> T:
-        """Run `work(execute)` in one transaction."""
-        return await self._run(lambda: result_of(self._mine().write(work)))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        self._pool.shutdown(wait=True)
-        for database in self._opened:
-            drive(database.close())
-
-
-def result_of(work: Any) -> Any:
-    """The result of a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration as stop:
-        return stop.value
-    work.close()
-    raise RuntimeError("this database suspends; await it instead")
+async def _start_here(engine: Engine) -> None:
+    engine.start(asyncio.get_running_loop())
 
 
 class ConfigWatch:
@@ -169,8 +158,10 @@ class ConfigWatch:
     EVERY_SECONDS = 0.25
     STALE_SECONDS = 1.0
 
-    def __init__(self, path: Path, on_clock_accepted: Callable[[], None] = lambda: None) -> None:
-        self._path = path
+    def __init__(
+        self, connect: Callable[[], ConfigReader], on_clock_accepted: Callable[[], None] = lambda: None
+    ) -> None:
+        self._connect = connect
         self._on_clock_accepted = on_clock_accepted
         self._clock_accepted: str | None = None
         self._version = 0
@@ -185,9 +176,9 @@ class ConfigWatch:
 
     def start(self) -> None:
         """Begin to watch; the first version is read before this returns."""
-        db = sqlite.connect(self._path)
-        self._clock_accepted = self._read(db).get("clock_accepted")
-        db.close()
+        config = self._connect()
+        self._clock_accepted = self._read(config).get("clock_accepted")
+        config.close()
         self._thread.start()
 
     def stop(self) -> None:
@@ -196,22 +187,24 @@ class ConfigWatch:
         self._thread.join(5)
 
     def _watch(self) -> None:
-        db = None
+        config = None
         while not self._stop.wait(self.EVERY_SECONDS):
             try:
-                db = db or sqlite.connect(self._path)
-                accepted = self._read(db).get("clock_accepted")
+                config = config or self._connect()
+                accepted = self._read(config).get("clock_accepted")
                 if accepted != self._clock_accepted:
                     self._clock_accepted = accepted
                     self._on_clock_accepted()
-            except (apsw.Error, StoreError):
+            except StoreError:
                 # Not known: `generation` turns None by itself until a reading succeeds.
-                db = None
-        if db is not None:
-            db.close()
+                if config is not None:
+                    config.close()
+                config = None
+        if config is not None:
+            config.close()
 
-    def _read(self, db: apsw.Connection) -> dict[str, str]:
+    def _read(self, config: ConfigReader) -> dict[str, str]:
         at = time.monotonic()
-        config = {str(name): str(value) for name, value in db.execute("select name, value from config")}
-        self._version, self._read_at = int(config["version"]), at
-        return config
+        values = config.read()
+        self._version, self._read_at = int(values["version"]), at
+        return values

@@ -21,6 +21,10 @@ FOLLOW_EVERY_SECONDS = 3600
 """Small corrections are forgotten this often: a second a day is not a jump after two months."""
 
 
+WAY_FADES = 1.1
+"""How much longer a way may be with each observation that was not believed: clocks drift."""
+
+
 class Clock(Protocol):
     """Whatever tells the time. Nothing else in the program asks the system for it."""
 
@@ -54,6 +58,32 @@ class SystemClock:
         def monotonic(self) -> float:
             """Seconds since some moment."""
             return time.monotonic()
+
+
+class DatabaseClock(SystemClock):
+    """The clock of a database that several machines share: theirs all differ, so each follows the one in the middle.
+
+    Between two observations it goes by this machine's monotonic clock. An observation is as exact as its way was
+    short; one whose way took long is not believed while there is a better one.
+    """
+
+    def __init__(self) -> None:
+        self._offset_us = time.time_ns() // 1000 - round(self.monotonic() * SECOND_US)
+        self._way = float("inf")
+
+    def now_us(self) -> int:
+        """The database's time."""
+        return round(self.monotonic() * SECOND_US) + self._offset_us
+
+    def observe(self, now_us: int, asked: float, answered: float) -> None:
+        """The database said `now_us` to a question asked and answered at these times of `monotonic`."""
+        way = answered - asked
+        offset = now_us - round((asked + way / 2) * SECOND_US)
+        # A worse observation still tells when the clock was set to another time; else the better one fades slowly.
+        if way <= self._way or abs(offset - self._offset_us) > way * SECOND_US:
+            self._offset_us, self._way = offset, way
+        else:
+            self._way *= WAY_FADES
 
 
 class FakeClock:
@@ -108,6 +138,8 @@ class ClockGuard:
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.follows = clock
+        """The clock that it guards."""
         self._read_wall = clock.now_us
         self._read_mono = clock.monotonic
         self._latest = 0

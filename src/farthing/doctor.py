@@ -1,6 +1,6 @@
 """Doctor: walks a live database and names each account that breaks a law, and why.
 
-Law 2 is read off the file's settings and schema, laws 3 to 7 off the entries: each account's are replayed and held
+Law 2 is read off the database's settings and schema, laws 3 to 7 off the entries: each account's are replayed and held
 against every row that is derived from them. Whole tables are walked as well, for rows that no entry explains.
 
 A walk takes short read transactions, so that it works beside a running server, and memory that does not grow with
@@ -11,7 +11,6 @@ its last entry is read; entries that come meanwhile are replayed too.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -20,8 +19,8 @@ from farthing.core.agreement import Problem
 from farthing.core.ids import bucket_of
 from farthing.stores.books import Replay
 from farthing.stores.contract import NotADatabase
-from farthing.stores.doctor import PAGE, UNREADABLE, Reading, Row
-from farthing.stores.migrate import APPLICATION_ID
+from farthing.stores.doctor import UNREADABLE, Reading, Row
+from farthing.stores.schema import Place
 from farthing.timezones import calendar
 
 ENTRIES: Final = 20_000
@@ -30,14 +29,13 @@ FINDINGS: Final = 1_000
 """How many findings a report keeps; all are counted, and told to who listens."""
 FINDINGS_OF_ONE: Final = 20
 """How many of one account are told one by one."""
-SYNCHRONOUS_FULL: Final = 2
 
 Progress = Callable[[str, int, int], None]
 """What is walked, how much of it is done, and of how much (0: not known)."""
 
 
 class Finding(Struct, frozen=True):
-    """One thing that is wrong; without an account it is about the whole file."""
+    """One thing that is wrong; without an account it is about the whole database."""
 
     law: int
     workspace: str
@@ -65,14 +63,15 @@ class Report(Struct):
 
 
 def examine(
-    path: Path,
+    place: Place,
     *,
     deep: bool = False,
     on_progress: Progress = lambda *_: None,
     on_finding: Callable[[Finding], None] = lambda _: None,
 ) -> Report:
-    """Check laws 2 to 7 of every account; `deep` also has SQLite check each of its pages and indexes."""
-    with closing(Reading.open(path)) as reading:
+    """Check laws 2 to 7 of every account of a SQLite file or a PostgreSQL address; `deep` also has the database check
+    its pages and indexes."""
+    with closing(Reading.open(place)) as reading:
         return Examination(reading, on_progress, on_finding).run(deep)
 
 
@@ -115,18 +114,13 @@ class Examination:
 
     def _file(self, deep: bool) -> None:
         """Law 2: what is told is on the disk; and what keeps entries from being changed is in place."""
-        mode, synchronous, application = self._reading.durability()
-        if mode != "wal":
-            self._tell(2, "", "", f"journal_mode is {mode}, and should be wal")
-        if synchronous < SYNCHRONOUS_FULL:
-            self._tell(2, "", "", f"synchronous is {synchronous}, and should be {SYNCHRONOUS_FULL} (full)")
-        if application != APPLICATION_ID:
-            self._tell(2, "", "", f"application_id is {application:#x}, and should be {APPLICATION_ID:#x}")
+        for sentence in self._reading.undurable():
+            self._tell(2, "", "", sentence)
         for sentence in self._reading.schema_differences():
             self._tell(5, "", "", sentence)
         self._on_progress("pages", 0, 0)
         if deep:
-            for sentence in self._reading.damage(deep):
+            for sentence in self._reading.damage():
                 self._tell(2, "", "", sentence)
 
     # Accounts
@@ -190,15 +184,14 @@ class Examination:
             "job": "time is to act on it, but it has no row",
         }
         for table, sentence in said.items():
-            owner: tuple[str, str, bool] | None = ("", "", True)
-            while owner is not None:
+            after: tuple[str, str] | None = ("", "")
+            while after is not None:
                 with self._reading.snapshot():
-                    for _ in range(PAGE):
-                        owner = self._reading.owner(table, owner[:2])
-                        if owner is None:
-                            break
-                        if not owner[2]:
-                            self._tell(5, *owner[:2], sentence)
+                    page = self._reading.owners(table, after)
+                for *owner, has_row in page:
+                    if not has_row:
+                        self._tell(5, owner[0], owner[1], sentence)
+                after = page[-1][:2] if page else None
 
     def _pages(self, table: str, start: Row) -> Iterator[Row]:
         """All rows of a table, each page in a transaction of its own; a row begins with its key."""

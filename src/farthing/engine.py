@@ -3,7 +3,8 @@
 `submit` is the one door: it stamps the command, puts it into a bounded queue and calls back with an outcome, or with
 an exception when the machine failed (the exceptions of `stores.contract` and those below). An outcome is told only
 after the commit. Where the store never suspends (SQLite) a batch runs either in a thread of the engine's own, so that
-no caller's loop waits for the disk, or inline on one event loop; see docs/adr for what was measured.
+no caller's loop waits for the disk, or inline on one event loop; see docs/adr for what was measured. A store that
+waits for a network (PostgreSQL) is run as a task of an event loop: while a batch is on its way the next one gathers.
 
 A little over 400 lines: the queue, the batch and what happens when either fails are one story, told in one place.
 """
@@ -103,14 +104,23 @@ class Observer(Protocol):
 class Ticket:
     """A command that waits for its outcome."""
 
-    __slots__ = ("answer", "command", "gone", "result")
+    __slots__ = ("answer", "command", "dry", "gone", "result")
 
-    def __init__(self, command: Command, answer: Answer) -> None:
+    def __init__(self, command: Command, answer: Answer, dry: bool = False) -> None:
         self.command = command
         self.answer = answer
+        self.dry = dry
+        """Only to be told what would come of it."""
         self.gone = False
         """Set by a caller who no longer waits: skipped if it was not decided yet."""
         self.result: Result | None = None
+
+
+def bucket_for(command: Command) -> int:
+    """The bucket of the account that a command is for; of one that names just its hold, the hold's."""
+    if command.account:
+        return bucket_of(command.workspace, command.account)
+    return bucket_in(getattr(command, "hold", "")) or 0
 
 
 class Ids:
@@ -153,16 +163,18 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
+        self._task: asyncio.Task[None] | None = None
         self._guard = threading.Lock()
 
     # Asking
 
-    def submit(self, command: Command, answer: Answer) -> Ticket:
-        """Put a command into the queue; `answer` is called once, after the commit, in the engine's thread or loop."""
+    def submit(self, command: Command, answer: Answer, *, dry: bool = False) -> Ticket:
+        """Put a command into the queue; `answer` is called once, after the commit, in the engine's thread or loop.
+        A `dry` one is decided on what the books say at its turn, and leaves nothing behind."""
         if self._process != _process:
             raise Forked(Forked.__doc__)
         self._stamp(command)
-        ticket = Ticket(command, answer)
+        ticket = Ticket(command, answer, dry)
         with self._guard:
             if self._closing:
                 raise ShuttingDown(ShuttingDown.__doc__)
@@ -179,10 +191,7 @@ class Engine:
         if not command.at:
             command.at = now
         if not command.id:
-            hold = getattr(command, "hold", "")
-            account = command.account
-            bucket = bucket_of(command.workspace, account) if account else bucket_in(hold) or 0
-            command.id = self._ids("ent", command.at, bucket)
+            command.id = self._ids("ent", command.at, bucket_for(command))
 
     def _awaken(self) -> None:
         # Both sides look at `_idle` only after they have changed the queue, so no ticket is left behind.
@@ -206,19 +215,28 @@ class Engine:
             ticket.gone = True
             raise Unknown("no answer in time; the same key finds out what became of it") from None
 
-    async def ask(self, command: Command) -> Outcome:
+    async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
         """Submit and wait, on an event loop; a caller that is cancelled is skipped if it was not decided yet."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         if loop is self._loop:
-            ticket = self.submit(command, lambda result: _resolve(future, result))
+            ticket = self.submit(command, lambda result: _resolve(future, result), dry=dry)
         else:
-            ticket = self.submit(command, lambda result: _resolve_on(loop, future, result))
+            ticket = self.submit(command, lambda result: _resolve_on(loop, future, result), dry=dry)
         try:
             return await future
         except asyncio.CancelledError:
             ticket.gone = True
             raise
+
+    async def preview(self, command: Command) -> Outcome:
+        """What would come of a command now; nothing is kept, its key is not used up."""
+        return await self.ask(command, dry=True)
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it answers on the thread that asks: it runs on this thread's event loop."""
+        return self._loop_thread == threading.get_ident()
 
     @property
     def depth(self) -> int:
@@ -228,7 +246,9 @@ class Engine:
     # Running
 
     def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Begin to work: inline on that loop, which is this thread's, or in a thread of the engine's own."""
+        """Begin to work: on that loop, which is this thread's, or in a thread of the engine's own."""
+        if loop is None and self._store.suspends:
+            raise RuntimeError("a store that suspends needs an event loop")
         if loop is not None:
             self._loop, self._loop_thread = loop, threading.get_ident()
         else:
@@ -236,13 +256,9 @@ class Engine:
             self._thread.start()
 
     def close(self, timeout: float = 30.0) -> None:
-        """Take no more, finish what was accepted, let go of the store. All who wait are answered."""
-        with self._guard:
-            if self._closing:
-                return
-            self._closing = True
-        if self._process != _process:
-            # After a fork the thread and the connection are the parent's.
+        """Take no more, finish what was accepted, let go of the store. All who wait are answered. (A store that
+        suspends is closed by `aclose`, on its loop.)"""
+        if not self._begin_to_close():
             return
         if self._thread is not None:
             self._wake.put(False)
@@ -252,6 +268,24 @@ class Engine:
                 drive(self._run_batch(self._take()))
             drive(self._store.close())
         self._refuse_all()
+
+    async def aclose(self) -> None:
+        """The same, on the loop that the engine runs on."""
+        if not self._store.suspends:
+            return self.close()
+        if self._begin_to_close():
+            if self._task is not None:
+                await self._task
+            while self._waiting:
+                await self._run_batch(self._take())
+            await self._store.close()
+            self._refuse_all()
+
+    def _begin_to_close(self) -> bool:
+        with self._guard:
+            closing, self._closing = self._closing, True
+        # After a fork the thread and the connection are the parent's.
+        return not closing and self._process == _process
 
     def _refuse_all(self) -> None:
         while True:
@@ -275,7 +309,18 @@ class Engine:
         drive(self._store.close())
 
     def _run_inline(self) -> None:
+        if self._store.suspends:
+            assert self._loop is not None
+            self._task = self._loop.create_task(self._run_as_task())
+            return
         drive(self._run_batch(self._take()))
+        self._idle = True
+        if self._waiting:
+            self._awaken()
+
+    async def _run_as_task(self) -> None:
+        while self._waiting:
+            await self._run_batch(self._take())
         self._idle = True
         if self._waiting:
             self._awaken()
@@ -352,7 +397,10 @@ class Engine:
                 if time.monotonic() >= until:
                     return self._tell(batch, [error] * len(batch))
                 # The lane has nothing else to do: until this is known nothing may be decided after it.
-                time.sleep(0.1)  # noqa: ASYNC251
+                if self._store.suspends:
+                    await asyncio.sleep(0.1)
+                else:
+                    time.sleep(0.1)  # noqa: ASYNC251
 
     async def _try(self, batch: Sequence[Ticket], again: bool = False) -> list[Result]:
         """Load, decide, save, commit. The results are nobody's before this returns."""
@@ -392,6 +440,8 @@ class Engine:
                 results.append(self._crash(ticket.command, error))
                 continue
             results.append(outcome)
+            if ticket.dry:
+                continue
             keep = outcome.accepted if isinstance(outcome, Refused) else outcome
             if keep is not None and keep.account is not None:
                 context.apply(keep)

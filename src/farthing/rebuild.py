@@ -6,15 +6,16 @@ keys that are missing and the due date are put right; the entries themselves nev
 """
 
 from contextlib import closing
-from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.draft import due_at
+from farthing.core.ids import bucket_of
 from farthing.core.records import Account, Audit, Charge, Entry, GrantTerms, Hold
 from farthing.stores.books import Disagreement, Replay
 from farthing.stores.doctor import Reading, Repairing
+from farthing.stores.schema import Place
 from farthing.timezones import calendar
 
 from .doctor import ENTRIES
@@ -49,7 +50,7 @@ class Rebuilt(Struct):
 
 
 def rebuild(
-    path: Path,
+    place: Place,
     workspace: str,
     account: str,
     *,
@@ -60,14 +61,15 @@ def rebuild(
 ) -> Rebuilt:
     """Compare an account's rows with its entries; `apply` writes what differs, in one transaction with its audit
     record. Works beside a running server: what is long is read before anybody has to wait."""
-    opened = Repairing.open(path) if apply else Reading.open(path)
+    opened = Repairing.open(place) if apply else Reading.open(place)
+    bucket = bucket_of(workspace, account)
     with closing(opened) as reading, closing(Replay(reading, workspace, account, calendar)) as replay:
         broken: list[str] = []
         done = False
         while not done:
             with reading.snapshot():
                 done = replay.read(ENTRIES, lambda problem: broken.append(str(problem)))
-        with reading.snapshot(write=apply):
+        with reading.alone(workspace, account, bucket) if isinstance(reading, Repairing) else reading.snapshot():
             while not replay.read(ENTRIES, lambda problem: broken.append(str(problem))):
                 pass
             if not replay.entries:

@@ -326,6 +326,14 @@ class StoreSuite:
         assert (mine.account, elsewhere.account) == ("alice", "")
         assert context.accounts.keys() == {("main", "alice")}
 
+    def test_the_key_of_a_hold_that_is_not_there_is_nobodys(self, store, execute):
+        """Keys of administrative writes belong to no account; a hold that was not found has none either."""
+        execute(
+            f"insert into key (workspace, key, account, bucket, number) values ('main', 'k', '', {bucket_of('main', '')}, 1)"
+        )
+        context = self.look(store, Settle(workspace="main", account="", hold="hold_" + "0" * 32, key="k"))
+        assert context.keys == {}
+
     def test_a_hold_of_another_workspace_is_not_loaded(self, store):
         self.accept(store, GiveGrant(**ALICE, amount=50))
         hold = hold_id(self.accept(store, PlaceHold(**ALICE, amount=5, ttl=SECOND)))

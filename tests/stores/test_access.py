@@ -2,7 +2,8 @@
 
 import pytest
 
-from farthing.app import open_ledger, result_of
+from farthing.app import open_ledger
+from farthing.backends import result_of
 from farthing.core.credentials import hash_key
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.identity.keys import make_key

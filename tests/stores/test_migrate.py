@@ -8,7 +8,6 @@ import apsw
 import pytest
 
 from farthing.stores.migrate import (
-    APPLICATION_ID,
     DatabaseBusy,
     DatabaseNewer,
     DuplicateMigration,
@@ -28,6 +27,7 @@ from farthing.stores.migrate import (
     read,
     require_current,
 )
+from farthing.stores.migrate_sqlite import APPLICATION_ID
 
 NOW = 1_800_000_000_000_000
 FIRST = ("0001_first.sql", "create table one (a integer) strict;")
@@ -342,9 +342,26 @@ def test_a_renamed_file_with_the_same_content_is_the_same(folder: Path, conn: ap
     assert check(conn, files(folder, renamed)).pending == ()
 
 
-def test_a_database_of_newer_code_is_refused(folder: Path, conn: apsw.Connection) -> None:
-    migrate(conn, files(folder, FIRST, SECOND, THIRD), NOW)
-    refused(conn, files(folder, FIRST), DatabaseNewer, THIRD[0], "number 1", "newer")
+def test_old_code_goes_on_beside_what_newer_code_has_added(folder: Path, conn: apsw.Connection) -> None:
+    migrate(conn, files(folder, FIRST, SECOND), NOW)
+    old = files(folder, FIRST)
+    assert check(conn, old).pending == ()
+    require_current(check(conn, old))
+    assert migrate(conn, old, NOW) == []
+
+
+def test_a_database_from_which_newer_code_took_something_away_is_refused(folder: Path, conn: apsw.Connection) -> None:
+    gone = ("0003_gone.sql", "-- farthing: post\n" + THIRD[1])
+    migrate(conn, files(folder, FIRST, SECOND, gone), NOW)
+    refused(conn, files(folder, FIRST), DatabaseNewer, gone[0], "number 1", "newer")
+
+
+def test_the_first_versions_table_of_migrations_is_read_and_grows(folder: Path, conn: apsw.Connection) -> None:
+    migrate(conn, files(folder, FIRST), NOW)
+    conn.execute("alter table migration drop column phase")
+    assert [m.id for m in check(conn, files(folder, FIRST)).applied] == [1]
+    assert [m.id for m in migrate(conn, files(folder, FIRST, SECOND), NOW)] == [2]
+    assert [m.phase for m in check(conn, files(folder, FIRST, SECOND)).applied] == ["pre", "pre"]
 
 
 def test_a_history_with_a_hole_is_refused(folder: Path, conn: apsw.Connection) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
+from farthing.backends import backend_of
 from farthing.core.commands import GiveGrant, Lapse, TakeCharge
 from farthing.core.outcomes import Accepted
 from farthing.engine import Result
@@ -319,10 +320,8 @@ def test_no_statement_looks_through_a_whole_table_or_sorts(connect, name):
 
 
 def test_a_new_database_is_its_owner_s_alone(tmp_path):
-    from farthing.app import make_database
-
     made = tmp_path / "new" / "ledger.db"
-    make_database(made)
+    backend_of(f"sqlite:///{made}").migrate()
     assert os.stat(made).st_mode & 0o777 == 0o600
 
 

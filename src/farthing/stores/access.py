@@ -1,76 +1,48 @@
-"""Access: workspaces, their settings, API keys and the audit log; what processes cache hangs on `config_version`.
+"""Access: workspaces, their settings, API keys, keys of operators and the audit log; what processes cache hangs on
+`config_version`.
 
 Each change is one transaction with its audit record, and raises the version, so that every process drops what it has
-cached within a second. Secrets never come here: a key is stored as its hash.
+cached within a second. A change under a key of its caller's (`Once`) enters that key beside the record, which keeps
+what was answered. Secrets never come here: a key is stored as its hash.
 """
 
 import re
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
 
-from farthing.core.credentials import Credential, parse_scopes
+from farthing.core.credentials import OPERATOR, Credential, parse_scopes
+from farthing.core.ids import bucket_of
 from farthing.core.records import Workspace, WorkspaceSettings
+from farthing.core.view import etag
 
+from .acts import (
+    REQUEST,
+    AccessError,
+    Act,
+    ApiKey,
+    AuditRecord,
+    Once,
+    Rehearsed,
+    Rotated,
+    StoredKey,
+    checked_settings,
+    first_answer,
+    read_audit,
+    read_key,
+)
+from .pages import LAST, Page, Position, cut, window_of
 from .reports import Database, Execute, Row
+from .rows import read_workspace
 from .statements import statements
 
+__all__ = ["Access", "AccessError", "Act", "ApiKey", "AuditRecord", "Once", "Rotated", "StoredKey"]
+
+T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _settings = msgspec.json.Decoder(WorkspaceSettings)
 _WORKSPACE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class AccessError(ValueError):
-    """Something about a workspace or a key that can't be done; the message says what."""
-
-
-class ApiKey(Struct):
-    """An API key as it may be shown: all but the secret."""
-
-    id: str
-    workspace: str
-    hint: str
-    name: str
-    scopes: list[str]
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None
-
-
-class AuditRecord(Struct):
-    """Who did what to whom, and when."""
-
-    position: int
-    at: int
-    actor: str
-    request_id: str
-    action: str
-    subject: str
-    entry: str
-    detail: dict[str, Any]
-
-
-class StoredKey(Protocol):
-    """What is stored of a new key."""
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of its text."""
-        ...
-
-    @property
-    def hint(self) -> str:
-        """Its last characters."""
-        ...
-
-
-class Act(Struct, frozen=True):
-    """Who acts, when, by which request."""
-
-    actor: str
-    at: int
-    request_id: str = ""
 
 
 class Access:
@@ -80,186 +52,313 @@ class Access:
         self._db = db
         self._sql = statements(db.dialect, "access")
 
+    async def _rows(self, name: str, *values: Any) -> list[Row]:
+        return await self._db.rows(self._sql[name], values)
+
     # Workspaces
 
-    async def create_workspace(self, workspace: Workspace, act: Act) -> None:
-        """Make a workspace; its id, unit and scale stay for ever."""
+    async def create_workspace(self, workspace: Workspace, act: Act, once: Once | None = None) -> Workspace:
+        """Make a workspace; its id, unit and scale stay for ever. The key of `once` is one of the operators'."""
 
-        def work(execute: Execute) -> None:
-            self._insert_workspace(execute, workspace, act)
+        async def work(execute: Execute) -> Workspace:
+            return await self._insert_workspace(execute, workspace, act, once)
 
-        await self._db.write(work)
+        return await self._once(once, "", "workspace.create", Workspace, work)
 
     async def create_first(
         self, workspace: Workspace, key_id: str, key: StoredKey, scopes: frozenset[str], act: Act
     ) -> bool:
         """Make the first workspace and its key in one transaction; False, with nothing changed, when there is one."""
 
-        def work(execute: Execute) -> bool:
-            if execute("select 1 from workspace limit 1"):
+        async def work(execute: Execute) -> bool:
+            if await execute("select 1 from workspace limit 1"):
                 return False
-            self._insert_workspace(execute, workspace, act)
-            self._insert_key(execute, workspace.id, key_id, key.hash, key.hint, "first key", scopes, None, act)
+            await self._insert_workspace(execute, workspace, act)
+            made = _new_key(workspace.id, key_id, key.hint, "first key", scopes, act)
+            await self._insert_key(execute, made, key, act)
             return True
 
         return await self._db.write(work)
 
-    def _insert_workspace(self, execute: Execute, w: Workspace, act: Act) -> None:
+    async def _insert_workspace(self, execute: Execute, w: Workspace, act: Act, once: Once | None = None) -> Workspace:
         if not _WORKSPACE_ID.fullmatch(w.id):
-            raise AccessError("a workspace's id has 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'")
-        if execute(self._sql["workspace_exists"], (w.id,)):
-            raise AccessError(f"there is a workspace {w.id!r} already")
+            message = "a workspace's id has 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'"
+            raise AccessError(message, field="id")
+        if await execute(self._sql["workspace_exists"], (w.id,)):
+            raise AccessError(f"there is a workspace {w.id!r} already", "workspace_exists", field="id")
         values = (w.id, w.name, w.mode, w.unit, w.scale, w.created_at, _encode(w.settings).decode())
-        execute(self._sql["insert_workspace"], values)
-        self._changed(execute, w.id, act, "workspace.create", w.id, {"unit": w.unit, "scale": w.scale, "mode": w.mode})
+        await execute(self._sql["insert_workspace"], values)
+        facts = {"unit": w.unit, "scale": w.scale, "mode": w.mode}
+        await self._changed(execute, w.id, act, "workspace.create", w.id, facts, once, w, keys_of="")
+        return w
+
+    async def workspaces(self, *, after: Position | None = None, limit: int = 50) -> Page[Workspace]:
+        """A page of all workspaces, in the order of their ids."""
+        rows = await self._rows("workspaces_page", str(after[0]) if after else "", limit + 1)
+        return cut([read_workspace(row) for row in rows], limit, limit + 1, lambda w: (w.id,))
 
     async def settings(self, workspace: str) -> WorkspaceSettings:
         """A workspace's settings."""
-        rows = await self._db.rows(self._sql["settings"], (workspace,))
+        return self._settings_in(await self._rows("settings", workspace), workspace)
+
+    def _settings_in(self, rows: list[Row], workspace: str) -> WorkspaceSettings:
         if not rows:
-            raise AccessError(f"there is no workspace {workspace!r}")
+            raise _no_workspace(workspace)
         return _settings.decode(rows[0][0])
 
-    async def change_settings(self, workspace: str, changes: dict[str, Any], act: Act) -> WorkspaceSettings:
-        """Change some settings; values are checked against their types and bounds."""
+    async def change_settings(
+        self, workspace: str, changes: dict[str, Any], act: Act, *, expected: str | None = None,
+        once: Once | None = None,
+    ) -> WorkspaceSettings:  # fmt: skip
+        """Change some settings; values are checked against their types and bounds. With `expected`, only where the
+        settings are still those that it is the `etag` of."""
 
-        def work(execute: Execute) -> WorkspaceSettings:
-            rows = execute(self._sql["settings"], (workspace,))
-            if not rows:
-                raise AccessError(f"there is no workspace {workspace!r}")
-            before = msgspec.to_builtins(_settings.decode(rows[0][0]))
-            settings = _checked({**before, **changes})
-            execute(self._sql["update_settings"], (_encode(settings).decode(), workspace))
-            self._changed(execute, workspace, act, "settings.change", workspace, {"changes": changes})
+        async def work(execute: Execute) -> WorkspaceSettings:
+            before = self._settings_in(await execute(self._sql["settings"], (workspace,)), workspace)
+            if expected is not None and expected != etag(before):
+                raise AccessError("the settings are not what they were when you read them", "precondition_failed")
+            settings = checked_settings(before, changes)
+            await execute(self._sql["update_settings"], (_encode(settings).decode(), workspace))
+            detail = {"changes": changes}
+            await self._changed(execute, workspace, act, "settings.change", workspace, detail, once, settings)
             return settings
 
-        return await self._db.write(work)
+        return await self._once(once, workspace, "settings.change", WorkspaceSettings, work)
 
     # API keys
 
     async def create_key(
         self, workspace: str, key_id: str, hash: bytes, hint: str, name: str, scopes: frozenset[str], act: Act,
-        expires_at: int | None = None,
-    ) -> None:  # fmt: skip
-        """Store a key's hash; the text was shown to its owner and is kept nowhere."""
+        expires_at: int | None = None, *, first: bool = False, once: Once | None = None,
+    ) -> ApiKey:  # fmt: skip
+        """Store a key's hash; the text was shown to its owner and is kept nowhere. `first`: only where the workspace
+        has none, and under a key of the operators'."""
+        keys_of = "" if first else workspace
+        made = _new_key(workspace, key_id, hint, name, scopes, act, expires_at)
 
-        def work(execute: Execute) -> None:
-            if not execute(self._sql["workspace_exists"], (workspace,)):
-                raise AccessError(f"there is no workspace {workspace!r}")
-            if execute(self._sql["key_by_hash"], (hash,)):
-                raise AccessError("this key is known already")
-            self._insert_key(execute, workspace, key_id, hash, hint, name, scopes, expires_at, act)
+        async def work(execute: Execute) -> ApiKey:
+            if not await execute(self._sql["workspace_exists"], (workspace,)):
+                raise _no_workspace(workspace)
+            if first and await execute(self._sql["has_key"], (workspace,)):
+                message = f"the workspace {workspace} has keys of its own; those of scope admin make more"
+                raise AccessError(message, "key_exists")
+            if expires_at is not None and expires_at <= act.at:
+                raise AccessError("must be in the future", field="expires_at")
+            if await execute(self._sql["key_by_hash"], (hash,)):
+                raise AccessError("this key is known already", "key_exists")
+            return await self._insert_key(execute, made, _Stored(hash, hint), act, once, keys_of)
 
-        await self._db.write(work)
+        return await self._once(once, keys_of, "key.create", ApiKey, work)
 
-    def _insert_key(
-        self, execute: Execute, workspace: str, key_id: str, hash: bytes, hint: str, name: str, scopes: frozenset[str],
-        expires_at: int | None, act: Act,
-    ) -> None:  # fmt: skip
-        names = ",".join(sorted(scopes))
-        execute(self._sql["insert_key"], (key_id, workspace, hash, hint, name, names, act.at, expires_at))
-        self._changed(execute, workspace, act, "key.create", key_id, {"name": name, "scopes": names, "hint": hint})
+    async def _insert_key(
+        self, execute: Execute, made: ApiKey, key: StoredKey, act: Act, once: Once | None = None,
+        keys_of: str | None = None,
+    ) -> ApiKey:  # fmt: skip
+        names = ",".join(made.scopes)
+        values = (made.id, made.workspace, key.hash, made.hint, made.name, names, made.created_at, made.expires_at)
+        await execute(self._sql["insert_key"], values)
+        detail = {"name": made.name, "scopes": names, "hint": made.hint}
+        await self._changed(execute, made.workspace, act, "key.create", made.id, detail, once, made, keys_of=keys_of)
+        return made
 
-    async def rotate_key(self, key_id: str, new_id: str, new: StoredKey, overlap_until: int, act: Act) -> ApiKey:
+    async def rotate_key(
+        self, key_id: str, new_id: str, new: StoredKey, overlap_until: int, act: Act, *,
+        workspace: str | None = None, once: Once | None = None,
+    ) -> Rotated:  # fmt: skip
         """Store a new key with the old one's name and scopes; the old one works until `overlap_until`."""
 
-        def work(execute: Execute) -> ApiKey:
-            old = self._found(execute, key_id)
+        async def work(execute: Execute) -> Rotated:
+            old = await self._found(execute, key_id, workspace)
             if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= act.at):
-                raise AccessError(f"the key {key_id} has ended; create a new one")
-            scopes = frozenset(old.scopes)
-            self._insert_key(execute, old.workspace, new_id, new.hash, new.hint, old.name, scopes, None, act)
-            execute(self._sql["end_key"], (overlap_until, key_id, overlap_until))
-            self._changed(execute, old.workspace, act, "key.rotate", key_id, {"new": new_id, "until": overlap_until})
-            return old
+                raise AccessError(f"the key {key_id} has ended; create a new one", "key_ended")
+            made = _new_key(old.workspace, new_id, new.hint, old.name, frozenset(old.scopes), act)
+            await self._insert_key(execute, made, new, act)
+            await execute(self._sql["end_key"], (overlap_until, key_id, overlap_until))
+            rotated = Rotated(await self._found(execute, key_id, workspace), made)
+            detail = {"new": new_id, "until": overlap_until}
+            await self._changed(execute, old.workspace, act, "key.rotate", key_id, detail, once, rotated)
+            return rotated
 
-        return await self._db.write(work)
+        return await self._once(once, workspace or "", "key.rotate", Rotated, work)
 
-    async def revoke_key(self, key_id: str, act: Act) -> ApiKey:
+    async def revoke_key(
+        self, key_id: str, act: Act, *, workspace: str | None = None, once: Once | None = None
+    ) -> ApiKey:
         """End a key now, everywhere within a second; revoking twice changes nothing."""
 
-        def work(execute: Execute) -> ApiKey:
-            key = self._found(execute, key_id)
+        async def work(execute: Execute) -> ApiKey:
+            key = await self._found(execute, key_id, workspace)
             if key.revoked_at is None:
-                execute(self._sql["revoke_key"], (act.at, key_id))
-                self._changed(execute, key.workspace, act, "key.revoke", key_id, {})
-            return self._found(execute, key_id)
+                await execute(self._sql["revoke_key"], (act.at, key_id))
+                key.revoked_at = act.at
+            elif once is None:
+                return key
+            await self._changed(execute, key.workspace, act, "key.revoke", key_id, {}, once, key)
+            return key
 
-        return await self._db.write(work)
+        return await self._once(once, workspace or "", "key.revoke", ApiKey, work)
 
     async def keys(self, workspace: str) -> list[ApiKey]:
         """All keys of a workspace, oldest first, ended ones included."""
-        return [_key(row) for row in await self._db.rows(self._sql["keys"], (workspace,))]
+        return [read_key(row) for row in await self._rows("keys", workspace)]
+
+    async def keys_page(self, workspace: str, *, after: Position | None = None, limit: int = 50) -> Page[ApiKey]:
+        """A page of them."""
+        rows = await self._rows("keys_page", workspace, *(after or (-1, "")), limit + 1)
+        return cut([read_key(row) for row in rows], limit, limit + 1, lambda key: (key.created_at, key.id))
+
+    async def key(self, workspace: str, key_id: str) -> ApiKey | None:
+        """One key of a workspace."""
+        found = [read_key(row) for row in await self._rows("key", key_id)]
+        return found[0] if found and found[0].workspace == workspace else None
 
     async def credential(self, hash: bytes) -> Credential | None:
         """What the bearer of a key may do; also for keys that have ended, which the caller checks."""
-        rows = await self._db.rows(self._sql["key_by_hash"], (hash,))
+        rows = await self._rows("key_by_hash", hash)
         if not rows:
-            return None
+            return await self._operator(hash)
         id, workspace, mode, scopes, expires_at, revoked_at, settings = rows[0]
         limit = _settings.decode(settings).rate_limit or None
         return Credential(id, workspace, mode, parse_scopes(scopes), expires_at, revoked_at, limit)
 
-    def _found(self, execute: Execute, key_id: str) -> ApiKey:
-        rows = execute(self._sql["key"], (key_id,))
-        if not rows:
-            raise AccessError(f"there is no key {key_id!r}")
-        return _key(rows[0])
+    async def _found(self, execute: Execute, key_id: str, workspace: str | None) -> ApiKey:
+        rows = await execute(self._sql["key"], (key_id,))
+        if not rows or workspace not in (None, rows[0][1]):
+            raise AccessError(f"there is no key {key_id!r}", "key_not_found")
+        return read_key(rows[0])
 
-    # Audit, and what caches hang on
+    # Operators: they make workspaces, and belong to none
 
-    async def audit(self, workspace: str, *, before: int | None = None, limit: int = 50) -> list[AuditRecord]:
-        """The audit log, newest first."""
-        position = (1 << 62) if before is None else before
-        rows = await self._db.rows(self._sql["audit"], (workspace, position, limit))
-        return [_audit_record(row) for row in rows]
+    async def create_operator(
+        self, key_id: str, key: StoredKey, name: str, act: Act, expires_at: int | None = None
+    ) -> ApiKey:
+        """Store the key of an operator."""
+        made = _new_key("", key_id, key.hint, name, frozenset({OPERATOR}), act, expires_at)
+
+        async def work(execute: Execute) -> ApiKey:
+            await execute(self._sql["insert_operator"], (key_id, key.hash, key.hint, name, act.at, expires_at))
+            await self._changed(execute, "", act, "operator.create", key_id, {"name": name, "hint": key.hint})
+            return made
+
+        return await self._db.write(work)
+
+    async def revoke_operator(self, key_id: str, act: Act) -> ApiKey:
+        """End an operator's key now; revoking twice changes nothing."""
+
+        async def work(execute: Execute) -> ApiKey:
+            rows = await execute(self._sql["operator"], (key_id,))
+            if not rows:
+                raise AccessError(f"there is no operator's key {key_id!r}", "key_not_found")
+            if rows[0][-1] is None:
+                await execute(self._sql["revoke_operator"], (act.at, key_id))
+                await self._changed(execute, "", act, "operator.revoke", key_id, {})
+            return read_key((await execute(self._sql["operator"], (key_id,)))[0])
+
+        return await self._db.write(work)
+
+    async def operators(self) -> list[ApiKey]:
+        """All keys of operators, oldest first, ended ones included."""
+        return [read_key(row) for row in await self._rows("operators")]
+
+    async def _operator(self, hash: bytes) -> Credential | None:
+        rows = await self._rows("operator_by_hash", hash)
+        return Credential(rows[0][0], "", "oper", frozenset({OPERATOR}), *rows[0][1:]) if rows else None
+
+    # Audit, secrets, and what caches hang on
+
+    async def audit(self, workspace: str, *, limit: int = 50) -> list[AuditRecord]:
+        """The newest records of the audit log, newest first."""
+        return (await self.audit_page(workspace, limit=limit)).items
+
+    async def audit_page(
+        self, workspace: str, *, actor: str | None = None, action: str | None = None, subject: str | None = None,
+        since: int | None = None, until: int | None = None, before: Position | None = None, limit: int = 50,
+    ) -> Page[AuditRecord]:  # fmt: skip
+        """A page of the audit log, newest first; from `since` on and before `until`."""
+
+        def keep(r: AuditRecord) -> bool:
+            wanted = ((actor, r.actor), (action, r.action), (subject, r.subject))
+            return all(value in (None, found) for value, found in wanted)
+
+        window = window_of(limit, any(value is not None for value in (actor, action, subject)))
+        end = LAST if until is None else until
+        rows = await self._rows("audit", workspace, since or 0, end, *(before or (LAST, LAST)), window)
+        return cut([read_audit(row) for row in rows], limit, window, lambda r: (r.at, r.position), keep)
+
+    async def secret(self, name: str, new: str) -> str:
+        """A secret of this ledger's processes; `new` becomes it where there is none."""
+
+        async def work(execute: Execute) -> str:
+            await execute(self._sql["make_secret"], (name, new))
+            return str((await execute(self._sql["secret"], (name,)))[0][0])
+
+        rows = await self._rows("secret", name)
+        return str(rows[0][0]) if rows else await self._db.write(work)
 
     async def accept_clock(self, act: Act) -> None:
         """Tell every serving process that the clock is right as it is, after it has jumped."""
 
-        def work(execute: Execute) -> None:
-            execute(self._sql["accept_clock"], (str(act.at),))
-            self._changed(execute, "", act, "clock.accept", "clock", {})
+        async def work(execute: Execute) -> None:
+            await execute(self._sql["accept_clock"], (str(act.at),))
+            await self._changed(execute, "", act, "clock.accept", "clock", {})
 
         await self._db.write(work)
 
     async def config_version(self) -> int:
         """Raised by every change of what processes cache."""
-        rows = await self._db.rows(self._sql["config_version"])
-        return int(rows[0][0])
+        return int((await self._rows("config_version"))[0][0])
 
-    def _changed(
-        self, execute: Execute, workspace: str, act: Act, action: str, subject: str, detail: dict[str, Any]
+    # Once
+
+    async def _once(
+        self, once: Once | None, keys_of: str, action: str, made: type[T], work: Callable[[Execute], Awaitable[T]]
+    ) -> T:
+        """Do the work in a transaction; under a key that was used before, give the first answer instead."""
+
+        async def keyed(execute: Execute) -> T:
+            assert once is not None
+            first = await execute(self._sql["first_act"], (keys_of, once.key, bucket_of(keys_of, "")))
+            once.replayed = bool(first)
+            if first:
+                return msgspec.convert(first_answer(once, action, first[0]), made)
+            result = await work(execute)
+            if once.dry_run:
+                raise Rehearsed(result)
+            return result
+
+        if once is None:
+            return await self._db.write(work)
+        try:
+            return await self._db.write(keyed)
+        except Rehearsed as rehearsed:
+            result: T = rehearsed.result
+            return result
+
+    async def _changed(
+        self, execute: Execute, workspace: str, act: Act, action: str, subject: str, detail: dict[str, Any],
+        once: Once | None = None, answer: Any = None, *, keys_of: str | None = None,
     ) -> None:  # fmt: skip
-        text = _encode(detail).decode()
-        execute(self._sql["insert_audit"], (workspace, act.at, act.actor, act.request_id, action, subject, text))
-        execute(self._sql["raise_config_version"])
+        """Write down what was done; under a key, with what a repeat is to be told."""
+        if once is not None:
+            detail = detail | {REQUEST: {"key": once.key, "asked": once.asked, "answer": answer}}
+        record = (workspace, act.at, act.actor, act.request_id, action, subject, _encode(detail).decode())
+        ((position,),) = await execute(self._sql["insert_audit"], record)
+        if once is not None:
+            owner = workspace if keys_of is None else keys_of
+            await execute(self._sql["use_key"], (owner, once.key, bucket_of(owner, ""), position))
+        await execute(self._sql["raise_config_version"])
 
 
-def _key(row: Row) -> ApiKey:
-    return ApiKey(row[0], row[1], row[2], row[3], row[4].split(","), *row[5:])
+class _Stored(msgspec.Struct, frozen=True):
+    hash: bytes
+    hint: str
 
 
-def _audit_record(row: Row) -> AuditRecord:
-    position, at, actor, request_id, action, subject, entry, detail = row
-    return AuditRecord(position, at, actor, request_id, action, subject, entry, msgspec.json.decode(detail))
+def _new_key(
+    workspace: str, id: str, hint: str, name: str, scopes: frozenset[str], act: Act, expires_at: int | None = None
+) -> ApiKey:  # fmt: skip
+    return ApiKey(id, workspace, hint, name, sorted(scopes), act.at, expires_at, None)
 
 
-_BOUNDS = {
-    "refund_grace_days": (0, 3_650),
-    "hold_max_minutes": (1, 525_600),
-    "max_live_grants": (1, 10_000),
-    "max_live_holds": (1, 1_000_000),
-    "rate_limit": (0, 10_000_000),
-}
-
-
-def _checked(values: dict[str, Any]) -> WorkspaceSettings:
-    try:
-        settings = msgspec.convert(values, WorkspaceSettings)
-    except msgspec.ValidationError as error:
-        raise AccessError(str(error)) from error
-    for name, (least, most) in _BOUNDS.items():
-        if not least <= getattr(settings, name) <= most:
-            raise AccessError(f"{name} must be from {least:,} to {most:,}")
-    return settings
+def _no_workspace(workspace: str) -> AccessError:
+    return AccessError(f"there is no workspace {workspace!r}", "workspace_not_found")

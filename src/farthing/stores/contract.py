@@ -67,6 +67,10 @@ class Unknown(StoreError):
 class Store(Protocol):
     """What the engine needs of a database."""
 
+    @property
+    def suspends(self) -> bool:
+        """Whether its verbs wait for a network: then the engine runs it as a task of an event loop."""
+
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Begin, lock, read: fill the context with what the commands name; `again` after an unknown outcome: also with
         what they have written already."""

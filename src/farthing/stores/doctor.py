@@ -1,33 +1,30 @@
 """What doctor reads, and what a rebuild writes: plain statements on one connection, no judgement.
 
-Reading goes beside a running server: each `snapshot` is one short read transaction, in which nothing moves.
+The statements are the same for every database; how they are carried out is in `doctor_sqlite.py` and
+`doctor_postgres.py`. Reading goes beside a running server.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-import apsw
 import msgspec
 from msgspec import Struct
 
 from farthing.core.ids import bucket_in
 from farthing.core.records import Account, Audit, Charge, Entry, GrantTerms, Hold
 
-from . import migrate, sqlite
-from .rows import account_row, charge_row, grant_row, hold_row, read_grant
-from .sqlite import translate
-from .statements import statements
+from .doctor_sqlite import SqliteSource
+from .rows import account_row, audit_row, charge_row, grant_row, hold_row, read_grant
+from .schema import Place, is_postgres
 
 Row = tuple[Any, ...]
 PAGE: Final = 1_000
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
 """What reading raises where a stored text is not what it should be."""
-_OWNERS: Final = {"entry": "owner_in_entry", "grants": "owner_in_grants", "job": "owner_in_job"}
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
-_encode = msgspec.json.Encoder().encode
 
 
 class Line(Struct):
@@ -46,84 +43,65 @@ class Stored(Struct):
     columns: Row
 
 
-class Reading:
-    """The reads, each a stream, on a connection of its own."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-        self._sql = statements("sqlite", "doctor")
-
-    @classmethod
-    def open(cls, path: Path) -> "Reading":
-        """Read a file that others may be writing."""
-        return cls(sqlite.connect(path, read_only=True))
+class Source(Protocol):
+    """A connection to read by. Each `snapshot` is one short read transaction, in which nothing moves."""
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        """Let go of it."""
 
-    @contextmanager
-    def snapshot(self, write: bool = False) -> Iterator[None]:
-        """Until it ends nothing that is read moves; `write` also keeps others from writing, and commits."""
-        try:
-            self._db.execute("begin immediate" if write else "begin")
-        except apsw.Error as error:
-            raise translate(error) from error
-        try:
-            yield
-            if write:
-                self._commit()
-        finally:
-            if self._db.in_transaction:
-                self._db.execute("rollback")
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Until it ends nothing that is read moves."""
 
-    def _commit(self) -> None:
-        try:
-            self._db.execute("commit")
-        except apsw.Error as error:
-            raise translate(error) from error
+    def alone(self, workspace: str, account: str, bucket: int) -> AbstractContextManager[None]:
+        """Until it ends nobody else writes the account; commits what is put meanwhile."""
 
-    def _rows(self, name: str, *values: Any) -> Iterator[Row]:
-        try:
-            yield from self._db.execute(self._sql[name], values)
-        except apsw.Error as error:
-            raise translate(error) from error
+    def rows(self, name: str, *values: Any) -> Iterator[Row]:
+        """The rows of a statement of the slice `doctor`, as they are asked for."""
 
-    def _row(self, name: str, *values: Any) -> Row | None:
-        return next(self._rows(name, *values), None)
+    def owners(self, table: str, after: tuple[str, str], limit: int) -> Iterator[Row]:
+        """The next accounts that a table names, and whether each has a row."""
 
-    # The file
+    def put(self, name: str, *values: Any) -> None:
+        """Carry out a statement that writes."""
 
-    def durability(self) -> tuple[str, int, int]:
-        """Journal mode, `synchronous`, application id."""
-        row = self._row("durability")
-        assert row is not None, "a select without a table has a row"
-        return str(row[0]), int(row[1]), int(row[2])
+    def undurable(self) -> Iterator[str]:
+        """Settings under which what was told might not be on the disk."""
 
-    def damage(self, deep: bool) -> Iterator[str]:
-        """What SQLite finds wrong with its own pages; `deep` also holds each index against its table."""
-        try:
-            for (said,) in self._db.execute("pragma integrity_check" if deep else "pragma quick_check"):
-                if said != "ok":
-                    yield str(said)
-        except apsw.Error as error:
-            raise translate(error) from error
+    def damage(self) -> Iterator[str]:
+        """What the database finds wrong with its own pages and indexes."""
 
     def schema_differences(self) -> Iterator[str]:
         """What the schema lacks of what its migrations made."""
-        migrations = migrate.discover("sqlite")
-        try:
-            status = migrate.check(self._db, migrations)
-        except migrate.MigrationError as error:
-            yield str(error)
-            return
-        model = apsw.Connection(":memory:")
-        migrate.migrate(model, migrations[: len(status.applied)], 0)
-        found = set(self._rows("schema"))
-        for kind, name, sql in Reading(model)._rows("schema"):
-            if (kind, name, sql) not in found:
-                yield f"{kind} {name} is missing or was changed"
-        model.close()
+
+
+def open_source(place: Place, *, read_only: bool) -> Source:
+    """Beside whoever is writing."""
+    if is_postgres(place):
+        from .doctor_postgres import PostgresSource
+
+        return PostgresSource(str(place))
+    return SqliteSource(Path(place), read_only=read_only)
+
+
+class Reading:
+    """The reads, each a stream."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.snapshot = source.snapshot
+        self.undurable = source.undurable
+        self.damage = source.damage
+        self.schema_differences = source.schema_differences
+        self.close = source.close
+        self._rows = source.rows
+
+    @classmethod
+    def open(cls, place: Place) -> "Reading":
+        """Read a database that others may be writing."""
+        return cls(open_source(place, read_only=True))
+
+    def _row(self, name: str, *values: Any) -> Row | None:
+        return next(self._rows(name, *values), None)
 
     # Whole tables
 
@@ -144,10 +122,9 @@ class Reading:
         """A page of `keys`, `holds`, `charges` or `payments`, each row joined with its entry."""
         return self._rows(table, *after, PAGE)
 
-    def owner(self, table: str, after: tuple[str, str]) -> tuple[str, str, bool] | None:
-        """The next account that rows of `entry`, `grants` or `job` name, and whether it has a row."""
-        row = self._row(_OWNERS[table], *after)
-        return (row[0], row[1], bool(row[2])) if row else None
+    def owners(self, table: str, after: tuple[str, str]) -> list[tuple[str, str, bool]]:
+        """A page of the accounts that rows of `entry`, `grants` or `job` name, and whether each has a row."""
+        return [(str(row[0]), str(row[1]), bool(row[2])) for row in self._source.owners(table, after, PAGE)]
 
     # One account
 
@@ -198,47 +175,44 @@ def columns_of(record: GrantTerms | Hold | Charge, bucket: int) -> Row:
 
 
 class Repairing(Reading):
-    """The writes of a rebuild, inside `snapshot(write=True)`."""
+    """The writes of a rebuild, inside `alone`."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.alone = source.alone
+        self._put = source.put
 
     @classmethod
-    def open(cls, path: Path) -> "Repairing":
+    def open(cls, place: Place) -> "Repairing":
         """Open for writing, beside a running server."""
-        return cls(sqlite.connect(path))
-
-    def _write(self, sql: str, values: Row) -> None:
-        try:
-            self._db.execute(sql, values)
-        except apsw.Error as error:
-            raise translate(error) from error
+        return cls(open_source(place, read_only=False))
 
     def put_account(self, account: Account, due: int | None) -> None:
         """Write its row and when time next does something to it."""
-        self._write(sqlite.UPSERT_ACCOUNT, account_row(account))
+        self._put("put_account", *account_row(account))
         key = (account.workspace, account.id, account.bucket)
         if due is None:
-            self._write(sqlite.DELETE_DUE, key)
+            self._put("drop_due", *key)
         else:
-            self._write(sqlite.UPSERT_DUE, (*key, due))
+            self._put("put_due", *key, due)
 
     def put(self, record: GrantTerms | Hold | Charge, account: Account) -> None:
         """Write a record's row."""
         if isinstance(record, GrantTerms):
-            self._write(self._sql["put_grant"], (*grant_row(record, account), record.gone))
+            self._put("put_grant", *grant_row(record, account), record.gone)
         elif isinstance(record, Hold):
-            self._write(self._sql["put_hold"], hold_row(record))
+            self._put("put_hold", *hold_row(record))
         else:
-            self._write(self._sql["put_charge"], charge_row(record))
+            self._put("put_charge", *charge_row(record))
 
     def drop(self, table: str, record_id: str, bucket: int) -> None:
         """Take away a row of `grants` or `charge` that no entry explains."""
-        self._write(self._sql[f"drop_{table}"], (record_id, bucket))
+        self._put(f"drop_{table}", record_id, bucket)
 
     def put_key(self, entry: Entry) -> None:
         """Enter an entry's key."""
-        self._write(sqlite.INSERT_KEY, (entry.workspace, entry.key, entry.account, entry.bucket, entry.number))
+        self._put("put_key", entry.workspace, entry.key, entry.account, entry.bucket, entry.number)
 
-    def audit(self, a: Audit) -> None:
+    def audit(self, audit: Audit) -> None:
         """Say who did it."""
-        detail = _encode(a.detail or {}).decode()
-        values = (a.workspace, a.at, a.actor, a.request_id, a.action, a.subject, a.entry, detail)
-        self._write(sqlite.INSERT_AUDIT, values)
+        self._put("put_audit", *audit_row(audit))

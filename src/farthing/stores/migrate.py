@@ -1,12 +1,12 @@
 """The schema over time: numbered SQL files, each run once, in order, in a transaction of its own.
 
-The files are `sql/<dialect>/NNNN_name.sql`, numbered 1, 2, 3 without a gap; other SQL files beside them are
-none of this file's business. What was run is remembered with its hash in the table `migration`, and always
-is a prefix of the files. A file whose first or second line is `-- farthing: post` takes something away that
-old code still needs: it is run when the new code is everywhere, and the new code runs without it. The
-others are `pre`: the new code needs them.
+The files are `sql/<dialect>/NNNN_name.sql`, numbered 1, 2, 3 without a gap, with the same numbers and names for every
+database; other SQL files beside them are none of this file's business. What was run is remembered with its hash in the
+table `migration`, and always is a prefix of the files. A file whose first or second line is `-- farthing: post` takes
+something away that old code still needs: it is run when the new code is everywhere, and the new code runs without it.
+The others are `pre`: the new code needs them, and the old code goes on beside them.
 
-Finding and checking know no database; the SQLite runner is the last third.
+Finding and comparing know no database; what does is beside it, in `migrate_sqlite.py` and `migrate_postgres.py`.
 """
 
 import re
@@ -14,15 +14,20 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import apsw
 from msgspec import Struct
 
+if TYPE_CHECKING:
+    from .postgres_sync import SyncConnection
+
 Phase = Literal["pre", "post"]
 PHASES: tuple[Phase, ...] = ("pre", "post")
-APPLICATION_ID = int.from_bytes(b"FRTH")
-"""In the header of a SQLite file: says whose it is."""
+WAIT_SECONDS = 60
+"""How long a runner waits for others before it gives up."""
+APPLIED = "select * from migration order by id"
+"""What was run on a database; its rows are those of `Applied`."""
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _MARKER = re.compile(r"--\s*farthing:\s*(.*?)\s*")
@@ -50,6 +55,8 @@ class Applied(_Numbered, frozen=True):
     """One file that was run, as the database remembers it."""
 
     applied_at: int
+    phase: Phase = "pre"
+    """Not remembered by the first version, which had nothing else."""
 
 
 class Status(Struct, frozen=True):
@@ -93,11 +100,11 @@ class LostMigration(MigrationError):
 
 
 class DatabaseNewer(MigrationError):
-    """This database is of a newer Farthing: it has {file}, this one ends at number {known}: upgrade it."""
+    """{file} of a newer Farthing took away what this one needs, which ends at number {known}: upgrade it."""
 
 
 class NotOurs(MigrationError):
-    """This database is not Farthing's ({why}): nothing was changed; name another file."""
+    """This database is not Farthing's ({why}): nothing was changed; name another."""
 
 
 class PendingMigrations(MigrationError):
@@ -110,6 +117,14 @@ class FailedMigration(MigrationError):
 
 class DatabaseBusy(MigrationError):
     """Another process kept the database locked for {seconds} s: try again when it is done."""
+
+
+class TableBusy(MigrationError):
+    """{file} was given up after {seconds} s and left nothing behind: others kept its tables locked; try again later."""
+
+
+class WrongEncoding(MigrationError):
+    """This database keeps text as {encoding}, Farthing needs UTF8: create another with `encoding 'UTF8'`."""
 
 
 def discover(dialect: str) -> tuple[Migration, ...]:
@@ -156,8 +171,10 @@ def _phase(name: str, sql: str) -> Phase:
 
 def compare(applied: tuple[Applied, ...], migrations: tuple[Migration, ...]) -> Status:
     """Hold what a database remembers (in order) against the files."""
-    if applied and applied[-1].id > len(migrations):
-        raise DatabaseNewer(id=applied[-1].id, file=applied[-1].file, known=len(migrations))
+    # What newer code has added does not hurt; what it has taken away does.
+    for done in applied[len(migrations) :]:
+        if done.phase == "post":
+            raise DatabaseNewer(id=done.id, file=done.file, known=len(migrations))
     for expected, (done, migration) in enumerate(zip(applied, migrations, strict=False), start=1):
         if done.id != expected:
             raise LostMigration(id=expected, file=migrations[done.id - 1].file)
@@ -172,105 +189,44 @@ def require_current(status: Status) -> None:
         raise PendingMigrations(count=len(status.pending), file=status.pending[0].file)
 
 
-def check(conn: apsw.Connection, migrations: tuple[Migration, ...]) -> Status:
-    """Where a SQLite database stands; it is only read."""
-    if not _is_ours(conn):
-        return Status((), migrations)
-    rows = conn.execute("select id, name, sha256, applied_at from migration order by id")
-    return compare(tuple(Applied(*row) for row in rows), migrations)
+def next_of(status: Status, phases: tuple[Phase, ...]) -> Migration | None:
+    """The next to run; None when there is none, or when it is for another time."""
+    return status.pending[0] if status.pending and status.pending[0].phase in phases else None
 
 
-def _is_ours(conn: apsw.Connection) -> bool:
-    """False for an empty database; raise for somebody else's."""
-    # One statement is one snapshot: another runner may be at work.
-    query = """select (select application_id from pragma_application_id), count(*), total(name = 'migration')
-               from sqlite_master where type in ('table', 'view')"""
-    try:
-        owner, tables, ours = conn.execute(query).get
-    except apsw.NotADBError as error:
-        raise NotOurs(why="it is no SQLite database") from error
-    if owner not in (0, APPLICATION_ID):
-        raise NotOurs(why=f"its application id is {owner:#x}")
-    if tables and owner == 0:
-        raise NotOurs(why=f"it has {tables} tables of another program")
-    if owner and not ours:
-        raise NotOurs(why="it has our application id, but no table of migrations")
-    return bool(tables)
+Connection: TypeAlias = "apsw.Connection | SyncConnection"
+"""Open on a SQLite file, or on a PostgreSQL database."""
+
+
+def check(db: "Connection", migrations: tuple[Migration, ...]) -> Status:
+    """Where a database stands; it is only read."""
+    if isinstance(db, apsw.Connection):
+        from . import migrate_sqlite
+
+        return migrate_sqlite.check(db, migrations)
+    from . import migrate_postgres
+
+    return migrate_postgres.check(db, migrations)
 
 
 def migrate(
-    conn: apsw.Connection,
+    db: "Connection",
     migrations: tuple[Migration, ...],
     now_us: int,
     *,
     phases: tuple[Phase, ...] = PHASES,
     on_step: Callable[[Migration], None] = lambda _: None,
-    wait_seconds: int = 60,
+    wait_seconds: int = WAIT_SECONDS,
 ) -> list[Migration]:
     """Run what is pending, up to the first file of another phase; return what was run.
 
-    `on_step` hears of each file before it is run. Of several runners one works, and the others wait for it.
+    `on_step` hears of each file before it is run (again, where it has to be tried again). Of several runners one works,
+    and the others wait for it.
     """
-    done: list[Migration] = []
-    patience = conn.pragma("busy_timeout")
-    conn.set_busy_timeout(wait_seconds * 1000)
-    try:
-        while _next(conn, migrations, phases) is not None:
-            if migration := _step(conn, migrations, now_us, phases, on_step):
-                done.append(migration)
-    except apsw.BusyError as error:
-        raise DatabaseBusy(seconds=wait_seconds) from error
-    finally:
-        conn.set_busy_timeout(patience)
-    return done
+    if isinstance(db, apsw.Connection):
+        from . import migrate_sqlite
 
+        return migrate_sqlite.migrate(db, migrations, now_us, phases, on_step, wait_seconds)
+    from . import migrate_postgres
 
-def _next(conn: apsw.Connection, migrations: tuple[Migration, ...], phases: tuple[Phase, ...]) -> Migration | None:
-    pending = check(conn, migrations).pending
-    return pending[0] if pending and pending[0].phase in phases else None
-
-
-def _step(
-    conn: apsw.Connection,
-    migrations: tuple[Migration, ...],
-    now_us: int,
-    phases: tuple[Phase, ...],
-    on_step: Callable[[Migration], None],
-) -> Migration | None:
-    """Run one file in one transaction; None if another runner was faster."""
-    conn.execute("begin immediate")
-    try:
-        migration = _next(conn, migrations, phases)
-        if migration is not None:
-            on_step(migration)
-            _run(conn, migration, now_us)
-        conn.execute("commit")
-    except BaseException:
-        if conn.in_transaction:  # a full disk has rolled back by itself
-            conn.execute("rollback")
-        raise
-    return migration
-
-
-def _run(conn: apsw.Connection, migration: Migration, now_us: int) -> None:
-    """Run a file's statements and write down that they were run."""
-    if migration.id == 1:
-        conn.execute(
-            f"pragma application_id = {APPLICATION_ID};"
-            "create table migration (id integer primary key, name text not null, sha256 text not null,"
-            " applied_at integer not null) strict"
-        )
-    authorizer, conn.authorizer = conn.authorizer, _keep_transaction
-    try:
-        conn.execute(migration.sql)
-    except apsw.Error as error:
-        raise FailedMigration(file=migration.file, id=migration.id, error=error) from error
-    finally:
-        conn.authorizer = authorizer
-    record = (migration.id, migration.name, migration.sha256, now_us)
-    conn.execute("insert into migration (id, name, sha256, applied_at) values (?, ?, ?, ?)", record)
-
-
-def _keep_transaction(action: int, *_: object) -> int:
-    """A file may not end or nest the transaction it is run in."""
-    return apsw.SQLITE_DENY if action in (apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT) else apsw.SQLITE_OK
+    return migrate_postgres.migrate(db, migrations, now_us, phases, on_step, wait_seconds)

@@ -4,10 +4,12 @@ A lapse or the end of a hold counts from its instant on, also before it is booke
 would see it, by deciding a `Lapse` without saving it.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from farthing.core.commands import Lapse
 from farthing.core.context import Calendar, Context
@@ -22,9 +24,12 @@ from .statements import statements
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
-Execute = Callable[..., list[Row]]
+Execute = Callable[..., Awaitable[list[Row]]]
+Work = Callable[[Execute], Awaitable[T]]
+"""What is done in one transaction, given a way to run statements in it."""
 _hold = msgspec.json.Decoder(Hold)
 _AFTER_ALL = 1 << 62
+_ID = re.compile(r"[a-z]+_[0-9a-f]{32}")
 
 
 class Database(Protocol):
@@ -35,11 +40,22 @@ class Database(Protocol):
     async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement."""
 
-    async def write(self, work: Callable[[Execute], T]) -> T:
-        """Run `work(execute)` in one transaction that is on the disk when this returns."""
+    async def write(self, work: Work[T]) -> T:
+        """Run `work(execute)` in one transaction that is on the disk when this returns. It may be run again from its
+        start where another was faster."""
 
     async def close(self) -> None:
         """Let go of it."""
+
+
+class Standing(Struct):
+    """An account at an instant."""
+
+    account: Account
+    gone: dict[str, int] = {}
+    """What has lapsed of each grant, or was written off, and is not booked yet."""
+    holds: dict[str, Hold] = {}
+    """Holds that have ended, as they are once that is booked."""
 
 
 class Reports:
@@ -64,28 +80,39 @@ class Reports:
 
     async def account(self, workspace: str, account: str, at: int) -> Account | None:
         """The account as it stands at that instant (not before its last entry)."""
-        rows = await self._rows("account", workspace, account, bucket_of(workspace, account))
+        found = await self.standing(workspace, account, at)
+        return None if found is None else found.account
+
+    async def standing(self, workspace: str, account: str, at: int) -> Standing | None:
+        """The account as it stands at that instant, with what time did to it that is not booked yet."""
+        owner = (workspace, account, bucket_of(workspace, account))
+        rows = await self._rows("account", *owner)
         if not rows:
             return None
         found = read_account(rows[0])
         due = due_at(found)
         if due is None or due > at:
-            return found
-        return await self._as_of(found, at)
+            return Standing(found)
+        # Seldom: read again, with the holds that have ended, so that both are of one moment.
+        rows = await self._rows("standing", at, at, *owner)
+        holds = [_hold.decode(row[-1]) for row in rows if row[-1] is not None]
+        return await self._as_of(read_account(rows[0][:-1]), holds, at)
 
-    async def _as_of(self, account: Account, at: int) -> Account:
+    async def _as_of(self, account: Account, due: list[Hold], at: int) -> Standing:
         owner = (account.workspace, account.id)
         context = Context(_no_id, self._calendar)
         context.accounts[owner] = account
         if known := await self.workspace(account.workspace):
             context.workspaces[account.workspace] = known
-        holds = await self.holds(*owner)
-        context.holds = {h.id: h for h in holds}
-        context.due_holds[owner] = [h.id for h in holds]
+        context.holds = {h.id: h for h in due}
+        context.due_holds[owner] = [h.id for h in due]
         outcome = decide(Lapse(workspace=account.workspace, account=account.id, id="ent_read", at=at), context)
         assert isinstance(outcome, Accepted)
         assert outcome.account is not None
-        return outcome.account
+        gone: dict[str, int] = {}
+        for grant, amount in outcome.gone:
+            gone[grant] = gone.get(grant, 0) + amount
+        return Standing(outcome.account, gone, {h.id: h for h in outcome.holds})
 
     async def entries(
         self, workspace: str, account: str, *, before: int | None = None, limit: int = 50, moves_only: bool = False
@@ -97,11 +124,15 @@ class Reports:
 
     async def entry(self, workspace: str, entry_id: str) -> Entry | None:
         """One entry by its id."""
+        if not is_id("ent", entry_id):
+            return None
         rows = await self._rows("entry", entry_id, bucket_in(entry_id), workspace)
         return Entry(*rows[0]) if rows else None
 
     async def hold(self, workspace: str, hold_id: str) -> Hold | None:
         """One hold by its id, live or not."""
+        if not is_id("hold", hold_id):
+            return None
         rows = await self._rows("hold", hold_id, bucket_in(hold_id), workspace)
         return _hold.decode(rows[0][0]) if rows else None
 
@@ -113,10 +144,15 @@ class Reports:
         """(workspace, account) for which time has something to do, longest overdue first."""
         return [(row[0], row[1]) for row in await self._rows("due", at, at, limit)]
 
-    async def durability(self) -> tuple[str, int]:
-        """Journal mode and `synchronous` (2 is full) of the reading connection's file."""
-        rows = await self._rows("durability")
-        return str(rows[0][0]), int(rows[0][1])
+    async def weaknesses(self) -> list[str]:
+        """Settings of the database under which a power cut could take back what was answered."""
+        return [str(row[0]) for row in await self._rows("weaknesses")]
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Whether a text has the form of our ids of that kind; anything else is not worth a look, and may hold characters
+    that a database can't be asked for."""
+    return text.startswith(f"{prefix}_") and _ID.fullmatch(text) is not None
 
 
 def _no_id(prefix: str, at: int, bucket: int) -> str:

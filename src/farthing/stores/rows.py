@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from farthing.core.records import (
     Account,
     AccountSettings,
+    Audit,
     Charge,
     Entry,
     Grant,
     GrantTerms,
     Hold,
+    PaymentClaim,
     Window,
     Workspace,
     WorkspaceSettings,
@@ -81,3 +83,14 @@ def hold_row(h: Hold) -> tuple[Any, ...]:
 def charge_row(x: Charge) -> tuple[Any, ...]:
     """The columns of a charge."""
     return (x.id, x.workspace, x.account, x.bucket, x.debt, _encode(x).decode())
+
+
+def payment_row(p: PaymentClaim) -> tuple[Any, ...]:
+    """The columns of a payment in the directory."""
+    return (p.workspace, p.provider, p.object, p.account, p.entry, p.at)
+
+
+def audit_row(a: Audit) -> tuple[Any, ...]:
+    """The columns of an audit record, but for its position."""
+    detail = _encode(a.detail or {}).decode()
+    return (a.workspace, a.at, a.actor, a.request_id, a.action, a.subject, a.entry, detail)

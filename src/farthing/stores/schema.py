@@ -1,22 +1,66 @@
-"""Where the schema of a database file stands, for whoever asks before opening or changing it."""
+"""Where the schema of a database stands, and bringing it up to date, for whoever asks before opening it.
 
-from collections.abc import Iterator
+A database is named by its place: the path of a SQLite file, or the address of a PostgreSQL database.
+"""
+
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import apsw
 
 from . import migrate, sqlite
 
+Place: TypeAlias = Path | str
 
-def schema_of(path: Path) -> migrate.Status:
-    """Which migrations were run on a file, and which are to be; the file is only read."""
+
+def is_postgres(place: Place) -> bool:
+    """Whether a place is the address of a PostgreSQL database."""
+    return isinstance(place, str) and place.startswith(("postgresql://", "postgres://"))
+
+
+def schema_of(place: Place) -> migrate.Status:
+    """Which migrations were run on a database, and which are to be; it is only read."""
+    if is_postgres(place):
+        return postgres_schema(str(place))
+    path = Path(place)
     with translated(path):
         db = sqlite.connect(path, read_only=True)
         try:
             return migrate.check(db, migrate.discover("sqlite"))
         finally:
             db.close()
+
+
+def postgres_schema(url: str) -> migrate.Status:
+    """The same for the address of a PostgreSQL database."""
+    from .postgres_sync import SyncConnection
+
+    with SyncConnection(url) as server:
+        return migrate.check(server, migrate.discover("postgres"))
+
+
+def bring_up_to_date(
+    place: Place,
+    on_step: Callable[[migrate.Migration], None] = lambda _: None,
+    phases: tuple[migrate.Phase, ...] = migrate.PHASES,
+) -> list[migrate.Migration]:
+    """Run the migrations that a database lacks; a file must be there. Returns those that were run."""
+    now_us = time.time_ns() // 1000
+    if is_postgres(place):
+        from .postgres_sync import SyncConnection
+
+        # Making an index of a large table takes what it takes.
+        with SyncConnection(str(place), answer_seconds=None) as server:
+            return migrate.migrate(server, migrate.discover("postgres"), now_us, phases=phases, on_step=on_step)
+    schema_of(place)  # raises for what is not ours before it is opened for writing
+    db = sqlite.connect(Path(place))
+    try:
+        return migrate.migrate(db, migrate.discover("sqlite"), now_us, phases=phases, on_step=on_step)
+    finally:
+        db.close()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ it needs. A connection belongs to the process that opened it; after a fork a new
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,12 +28,23 @@ from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim,
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
 from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
-from .rows import account_row, charge_row, entry_row, grant_row, hold_row, read_account, read_grant, read_workspace
+from .reports import Work
+from .rows import (
+    account_row,
+    audit_row,
+    charge_row,
+    entry_row,
+    grant_row,
+    hold_row,
+    payment_row,
+    read_account,
+    read_grant,
+    read_workspace,
+)  # fmt: skip
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS: Final = 5_000
 CHECKPOINT_PAGES: Final = 8_000
-_encode = msgspec.json.Encoder().encode
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
 
@@ -151,6 +162,8 @@ def translate(error: apsw.Error, path: object = "the database") -> StoreError:
 class SqliteStore:
     """The engine's store on one SQLite file. Not thread-safe: one thread drives it."""
 
+    suspends = False
+
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self._cursor = db.cursor()
@@ -187,17 +200,22 @@ class SqliteStore:
             latest[owner] = max(c.at, latest.get(owner, 0))
             if owner not in context.accounts and (row := self._one(SELECT_ACCOUNT, (*owner, bucket))):
                 context.accounts[owner] = read_account(row)
-            # Two look-ups, not a join: nearly all keys are new, and the join costs thirty times the first.
-            if c.key is not None and (row := self._one(SELECT_KEY, (c.workspace, c.key, c.account, bucket))):
-                entry = self._one(SELECT_NUMBERED, (*owner, row[0], bucket))
-                assert entry is not None, "a key and its entry are one commit"
-                context.keys[(*owner, c.key)] = Entry(*entry)
+            # Without an account, as of a hold that was not found, there is no key: '' has those of administrative writes.
+            if c.key is not None and c.account:
+                self._load_key(c, bucket, context)
             if type(c) in _LOAD_MORE:
                 self._load_more(c, context)
         for owner, at in latest.items():
             account = context.accounts.get(owner)
             if account is not None and account.hold_due_at is not None and account.hold_due_at <= max(at, account.at):
                 self._load_due_holds(owner, max(at, account.at), context)
+
+    def _load_key(self, c: Command, bucket: int, context: Context) -> None:
+        # Two look-ups, not a join: nearly all keys are new, and the join costs thirty times the first.
+        if row := self._one(SELECT_KEY, (c.workspace, c.key, c.account, bucket)):
+            entry = self._one(SELECT_NUMBERED, (c.workspace, c.account, row[0], bucket))
+            assert entry is not None, "a key and its entry are one commit"
+            context.keys[(c.workspace, c.account, c.key or "")] = Entry(*entry)
 
     def _load_hold(self, c: Any, context: Context) -> None:
         bucket = bucket_in(c.hold)
@@ -315,11 +333,9 @@ class SqliteStore:
             else:
                 self._cursor.execute(UPSERT_DUE, (r.workspace, r.account, r.bucket, r.at))
         elif isinstance(r, Audit):
-            detail = _encode(r.detail or {}).decode()
-            values = (r.workspace, r.at, r.actor, r.request_id, r.action, r.subject, r.entry, detail)
-            self._cursor.execute(INSERT_AUDIT, values)
+            self._cursor.execute(INSERT_AUDIT, audit_row(r))
         else:
-            self._cursor.execute(INSERT_PAYMENT, (r.workspace, r.provider, r.object, r.account, r.entry, r.at))
+            self._cursor.execute(INSERT_PAYMENT, payment_row(r))
 
     async def commit(self) -> None:
         """Commit; returns once the log is on the disk."""
@@ -362,16 +378,16 @@ class SqliteDatabase:
         except apsw.Error as error:
             raise translate(error) from error
 
-    async def write(self, work: Callable[[Callable[..., list[tuple[Any, ...]]]], T]) -> T:
+    async def write(self, work: Work[T]) -> T:
         """Run `work(execute)` in one transaction that is on the disk when this returns."""
 
-        def execute(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        async def execute(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
             return list(self._db.execute(sql, tuple(values)))
 
         try:
             self._db.execute(BEGIN)
             try:
-                result = work(execute)
+                result = await work(execute)
                 self._db.execute("commit")
             except BaseException:
                 if self._db.in_transaction:

@@ -1,0 +1,160 @@
+"""Acts: the records of administration, how one is done once under its key, and why one is refused."""
+
+from typing import Any, Final, Protocol, get_args
+
+import msgspec
+from msgspec import Struct
+
+from farthing.core.records import WorkspaceSettings
+
+from .reports import Row
+
+REQUEST: Final = "request"
+"""Where the detail of an audit record keeps the key of its act, with what was asked and answered."""
+
+
+class AccessError(ValueError):
+    """Something about a workspace or a key that can't be done; the message says what."""
+
+    def __init__(self, message: str, code: str = "invalid", *, field: str = "", differs: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        """What it is for programs."""
+        self.field = field
+        """The field or setting that is wrong."""
+        self.differs = differs
+        """What differs from the first act under the same key."""
+
+
+class ApiKey(Struct):
+    """An API key as it may be shown: all but the secret. That of an operator has no workspace."""
+
+    id: str
+    workspace: str
+    hint: str
+    name: str
+    scopes: list[str]
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+
+
+class Rotated(Struct):
+    """A key that took the place of another."""
+
+    old: ApiKey
+    new: ApiKey
+
+
+class AuditRecord(Struct):
+    """Who did what to whom, and when."""
+
+    position: int
+    at: int
+    actor: str
+    request_id: str
+    action: str
+    subject: str
+    entry: str
+    detail: dict[str, Any]
+
+
+class StoredKey(Protocol):
+    """What is stored of a new key."""
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of its text."""
+        ...
+
+    @property
+    def hint(self) -> str:
+        """Its last characters."""
+        ...
+
+
+class Act(Struct, frozen=True):
+    """Who acts, when, by which request."""
+
+    actor: str
+    at: int
+    request_id: str = ""
+
+
+class Once(Struct):
+    """An act under a key of its caller's: done at most once, and answered alike ever after."""
+
+    key: str
+    """With the prefix of its kind."""
+    asked: dict[str, Any]
+    """What makes two acts the same."""
+    dry_run: bool = False
+    """Say what would come of it, and leave nothing behind."""
+    replayed: bool = False
+    """Set by the act: it was done before, and this is the first answer."""
+
+
+class Rehearsed(Exception):
+    """Ends the transaction of a dry run with what would have come of it."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("a dry run leaves nothing behind")
+        self.result = result
+
+
+def first_answer(once: Once, action: str, row: Row) -> Any:
+    """What was answered the first time, from (action, detail) of the record; a conflict where it was another act."""
+    first = msgspec.json.decode(row[1])[REQUEST]
+    differs = ("kind",) if row[0] != action else differing(first["asked"], once.asked)
+    if differs:
+        message = f"this key was used before for something else; it differs in {', '.join(differs)}"
+        raise AccessError(message, "key_conflict", differs=differs)
+    return first["answer"]
+
+
+def differing(first: dict[str, Any], again: dict[str, Any]) -> tuple[str, ...]:
+    """The names whose values are not the same."""
+    asked = msgspec.to_builtins(again)
+    names = sorted(first.keys() | asked.keys())
+    return tuple(name for name in names if first.get(name) != asked.get(name))
+
+
+def read_key(row: Row) -> ApiKey:
+    """An API key from its row."""
+    return ApiKey(row[0], row[1], row[2], row[3], row[4].split(","), *row[5:])
+
+
+def read_audit(row: Row) -> AuditRecord:
+    """An audit record from its row; the key of its act is not for everybody who may read the log."""
+    position, at, actor, request_id, action, subject, entry, text = row
+    detail = msgspec.json.decode(text)
+    detail.pop(REQUEST, None)
+    return AuditRecord(position, at, actor, request_id, action, subject, entry, detail)
+
+
+_KINDS = {field.name: field.type for field in msgspec.structs.fields(WorkspaceSettings)}
+_BOUNDS = {
+    "refund_grace_days": (0, 3_650),
+    "hold_max_minutes": (1, 525_600),
+    "max_live_grants": (1, 10_000),
+    "max_live_holds": (1, 1_000_000),
+    "rate_limit": (0, 10_000_000),
+}
+
+
+def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> WorkspaceSettings:
+    """The settings after some changes; each is checked against its type and bounds."""
+    known = {name: getattr(before, name) for name in before.__struct_fields__}
+    for name in changes:
+        if name not in known:
+            message = f"there is no setting {name!r}; there are {', '.join(known)}"
+            raise AccessError(message, field=name)
+        try:
+            msgspec.convert({name: changes[name]}, WorkspaceSettings)
+        except msgspec.ValidationError as error:
+            words = " or ".join(get_args(_KINDS[name])) or "a whole number"
+            raise AccessError(f"{name} must be {words}", field=name) from error
+        least, most = _BOUNDS.get(name, (0, 0))
+        if name in _BOUNDS and not least <= changes[name] <= most:
+            raise AccessError(f"{name} must be from {least:,} to {most:,}", field=name)
+    return msgspec.convert({**known, **changes}, WorkspaceSettings)

@@ -1,0 +1,302 @@
+"""Directory: listings of a workspace in pages, and single things by their ids. Each is served by an index.
+
+What time has done and nobody has booked yet counts, as it would in a decision.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from farthing.core.ids import bucket_in, bucket_of
+from farthing.core.records import Account, AccountSettings, Charge, Entry, Hold, PaymentClaim
+from farthing.core.refundable import CHARGES, charge_of
+from farthing.core.view import GrantState, GrantView, view_grant
+
+from .contract import Busy
+from .pages import LAST, Page, Position, cut, window_of
+from .reports import Database, Reports, Row, Standing, is_id
+from .rows import read_account, read_grant
+from .statements import statements
+
+ENTRY_WINDOW: Final = 10_000
+"""Entries that are looked at for one page; those of other kinds the database itself leaves out."""
+_TRIES: Final = 10
+# Above every id of an account: longer than the longest, of the last character there is.
+_ABOVE_ALL: Final = "\U0010ffff" * 64
+_json = msgspec.json.Encoder().encode
+_hold = msgspec.json.Decoder(Hold)
+_charge = msgspec.json.Decoder(Charge)
+_settings = msgspec.json.Decoder(AccountSettings)
+
+
+class Used(Struct, frozen=True):
+    """A charge: its entry, and what has become of it."""
+
+    entry: Entry
+    charge: Charge
+
+
+class Directory:
+    """Listings and single things; nothing of another workspace is ever found."""
+
+    def __init__(self, db: Database, reports: Reports) -> None:
+        self._db = db
+        self._reports = reports
+        self._sql = statements(db.dialect, "directory")
+
+    async def _rows(self, name: str, *values: Any) -> list[Row]:
+        return await self._db.rows(self._sql[name], values)
+
+    # Accounts
+
+    async def accounts(
+        self, workspace: str, at: int, *, prefix: str = "", frozen: bool | None = None, in_debt: bool | None = None,
+        after: Position | None = None, limit: int = 50,
+    ) -> Page[Account]:  # fmt: skip
+        """Accounts in the order of their ids (as bytes), as they stand at that instant."""
+
+        def keep(row: Row) -> bool:
+            frozen_as_asked = frozen is None or _settings.decode(row[2]).frozen == frozen
+            return frozen_as_asked and (in_debt is None or (row[1] > 0) == in_debt)
+
+        # Ids hold no control characters: nothing lies between an id and the same with one behind it.
+        start = f"{after[0]}\x01" if after else prefix
+        window = window_of(limit, frozen is not None or in_debt is not None)
+        marks = await self._rows("account_marks", workspace, start, prefix + _ABOVE_ALL, window)
+        chosen, following = cut(marks, limit, window, lambda row: (row[0],), keep)
+        rows = await self._rows("accounts", workspace, _json([row[0] for row in chosen]).decode()) if chosen else []
+        known = sorted((read_account(row) for row in rows), key=lambda account: account.id)
+        return Page([await self._as_of(account, at) for account in known], following)
+
+    async def _as_of(self, account: Account, at: int) -> Account:
+        """The account with what time has done, where that is not booked yet."""
+        if min(account.lapse_at or LAST, account.hold_due_at or LAST) > at:
+            return account
+        found = await self._reports.account(account.workspace, account.id, at)
+        assert found is not None, "accounts are never deleted"
+        return found
+
+    # Entries and charges
+
+    async def entries(
+        self, workspace: str, account: str, *, kinds: Sequence[str] = (), since: int | None = None,
+        until: int | None = None, oldest_first: bool = False, after: Position | None = None, limit: int = 50,
+    ) -> Page[Entry] | None:  # fmt: skip
+        """Entries of some kinds, from `since` on and before `until`; None where there is no such account."""
+        bounds = await self._numbers(workspace, account, since, until)
+        if bounds is None:
+            return None
+        first, end = _go_on(bounds, after, oldest_first)
+        low, high = _look_at(first, end, ENTRY_WINDOW if kinds else LAST, oldest_first)
+        named = f",{','.join(kinds)}," if kinds else ""
+        name = "entries_up" if oldest_first else "entries_down"
+        rows = await self._rows(name, workspace, account, low, high, named, named, limit + 1)
+        following = _following([row[3] for row in rows], limit, (first, end), (low, high), oldest_first)
+        return Page([Entry(*row) for row in rows[:limit]], following)
+
+    async def charges(
+        self, workspace: str, account: str, *, since: int | None = None, until: int | None = None,
+        before: Position | None = None, limit: int = 50,
+    ) -> Page[Used] | None:  # fmt: skip
+        """Charges and settles, newest first; None where there is no such account."""
+        bounds = await self._numbers(workspace, account, since, until)
+        if bounds is None:
+            return None
+        first, end = _go_on(bounds, before, False)
+        low, high = _look_at(first, end, ENTRY_WINDOW, False)
+        rows = await self._rows("charges", workspace, account, low, high, limit + 1)
+        following = _following([row[3] for row in rows], limit, (first, end), (low, high), False)
+        return Page([used for row in rows[:limit] if (used := _used(row))], following)
+
+    async def charge(self, workspace: str, charge_id: str) -> Used | None:
+        """One charge by its id."""
+        if not is_id("ent", charge_id):
+            return None
+        rows = await self._rows("charge", charge_id, bucket_in(charge_id), workspace)
+        return _used(rows[0]) if rows else None
+
+    async def _numbers(
+        self, workspace: str, account: str, since: int | None, until: int | None
+    ) -> tuple[int, int] | None:
+        """The entries of that time: the first one's number, and one more than the last one's."""
+        rows = await self._rows("head", workspace, account, bucket_of(workspace, account))
+        if not rows:
+            return None
+        end = rows[0][0] + 1
+        first = 1 if since is None else await self._number_at(workspace, account, since, end)
+        return first, end if until is None else await self._number_at(workspace, account, until, end)
+
+    async def _number_at(self, workspace: str, account: str, at: int, end: int) -> int:
+        """The first entry of that instant or later: an account's time never goes back, so halving finds it."""
+        low, high = 1, end
+        while low < high:
+            middle = (low + high) // 2
+            rows = await self._rows("entry_at", workspace, account, middle, bucket_of(workspace, account))
+            if rows and rows[0][0] >= at:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    # Grants
+
+    async def grants(
+        self, workspace: str, account: str, at: int, *, state: GrantState | Literal["all"] = "all",
+        before: Position | None = None, limit: int = 50,
+    ) -> Page[GrantView] | None:  # fmt: skip
+        """Grants, newest first, as they stand at that instant; None where there is no such account."""
+        standing = await self._reports.standing(workspace, account, at)
+        if standing is None:
+            return None
+        start = before or (LAST, "")
+        if state == "live":
+            return await self._live_grants(standing.account, at, start, limit)
+        window = window_of(limit, state != "all")
+        views = await self._views(workspace, at, lambda: self._rows("grants", workspace, account, *start, window))
+        return cut(views, limit, window, _made, lambda view: state in ("all", view.state))
+
+    async def _live_grants(self, account: Account, at: int, start: Position, limit: int) -> Page[GrantView]:
+        """Those of the account's row; nothing else has to be looked at."""
+        known = sorted((g.created_at, g.id) for g in account.grants if not g.voided)
+        later = [mark for mark in reversed(known) if mark < start][: limit + 1]
+        names = _json([id for _, id in later[:limit]]).decode()
+        views = await self._views(account.workspace, at, lambda: self._rows("grants_by_id", account.bucket, names))
+        views.sort(key=_made, reverse=True)
+        following = later[limit - 1] if len(later) > limit else None
+        return Page([view for view in views if view.state == "live"], following)
+
+    async def grant(self, workspace: str, grant_id: str, at: int) -> tuple[str, GrantView] | None:
+        """One grant by its id, with whose it is."""
+        if not is_id("grt", grant_id):
+            return None
+
+        async def fetch() -> list[Row]:
+            return await self._rows("grant", grant_id, bucket_in(grant_id), workspace)
+
+        rows = await fetch()
+        return (rows[0][0], (await self._views(workspace, at, fetch))[0]) if rows else None
+
+    async def _views(self, workspace: str, at: int, fetch: Callable[[], Awaitable[list[Row]]]) -> list[GrantView]:
+        """Grants of one account's history beside its row. What is gone only ever grows: where it is the same before
+        and after the row was read, it is what the row was written with."""
+        for _ in range(_TRIES):
+            rows = await fetch()
+            if not rows:
+                return []
+            standing = await self._reports.standing(workspace, rows[0][0], at)
+            assert standing is not None, "a grant has an account"
+            if [row[2:] for row in await fetch()] == [row[2:] for row in rows]:
+                return [_view(row, standing, at) for row in rows]
+        raise Busy("the account's grants change too fast to be read; nothing was done")
+
+    # Holds
+
+    async def holds(
+        self, workspace: str, account: str, at: int, *, state: Literal["live", "ended", "all"] = "all",
+        before: Position | None = None, limit: int = 50,
+    ) -> Page[Hold] | None:  # fmt: skip
+        """Holds, newest first, as they stand at that instant; None where there is no such account."""
+        if not await self._rows("head", workspace, account, bucket_of(workspace, account)):
+            return None
+        start = str(before[0]) if before else "hold~"
+        window = window_of(limit, state == "ended")
+        if state == "live":
+            rows = await self._rows("live_holds", workspace, account, at, start, window)
+        else:
+            rows = await self._rows("holds", workspace, account, start, window)
+        known = [_hold.decode(row[0]) for row in rows]
+        holds, following = cut(known, limit, window, lambda h: (h.id,), lambda h: state != "ended" or _is_over(h, at))
+        return Page(await self._booked(holds, at), following)
+
+    async def hold(self, workspace: str, hold_id: str, at: int) -> Hold | None:
+        """One hold by its id, as it stands at that instant."""
+        hold = await self._reports.hold(workspace, hold_id)
+        return None if hold is None else (await self._booked([hold], at))[0]
+
+    async def _booked(self, holds: list[Hold], at: int) -> list[Hold]:
+        """Holds of one account, those whose end has come as they are once that is booked."""
+        late = [h for h in holds if h.state == "live" and _is_over(h, at)]
+        if not late:
+            return holds
+        standing = await self._reports.standing(late[0].workspace, late[0].account, at)
+        ended = dict(standing.holds) if standing else {}
+        for hold in late:
+            if hold.id not in ended and (again := await self._reports.hold(hold.workspace, hold.id)):
+                ended[hold.id] = again  # it was booked just now
+        return [ended.get(h.id, h) for h in holds]
+
+    # Payments
+
+    async def payments(
+        self, workspace: str, *, provider: str | None = None, account: str | None = None,
+        before: Position | None = None, limit: int = 50,
+    ) -> Page[PaymentClaim]:  # fmt: skip
+        """Payments of the directory, newest first."""
+        window = window_of(limit, provider is not None)
+        start = before or (LAST, "", "")
+        if account is None:
+            rows = await self._rows("payments", workspace, start[0], *start, window)
+        else:
+            rows = await self._rows("payments_of", workspace, account, start[0], *start, window)
+        known = [_payment(row) for row in rows]
+        return cut(known, limit, window, _paid, lambda p: provider is None or p.provider == provider)
+
+    async def payment(self, workspace: str, provider: str, object: str) -> PaymentClaim | None:
+        """One payment by its provider's id."""
+        rows = await self._rows("payment", workspace, provider, object)
+        return _payment(rows[0]) if rows else None
+
+
+def _go_on(bounds: tuple[int, int], after: Position | None, oldest_first: bool) -> tuple[int, int]:
+    """The numbers that are left after a page."""
+    if after is None:
+        return bounds
+    number = int(after[0])
+    return (max(bounds[0], number + 1), bounds[1]) if oldest_first else (bounds[0], min(bounds[1], number))
+
+
+def _look_at(first: int, end: int, window: int, oldest_first: bool) -> tuple[int, int]:
+    """The numbers that are looked at for one page."""
+    return (first, min(end, first + window)) if oldest_first else (max(first, end - window), end)
+
+
+def _following(
+    numbers: list[int], limit: int, left: tuple[int, int], seen: tuple[int, int], oldest_first: bool
+) -> Position | None:
+    """Where to go on: after the last row of the page, or after the last that was looked at."""
+    if len(numbers) > limit:
+        return (numbers[limit - 1],)
+    if oldest_first:
+        return (seen[1] - 1,) if seen[1] < left[1] else None
+    return (seen[0],) if seen[0] > left[0] else None
+
+
+def _used(row: Row) -> Used | None:
+    """A charge from its entry and, where something became of it, its own row; None for an expiry that took nothing."""
+    entry = Entry(*row[:-1])
+    charge = charge_of(entry) if row[-1] is None else _charge.decode(row[-1])
+    assert entry.kind in CHARGES
+    return Used(entry, charge) if charge.amount or entry.kind != "expire" else None
+
+
+def _view(row: Row, standing: Standing, at: int) -> GrantView:
+    terms = read_grant(row[1:])
+    return view_grant(terms, standing.account, standing.gone.get(terms.id, 0), at)
+
+
+def _made(view: GrantView) -> Position:
+    return view.terms.created_at, view.terms.id
+
+
+def _is_over(hold: Hold, at: int) -> bool:
+    return hold.state != "live" or hold.expires_at <= at
+
+
+def _payment(row: Row) -> PaymentClaim:
+    return PaymentClaim(*row)
+
+
+def _paid(p: PaymentClaim) -> Position:
+    return p.at, p.provider, p.object

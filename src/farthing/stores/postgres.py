@@ -1,0 +1,353 @@
+"""The ledger on PostgreSQL: any number of processes, each with a connection for each of its lanes.
+
+Nothing is kept between batches. `load` locks the accounts that a batch names, always in the same order, so that two
+processes wait for each other instead of deadlocking; what is read afterwards is what the last holder of the lock has
+committed. Accounts that are new have no row to lock: whoever is second meets the first's unique key, and is run again.
+A batch is read and written whole: a statement costs about the same for one command and for two hundred.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void
+from farthing.core.context import Claimed, Context
+from farthing.core.ids import bucket_in, bucket_of
+from farthing.core.outcomes import Accepted
+from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record
+from farthing.core.refundable import CHARGES, charge_of, refundable
+
+from .contract import Raced
+from .postgres_link import Link, Row, rows_of
+from .reports import Work
+from .rows import (
+    account_row,
+    audit_row,
+    charge_row,
+    entry_row,
+    grant_row,
+    hold_row,
+    payment_row,
+    read_account,
+    read_grant,
+    read_workspace,
+)  # fmt: skip
+from .statements import in_words_of, statements
+
+T = TypeVar("T")
+
+CLOCK_EVERY_SECONDS: Final = 1.0
+REFUNDABLE_PAGE: Final = 200
+WRITERS: Final = 4_715_886
+"""Number of the advisory lock under which administrative writes take turns."""
+_ACCOUNT_COLUMNS: Final = 19
+_LAST: Final = 1 << 62
+_hold = msgspec.json.Decoder(Hold)
+_charge = msgspec.json.Decoder(Charge)
+_SQL: Final = statements("postgres", "store")
+CLOCK: Final = "select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
+
+
+class Follower(Protocol):
+    """A clock that follows the database's."""
+
+    def monotonic(self) -> float:
+        """Seconds that pass."""
+
+    def observe(self, now_us: int, asked: float, answered: float) -> None:
+        """The database said `now_us` to a question asked and answered at these times of `monotonic`."""
+
+
+class PostgresStore:
+    """The engine's store on PostgreSQL. One task drives it; it belongs to that task's event loop."""
+
+    suspends = True
+
+    def __init__(self, dsn: str, clock: Follower | None = None) -> None:
+        self._link = Link(dsn)
+        self._clock = clock
+        self._clock_read_at = float("-inf")
+        self._known: set[tuple[str, str]] = set()
+        """Accounts that had a row when this batch was loaded."""
+
+    async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
+        """Begin, lock the accounts in order, then read what the commands name."""
+        await self._link.begin()
+        await self._read_clock()
+        await self._find_owners(commands)
+        await self._lock_accounts(commands, context)
+        await self._load_keys(commands, context)
+        await self._load_holds(commands, context)
+        await self._load_due_holds(commands, context)
+        if more := [c for c in commands if type(c) in _LOAD_MORE]:
+            await self._load_more(more, context)
+        if again:
+            await self._load_done(commands, context)
+
+    async def _fetch(self, name: str, *values: Any) -> list[Any]:
+        return await self._link.fetch(_SQL[name], *values)
+
+    async def _read_clock(self) -> None:
+        if self._clock is None:
+            return
+        asked = self._clock.monotonic()
+        if asked - self._clock_read_at >= CLOCK_EVERY_SECONDS:
+            ((now_us,),) = await self._link.fetch(CLOCK)
+            self._clock_read_at = self._clock.monotonic()
+            self._clock.observe(now_us, asked, self._clock_read_at)
+
+    async def _find_owners(self, commands: Sequence[Command]) -> None:
+        """Whose a hold is that is named alone."""
+        alone = [c for c in commands if isinstance(c, NAMES_HOLD) and not c.account and bucket_in(c.hold) is not None]
+        if alone:
+            names = {(c.hold, bucket_in(c.hold), c.workspace) for c in alone}
+            owners = {(row[0], row[1]): row[2] for row in await self._fetch("hold_owners", *columns(names))}
+            for c in alone:
+                c.account = owners.get((c.hold, c.workspace), "")
+
+    async def _lock_accounts(self, commands: Sequence[Command], context: Context) -> None:
+        # By bucket first: a lane's accounts, and one shard's, lie together.
+        owners = sorted({(bucket_of(c.workspace, c.account), c.workspace, c.account) for c in commands if c.account})
+        self._known = set()
+        for row in await self._fetch("lock_accounts", [(workspace, id, bucket) for bucket, workspace, id in owners]):
+            values = tuple(row)
+            account = read_account(values[:_ACCOUNT_COLUMNS])
+            owner = (account.workspace, account.id)
+            context.accounts[owner] = account
+            self._known.add(owner)
+            if account.workspace not in context.workspaces:
+                context.workspaces[account.workspace] = read_workspace((account.workspace, *values[_ACCOUNT_COLUMNS:]))
+        if missing := sorted({c.workspace for c in commands} - context.workspaces.keys()):
+            for row in await self._fetch("workspaces", missing):
+                context.workspaces[row[0]] = read_workspace(tuple(row))
+
+    async def _load_keys(self, commands: Sequence[Command], context: Context) -> None:
+        keyed = [
+            (c.workspace, c.key, c.account, bucket_of(c.workspace, c.account))
+            for c in commands
+            if c.key is not None and (c.workspace, c.account) in self._known
+        ]
+        for row in await self._fetch("keys", keyed) if keyed else ():
+            entry = Entry(*row)
+            assert entry.key is not None
+            context.keys[(entry.workspace, entry.account, entry.key)] = entry
+
+    async def _load_holds(self, commands: Sequence[Command], context: Context) -> None:
+        named = {(c.hold, bucket_in(c.hold), c.workspace) for c in commands if isinstance(c, NAMES_HOLD)}
+        if wanted := [name for name in named if name[1] is not None]:
+            for id, terms in await self._fetch("holds", *columns(wanted)):
+                context.holds[id] = _hold.decode(terms)
+
+    async def _load_due_holds(self, commands: Sequence[Command], context: Context) -> None:
+        latest: dict[tuple[str, str], int] = {}
+        for c in commands:
+            owner = (c.workspace, c.account)
+            latest[owner] = max(c.at, latest.get(owner, 0))
+        for owner, at in latest.items():
+            account = context.accounts.get(owner)
+            if account is None or account.hold_due_at is None:
+                continue
+            at = max(at, account.at)
+            if account.hold_due_at <= at:
+                holds = [_hold.decode(row[0]) for row in await self._fetch("due_holds", *owner, at)]
+                context.holds.update((h.id, h) for h in holds)
+                context.due_holds[owner] = [h.id for h in holds]
+                ((following,),) = await self._fetch("next_hold", *owner, at)
+                if following is not None:
+                    context.next_hold[owner] = following
+
+    async def _load_more(self, commands: Sequence[Any], context: Context) -> None:
+        for c in commands:
+            owner = (c.workspace, c.account)
+            account = context.accounts.get(owner)
+            if account is not None and account.debt and owner not in context.owing and not isinstance(c, Void):
+                charges = [_charge.decode(row[0]) for row in await self._fetch("owing", *owner)]
+                context.charges.update((x.id, x) for x in charges)
+                context.owing[owner] = [x.id for x in charges]
+        await self._load_claims([c for c in commands if isinstance(c, GiveGrant) and c.claim], context)
+        await self._load_grants([(c.grant, c) for c in commands if isinstance(c, Void)], context)
+        refunds = [c for c in commands if isinstance(c, Refund)]
+        await self._load_charges([(c.charge, c) for c in refunds if c.charge is not None], context)
+        for c in refunds:
+            if c.charge is None:
+                await self._load_refundable(c, context)
+
+    async def _load_claims(self, commands: Sequence[GiveGrant], context: Context) -> None:
+        wanted = sorted({(c.workspace, *c.claim) for c in commands if c.claim})
+        if not wanted:
+            return
+        claims = [PaymentClaim(*row) for row in await self._fetch("payments", *columns(wanted))]
+        entries = await self._entries([claim.entry for claim in claims])
+        for claim in claims:
+            context.claims[(claim.workspace, claim.provider, claim.object)] = Claimed(claim, entries[claim.entry])
+
+    async def _entries(self, ids: Iterable[str]) -> dict[str, Entry]:
+        wanted = [(id, bucket_in(id)) for id in dict.fromkeys(ids) if bucket_in(id) is not None]
+        if not wanted:
+            return {}
+        entries = [Entry(*row) for row in await self._fetch("entries", *columns(wanted))]
+        return {entry.id: entry for entry in entries}
+
+    async def _load_grants(self, named: Sequence[tuple[str, Command]], context: Context) -> None:
+        wanted = {
+            (id, bucket_in(id), c.workspace, c.account)
+            for id, c in named
+            if bucket_in(id) is not None and (c.workspace, c.account, id) not in context.grants
+        }
+        if wanted:
+            for workspace, account, id, *terms in await self._fetch("grants", *columns(wanted)):
+                context.grants[(workspace, account, id)] = read_grant(tuple(terms))
+
+    async def _load_charges(self, named: Sequence[tuple[str, Command]], context: Context) -> None:
+        """Charges, and the grants they came from; one of which nothing became yet is read off its entry."""
+        wanted = [(id, bucket_in(id)) for id, _ in named if bucket_in(id) is not None and id not in context.charges]
+        if wanted:
+            for row in await self._fetch("charges", *columns(wanted)):
+                charge = _charge.decode(row[0])
+                context.charges[charge.id] = charge
+            plain = await self._entries(id for id, _ in wanted if id not in context.charges)
+            context.charges.update((e.id, charge_of(e)) for e in plain.values() if e.kind in CHARGES)
+        parts = [(s.grant, c) for id, c in named if id in context.charges for s in context.charges[id].slices]
+        await self._load_grants(parts, context)
+
+    async def _load_refundable(self, c: Refund, context: Context) -> None:
+        """The newest charges, until what they hold covers the amount."""
+        found: list[str] = []
+        left, before = c.amount or 0, _LAST
+        while left > 0:
+            page = [Entry(*r) for r in await self._fetch("refundable", c.workspace, c.account, before, REFUNDABLE_PAGE)]
+            await self._load_charges([(entry.id, c) for entry in page], context)
+            for entry in page:
+                part = refundable(context.charges[entry.id])
+                if part and left > 0:
+                    found.append(entry.id)
+                    left -= part
+            if len(page) < REFUNDABLE_PAGE:
+                break
+            before = page[-1].number
+        context.refundable[(c.workspace, c.account)] = found
+
+    async def _load_done(self, commands: Sequence[Command], context: Context) -> None:
+        """What these very commands have written already. After the accounts were locked: a commit that was still on
+        its way has been waited for."""
+        context.done.update(await self._entries(c.id for c in commands))
+
+    async def save(self, outcomes: Sequence[Accepted]) -> None:
+        """Write the batch, each table with one statement."""
+        # Of several outcomes of one account the last has its state.
+        accounts = {(o.account.workspace, o.account.id): o.account for o in outcomes if o.account is not None}
+        opened = sorted(owner for owner in accounts if owner not in self._known)
+        changed = [account for owner, account in accounts.items() if owner in self._known]
+        if opened:
+            await self._fetch("open_accounts", [account_row(accounts[owner]) for owner in opened])
+        entries = [entry_row(e) for o in outcomes for e in o.entries]
+        states = [account_row(account) for account in changed]
+        ((count,),) = await self._fetch("save", entries, states)
+        if count != len(changed):
+            raise Raced(f"{len(changed)} accounts were locked, and {count} were there to be written")
+        await self._save_records(outcomes)
+
+    async def _save_records(self, outcomes: Sequence[Accepted]) -> None:
+        """Grants, holds and charges, of each the last state; then what rides along."""
+        grants = {g.id: grant_row(g, o.account) for o in outcomes if o.account is not None for g in o.grants}
+        holds = {h.id: hold_row(h) for o in outcomes for h in o.holds}
+        charges = {x.id: charge_row(x) for o in outcomes for x in o.charges}
+        gone: dict[tuple[str, int], int] = {}
+        for o in outcomes:
+            for grant, amount in o.gone if o.account is not None else ():
+                assert o.account is not None
+                gone[(grant, o.account.bucket)] = gone.get((grant, o.account.bucket), 0) + amount
+        records = [record for o in outcomes for record in o.records]
+        await self._save_rows("save_grants", list(grants.values()))
+        await self._save_rows("add_gone", [(amount, *grant) for grant, amount in gone.items()])
+        await self._save_rows("save_holds", list(holds.values()))
+        await self._save_rows("save_charges", list(charges.values()))
+        if records:
+            await self._save_riders(records)
+
+    async def _save_riders(self, records: Sequence[Record]) -> None:
+        due = {(r.workspace, r.account, r.bucket): r.at for r in records if isinstance(r, Due)}
+        # Claims in order: two processes that claim the same two payments must not wait for each other.
+        claims = sorted((r for r in records if isinstance(r, PaymentClaim)), key=lambda r: (r.provider, r.object))
+        await self._save_rows("save_payments", [payment_row(r) for r in claims])
+        await self._save_rows("save_audit", [audit_row(r) for r in records if isinstance(r, Audit)])
+        await self._save_rows("save_due", [(*key, at) for key, at in due.items() if at is not None])
+        await self._save_rows("delete_due", [key for key, at in due.items() if at is None])
+
+    async def _save_rows(self, name: str, rows: Sequence[Row]) -> None:
+        if rows:
+            await self._fetch(name, *columns(rows))
+
+    async def commit(self) -> None:
+        """Commit; returns once the server says that it is on the disk."""
+        await self._link.commit()
+
+    async def rollback(self) -> None:
+        """Undo; harmless where nothing is open."""
+        await self._link.rollback()
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._link.close()
+
+
+_LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+
+
+def columns(rows: Iterable[Row]) -> list[list[Any]]:
+    """Rows turned into a list for each column; there is at least one row."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+class PostgresDatabase:
+    """Reading for people, and small writes outside the engine, on a few connections of one event loop."""
+
+    dialect = "postgres"
+
+    def __init__(self, dsn: str, connections: int = 2) -> None:
+        self._links = [Link(dsn) for _ in range(connections)]
+        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue()
+        for link in self._links:
+            self._free.put_nowait(link)
+
+    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one statement, as they stood at one moment."""
+
+        async def work(link: Link) -> list[Row]:
+            return rows_of(await link.read(in_words_of(self.dialect, sql), *values))
+
+        return await self._on_a_link(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work(execute)` in one transaction that is on the disk when this returns. Such writes take turns."""
+
+        async def locked(link: Link) -> T:
+            async def execute(sql: str, values: Sequence[Any] = ()) -> list[Row]:
+                return rows_of(await link.fetch(in_words_of(self.dialect, sql), *values))
+
+            await link.begin()
+            try:
+                # What is read here is what the one before has committed, as on a database with a single writer.
+                await link.fetch(f"select pg_advisory_xact_lock({WRITERS})")
+                result = await work(execute)
+            except BaseException:
+                await link.rollback()
+                raise
+            await link.commit()
+            return result
+
+        return await self._on_a_link(locked)
+
+    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        link = await self._free.get()
+        try:
+            return await work(link)
+        finally:
+            self._free.put_nowait(link)
+
+    async def close(self) -> None:
+        """End the connections."""
+        for link in self._links:
+            await link.close()

@@ -1,0 +1,71 @@
+-- Listings, each served by an index: what is read for a page hangs on the page, not on the table.
+
+-- name: head
+select number from account where workspace = ? and id = ? and bucket = ?
+
+-- name: account_marks
+select id, debt, settings from account where workspace = ? and id >= ? and id < ? order by id limit ?
+
+-- name: entry_at
+select at from entry where workspace = ? and account = ? and number = ? and bucket = ?
+
+-- name: entries_down
+select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
+    operation, description, metadata, body, version, hash
+from entry
+where workspace = ? and account = ? and number >= ? and number < ?
+    and (cast(? as text) = '' or cast(? as text) like '%,' || kind || ',%')
+order by number desc limit ?
+
+-- name: entries_up
+select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
+    operation, description, metadata, body, version, hash
+from entry
+where workspace = ? and account = ? and number >= ? and number < ?
+    and (cast(? as text) = '' or cast(? as text) like '%,' || kind || ',%')
+order by number limit ?
+
+-- name: charges
+select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash, c.terms
+from entry e left join charge c on c.id = e.id and c.bucket = e.bucket
+where e.workspace = ? and e.account = ? and e.number >= ? and e.number < ? and e.kind in ('charge', 'settle', 'expire')
+order by e.number desc limit ?
+
+-- name: charge
+select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash, c.terms
+from entry e left join charge c on c.id = e.id and c.bucket = e.bucket
+where e.id = ? and e.bucket = ? and e.workspace = ? and e.kind in ('charge', 'settle', 'expire')
+
+-- name: grants
+select account, terms, voided, gone from grants
+where workspace = ? and account = ? and (created_at, id) < (?, ?) order by created_at desc, id desc limit ?
+
+-- name: grant
+select account, terms, voided, gone from grants where id = ? and bucket = ? and workspace = ?
+
+-- name: holds
+select terms from hold where workspace = ? and account = ? and id < ? order by id desc limit ?
+
+-- The live ones are found first, by the index that has no others, and put in order afterwards.
+-- name: live_holds
+with live as materialized (
+    select id, bucket from hold where workspace = ? and account = ? and state = 'live' and expires_at > ?
+), chosen as (
+    select id, bucket from live where id < ? order by id desc limit ?
+)
+select h.terms from chosen c join hold h on h.id = c.id and h.bucket = c.bucket order by h.id desc
+
+-- name: payments
+select workspace, provider, object, account, entry, at from payment
+where workspace = ? and at <= ? and (at, provider, object) < (?, ?, ?)
+order by at desc, provider desc, object desc limit ?
+
+-- name: payments_of
+select workspace, provider, object, account, entry, at from payment
+where workspace = ? and account = ? and at <= ? and (at, provider, object) < (?, ?, ?)
+order by at desc, provider desc, object desc limit ?
+
+-- name: payment
+select workspace, provider, object, account, entry, at from payment where workspace = ? and provider = ? and object = ?

@@ -1,0 +1,125 @@
+-- What doctor reads and a rebuild writes. Whole tables are read in the order of their keys, a page at a time.
+
+-- name: workspaces
+select id from workspace
+
+-- name: count_accounts
+select count(*) from account
+
+-- name: accounts
+select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+from account where (workspace, id, bucket) > (?, ?, ?) order by workspace, id, bucket limit ?
+
+-- name: account
+select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+from account where workspace = ? and id = ? and bucket = ?
+
+-- name: entries
+select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash,
+    k.number, c.id is not null
+from entry e
+    left join key k on k.workspace = e.workspace and k.key = e.key and k.account = e.account and k.bucket = e.bucket
+    left join charge c on c.id = e.id and c.bucket = e.bucket
+where e.workspace = ? and e.account = ? and e.number > ? order by e.number limit ?
+
+-- name: entry
+select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
+    operation, description, metadata, body, version, hash
+from entry where id = ? and bucket = ?
+
+-- name: grants
+select bucket, amount, created_at, expires_at, terms, voided, gone, id from grants where workspace = ? and account = ?
+
+-- name: hold
+select workspace, account, bucket, state, expires_at, remaining, terms from hold where id = ? and bucket = ?
+
+-- name: charge
+select workspace, account, bucket, debt, terms from charge where id = ? and bucket = ?
+
+-- name: charges_of
+select c.id from entry e join charge c on c.id = e.id and c.bucket = e.bucket where e.workspace = ? and e.account = ?
+
+-- name: due
+select due_at from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?
+
+-- name: keys
+select k.workspace, k.key, k.account, k.bucket, k.number, e.key
+from key k
+    left join entry e on e.workspace = k.workspace and e.account = k.account and e.number = k.number
+        and e.bucket = k.bucket
+where (k.workspace, k.key, k.account, k.bucket) > (?, ?, ?, ?)
+order by k.workspace, k.key, k.account, k.bucket limit ?
+
+-- name: holds
+select h.id, h.bucket, h.workspace, h.account, e.kind
+from hold h
+    left join entry e on e.id = 'ent' || substr(h.id, 5) and e.bucket = h.bucket and e.workspace = h.workspace
+        and e.account = h.account
+where (h.id, h.bucket) > (?, ?) order by h.id, h.bucket limit ?
+
+-- name: charges
+select c.id, c.bucket, c.workspace, c.account, e.kind
+from charge c
+    left join entry e on e.id = c.id and e.bucket = c.bucket and e.workspace = c.workspace and e.account = c.account
+where (c.id, c.bucket) > (?, ?) order by c.id, c.bucket limit ?
+
+-- name: payments
+select p.workspace, p.provider, p.object, p.account, p.entry, e.workspace, e.account
+from payment p left join entry e on e.id = p.entry
+where (p.workspace, p.provider, p.object) > (?, ?, ?) order by p.workspace, p.provider, p.object limit ?
+
+-- name: put_account
+insert into account (
+    workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (workspace, id, bucket) do update
+set number = excluded.number, balance = excluded.balance, held = excluded.held, debt = excluded.debt,
+    earned = excluded.earned, spent = excluded.spent, lapsed = excluded.lapsed, written_off = excluded.written_off,
+    at = excluded.at, head = excluded.head, holds = excluded.holds, lapse_at = excluded.lapse_at,
+    hold_due_at = excluded.hold_due_at, grants = excluded.grants, settings = excluded.settings,
+    spending = excluded.spending
+
+-- name: put_due
+insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?)
+on conflict (kind, workspace, subject, bucket) do update
+set due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, parked_at = null
+
+-- name: drop_due
+delete from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?
+
+-- name: put_grant
+insert into grants (id, workspace, account, bucket, amount, created_at, expires_at, voided, terms, gone)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id, bucket) do update
+set amount = excluded.amount, created_at = excluded.created_at, expires_at = excluded.expires_at,
+    voided = excluded.voided, gone = excluded.gone, terms = excluded.terms, workspace = excluded.workspace,
+    account = excluded.account
+
+-- name: put_hold
+insert into hold (id, workspace, account, bucket, state, expires_at, remaining, terms) values (?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id, bucket) do update
+set state = excluded.state, expires_at = excluded.expires_at, remaining = excluded.remaining,
+    terms = excluded.terms, workspace = excluded.workspace, account = excluded.account
+
+-- name: put_charge
+insert into charge (id, workspace, account, bucket, debt, terms) values (?, ?, ?, ?, ?, ?)
+on conflict (id, bucket) do update
+set debt = excluded.debt, terms = excluded.terms, workspace = excluded.workspace, account = excluded.account
+
+-- name: drop_grants
+delete from grants where id = ? and bucket = ?
+
+-- name: drop_charge
+delete from charge where id = ? and bucket = ?
+
+-- name: put_key
+insert into key (workspace, key, account, bucket, number) values (?, ?, ?, ?, ?)
+
+-- name: put_audit
+insert into audit (workspace, at, actor, request_id, action, subject, entry, detail)
+values (?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,11 @@
+-- Listings: what only PostgreSQL says this way.
+
+-- name: accounts
+select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+from account where workspace = ? and id = any (array(select json_array_elements_text(cast(? as json))))
+
+-- Named by the row of their account, so they are its own.
+-- name: grants_by_id
+select account, terms, voided, gone from grants
+where bucket = ? and id = any (array(select json_array_elements_text(cast(? as json))))

@@ -1,0 +1,175 @@
+-- What the engine's store says to PostgreSQL: whole batches. What each charge needs goes as a list of rows, the rest as
+-- a list for each column.
+-- A look-up goes through `lateral (... limit 1)`: joined in any other way, a table that was never analyzed may be read
+-- by its workspace alone.
+
+-- name: hold_owners
+select u.id, u.workspace, h.account
+from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[])) u (id, bucket, workspace)
+    cross join lateral (
+        select account from hold h where h.id = u.id and h.bucket = u.bucket and h.workspace = u.workspace limit 1
+    ) h
+
+-- name: lock_accounts
+select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings
+from unnest(cast(? as account_name[])) u
+    cross join lateral (
+        select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds,
+            lapse_at, hold_due_at, grants, settings, spending
+        from account a where a.workspace = u.workspace and a.id = u.id and a.bucket = u.bucket
+        for no key update
+    ) a
+    join workspace w on w.id = a.workspace
+
+-- name: workspaces
+select id, name, mode, unit, scale, created_at, settings from workspace where id = any(cast(? as text[]))
+
+-- name: keys
+select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from unnest(cast(? as key_name[])) u
+    cross join lateral (
+        select number from key k
+        where k.workspace = u.workspace and k.key = u.key and k.account = u.account and k.bucket = u.bucket limit 1
+    ) k
+    cross join lateral (
+        select * from entry e
+        where e.workspace = u.workspace and e.account = u.account and e.number = k.number and e.bucket = u.bucket
+        limit 1
+    ) e
+
+-- name: entries
+select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from unnest(cast(? as text[]), cast(? as smallint[])) u (id, bucket)
+    cross join lateral (select * from entry e where e.id = u.id and e.bucket = u.bucket limit 1) e
+
+-- name: holds
+select h.id, h.terms
+from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[])) u (id, bucket, workspace)
+    cross join lateral (
+        select * from hold h where h.id = u.id and h.bucket = u.bucket and h.workspace = u.workspace limit 1
+    ) h
+
+-- name: due_holds
+select terms from hold where workspace = ? and account = ? and expires_at <= ? and state = 'live' order by expires_at
+
+-- name: next_hold
+select min(expires_at) from hold where workspace = ? and account = ? and expires_at > ? and state = 'live'
+
+-- name: charges
+select c.terms
+from unnest(cast(? as text[]), cast(? as smallint[])) u (id, bucket)
+    cross join lateral (select terms from charge c where c.id = u.id and c.bucket = u.bucket limit 1) c
+
+-- name: owing
+select terms from charge where workspace = ? and account = ? and debt > 0 order by id
+
+-- name: refundable
+select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
+    operation, description, metadata, body, version, hash
+from entry
+where workspace = ? and account = ? and number < ? and amount < 0 and kind in ('charge', 'expire', 'settle')
+order by number desc limit ?
+
+-- name: grants
+select g.workspace, g.account, g.id, g.terms, g.voided, g.gone
+from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]))
+        u (id, bucket, workspace, account)
+    cross join lateral (
+        select * from grants g
+        where g.id = u.id and g.bucket = u.bucket and g.workspace = u.workspace and g.account = u.account limit 1
+    ) g
+
+-- name: payments
+select p.workspace, p.provider, p.object, p.account, p.entry, p.at
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as text[])) u (workspace, provider, object)
+    cross join lateral (
+        select * from payment p
+        where p.workspace = u.workspace and p.provider = u.provider and p.object = u.object limit 1
+    ) p
+
+-- name: save
+with e as (
+    select * from unnest(cast(? as entry_row[]))
+), new_entries as (
+    insert into entry (
+        workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor,
+        request_id, operation, description, metadata, body, version, hash
+    )
+    select * from e
+), new_keys as (
+    insert into key (workspace, key, account, bucket, number)
+    select workspace, key, account, bucket, number from e where key is not null
+), changed as (
+    update account a
+    set number = n.number, balance = n.balance, held = n.held, debt = n.debt, earned = n.earned, spent = n.spent,
+        lapsed = n.lapsed, written_off = n.written_off, at = n.at, head = n.head, holds = n.holds,
+        lapse_at = n.lapse_at, hold_due_at = n.hold_due_at, grants = n.grants, settings = n.settings,
+        spending = n.spending
+    from unnest(cast(? as account_row[])) n
+    where a.workspace = n.workspace and a.id = n.id and a.bucket = n.bucket
+    returning 1
+)
+select count(*) from changed
+
+-- name: open_accounts
+insert into account (
+    workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+)
+select * from unnest(cast(? as account_row[]))
+
+-- name: save_grants
+insert into grants (id, workspace, account, bucket, amount, created_at, expires_at, voided, terms, gone)
+select g.*, 0 from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]),
+    cast(? as bigint[]), cast(? as bigint[]), cast(? as smallint[]), cast(? as text[])
+) g
+on conflict (id, bucket) do update set voided = excluded.voided
+
+-- name: add_gone
+update grants g set gone = g.gone + n.amount
+from unnest(cast(? as bigint[]), cast(? as text[]), cast(? as smallint[])) n (amount, id, bucket)
+where g.id = n.id and g.bucket = n.bucket
+
+-- name: save_holds
+insert into hold (id, workspace, account, bucket, state, expires_at, remaining, terms)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]),
+    cast(? as bigint[]), cast(? as bigint[]), cast(? as text[])
+)
+on conflict (id, bucket) do update
+set state = excluded.state, expires_at = excluded.expires_at, remaining = excluded.remaining, terms = excluded.terms
+
+-- name: save_charges
+insert into charge (id, workspace, account, bucket, debt, terms)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]),
+    cast(? as text[])
+)
+on conflict (id, bucket) do update set debt = excluded.debt, terms = excluded.terms
+
+-- name: save_payments
+insert into payment (workspace, provider, object, account, entry, at)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as bigint[])
+)
+
+-- name: save_audit
+insert into audit (workspace, at, actor, request_id, action, subject, entry, detail)
+select * from unnest(
+    cast(? as text[]), cast(? as bigint[]), cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as text[]),
+    cast(? as text[]), cast(? as text[])
+)
+
+-- name: save_due
+insert into job (kind, workspace, subject, bucket, due_at)
+select 'account', d.* from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[])) d
+on conflict (kind, workspace, subject, bucket) do update
+set due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, parked_at = null
+
+-- name: delete_due
+delete from job j
+using unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) d (workspace, subject, bucket)
+where j.kind = 'account' and j.workspace = d.workspace and j.subject = d.subject and j.bucket = d.bucket

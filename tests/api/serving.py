@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,13 +20,15 @@ from farthing import serving
 from farthing.api.asgi import App
 from farthing.api.logs import make_logger
 from farthing.api.metrics import Metrics
-from farthing.app import ConfigWatch, Ledger, ThreadedDatabase, open_ledger
+from farthing.app import ConfigWatch, Ledger, open_ledger
 from farthing.clock import Clock, FakeClock
 from farthing.core.commands import Command
 from farthing.core.credentials import parse_scopes, redact
 from farthing.core.outcomes import Accepted
 from farthing.core.records import Entry, Workspace, WorkspaceSettings
 from farthing.identity.keys import NewKey, make_key
+from farthing.server.http import Server as HttpServer
+from farthing.server.listening import listening
 from farthing.settings import Settings
 from farthing.stores.access import Act
 from tests.support import START_US
@@ -90,6 +93,7 @@ class Server:
         scale: int = 6,
         workspace: WorkspaceSettings | None = None,
         build: Build = serving.build_app,
+        inline: bool = True,
         **settings: Any,
     ) -> None:
         self.clock = clock or FakeClock(START_US)
@@ -98,12 +102,17 @@ class Server:
         self.metrics = Metrics()
         self.log = io.StringIO()
         log = make_logger("info", self.log, redact)
-        self.ledger = open_ledger(
-            f"sqlite:///{self.path}",
-            create=True,
-            clock=self.clock,
-            observer=serving.Observer(self.metrics, log),
-            reader=ThreadedDatabase(self.path),
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._loop_thread = ThreadPoolExecutor(1, thread_name_prefix="test-server")
+        self.ledger = self._on_loop(
+            lambda loop: open_ledger(
+                f"sqlite:///{self.path}",
+                create=True,
+                clock=self.clock,
+                observer=serving.Observer(self.metrics, log),
+                inline_on=loop if inline else None,
+                reader=True,
+            )
         )
         self.metrics.depth = lambda: self.ledger.engine.depth
         own = workspace or WorkspaceSettings()
@@ -112,7 +121,7 @@ class Server:
             Workspace("other", "Other", "test", "credits", 6, START_US, WorkspaceSettings()),
         ):
             asyncio.run(self.ledger.access.create_workspace(row, ME))
-        self.watch = ConfigWatch(self.path)
+        self.watch = ConfigWatch(lambda: self.ledger.backend.config(self.clock))
         self.watch.start()
         self.app = build(self.settings, self.ledger, lambda: self.watch.generation, self.metrics, log)
         self._start()
@@ -120,27 +129,25 @@ class Server:
 
     def _start(self) -> None:
         ready = threading.Event()
-        with serving.listening("127.0.0.1", 0) as bound:
+        with listening("127.0.0.1", 0) as bound:
             sock = bound.dup()
         sock.setblocking(False)
         self.port: int = sock.getsockname()[1]
-        self._server = serving.Server(self.app, self.settings, lambda _: ready.set())
-
-        def run() -> None:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._server.serve([sock]))
-
-        self._thread = threading.Thread(target=run, name="test-server")
-        self._thread.start()
+        self._server = HttpServer(self.app, self.settings, lambda _: ready.set())
+        self._serving = self._loop_thread.submit(lambda: self._runner.run(self._server.serve([sock])))
         assert ready.wait(10)
+
+    def _on_loop(self, work: Callable[[asyncio.AbstractEventLoop], T]) -> T:
+        """Do something in the server's thread, before it serves."""
+        return self._loop_thread.submit(lambda: work(self._runner.get_loop())).result()
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
-        assert not self._thread.is_alive()
+        self._serving.result(20)
         self.watch.stop()
-        self.ledger.engine.close()
-        asyncio.run(self.ledger.database.close())
+        self._loop_thread.submit(lambda: self._runner.run(self.ledger.aclose())).result(20)
+        self._loop_thread.submit(self._runner.close).result(20)
+        self._loop_thread.shutdown()
 
     def __enter__(self) -> "Server":
         return self

@@ -14,7 +14,8 @@ import pytest
 from farthing.core import accounts, charges, decide, grants, holds
 from farthing.core import commands as ask
 from farthing.core.outcomes import Accepted, Refusal, Refused
-from farthing.core.records import Entry, Workspace, WorkspaceSettings
+from farthing.core.records import AccountSettings, Entry, Workspace, WorkspaceSettings
+from farthing.core.view import etag
 from tests.support import START_US, UNIT, Book, grant_id, hold_id
 
 ALICE: dict[str, Any] = {"workspace": "main", "account": "alice"}
@@ -201,7 +202,16 @@ TABLES: list[tuple[str, type[ask.Command], dict[str, Any], list[Trouble]]] = [
     ),
     ("release", ask.Release, {"hold": "its own"}, [NOBODY, NO_HOLD]),
     ("release", ask.Release, {"hold": "its own"}, [ENDED]),
-    ("settings", ask.SetAccount, {"frozen": True}, [NOBODY, (R.INVALID, put(timezone="Nowhere/Land"))]),
+    (
+        "settings",
+        ask.SetAccount,
+        {"frozen": True},
+        [
+            NOBODY,
+            (R.PRECONDITION_FAILED, put(expected=etag(AccountSettings(allowance=1)))),
+            (R.INVALID, put(timezone="Nowhere/Land")),
+        ],
+    ),
     ("open", ask.CreateAccount, {"account": "new"}, [(R.ACCOUNT_EXISTS, put(account="alice"))]),
     ("lapse", ask.Lapse, {}, [NOBODY]),
 ]

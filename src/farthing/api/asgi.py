@@ -11,12 +11,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from time import monotonic, perf_counter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
 from structlog.typing import FilteringBoundLogger
 
+from farthing.engine import Engine
 from farthing.stores.contract import StoreError
 
 from .endpoint import (
@@ -36,14 +37,14 @@ from .endpoint import (
     Trouble,
     write_time,
 )
+from .hot import BUG, LATE, HotFace, HotPath, HotRoute
 from .limits import RateLimiter, Verdict, header_fields, limit_field, policy_field
 from .pages import Page, problem
+from .routes import Templates
 from .watch import Watch
 
 _CLOSE: Final = (b"connection", b"close")
-_BUG: Final = "Something went wrong here; it has been logged."
 _SLOW: Final = "The body did not arrive in time."
-_LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
 _LATE_READING: Final = "There was no answer in time; try again."
 _DRAINED: Final = 8_000_000
 _CLIENT_GONE: Final = 499
@@ -87,6 +88,7 @@ class App:
         log: FilteringBoundLogger,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         access_log: bool = False,
+        engine: Engine | None = None,
     ) -> None:
         self._pages = pages
         self._limiter = limiter
@@ -98,14 +100,29 @@ class App:
         self._policies: dict[int, bytes] = {}
         self._loop: Any = object()
         self._watch = Watch(limits.body_seconds, limits.answer_seconds)
-        self._faces: dict[CredentialKind, Face] = {kind: f for f in faces for kind in f.credentials}
-        self._hot = {
-            (e.method, e.path, kind): _Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints
-        }
+        self._faces: dict[CredentialKind, Face] = {kind: f for f in faces if not f.prefix for kind in f.credentials}
+        self._owned = [f for f in faces if f.prefix]
+        routes = {(e.method, e.path, kind): _Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints}
+        self._hot = {key: route for key, route in routes.items() if "{" not in key[1]}
+        self._named = {key: route for key, route in routes.items() if "{" in key[1]}
         self._methods: dict[str, list[str]] = {}
-        for method, path in dict.fromkeys((method, path) for method, path, _ in self._hot):
+        for method, path in dict.fromkeys((method, path) for method, path, _ in routes):
             self._methods.setdefault(path, []).append(method)
+        self._exact = frozenset(path for path in self._methods if "{" not in path)
+        self._templates = Templates(path for path in self._methods if path not in self._exact)
         self._request_ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
+
+        self.hot = None if engine is None else self._hot_path(engine)
+        """The short way, past this application's front door."""
+
+    def _hot_path(self, engine: Engine) -> HotPath:
+        routes = {
+            (path, kind): HotRoute(cast(HotFace, route.face), route.endpoint)
+            for (method, path, kind), route in self._hot.items()
+            if method == "POST" and route.endpoint.read is not None and hasattr(route.face, "known")
+        }
+        limits = self._limits
+        return HotPath(routes, engine, self, self.request_id, limits.body_bytes, limits.answer_seconds)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, from its headers to its answer."""
@@ -114,8 +131,7 @@ class App:
             return
         began = perf_counter()
         request = Request(scope, receive, b"", began)
-        given = request.headers.get(b"x-request-id")
-        request.id = given if given is not None and _REQUEST_ID.fullmatch(given) else next(self._request_ids)
+        request.id = self.request_id(request)
         task = asyncio.current_task(self._loop) or self._settle_in()
         self._watch.begin(task, request)
         try:
@@ -125,11 +141,23 @@ class App:
         if reply is not None:
             await send(_head(request, reply))
             await send({"type": "http.response.body", "body": reply.body})
-        seconds = perf_counter() - began
+        self.answered(name, request, reply, perf_counter() - began)
+
+    def request_id(self, request: Request) -> bytes:
+        """The one that the client gave, or a new one."""
+        given = request.headers.get(b"x-request-id")
+        return given if given is not None and _REQUEST_ID.fullmatch(given) else next(self._request_ids)
+
+    def answered(self, name: str, request: Request, reply: Reply | None, seconds: float) -> None:
+        """Count and log an answer; None for a client that had gone."""
         status = _CLIENT_GONE if reply is None else reply.status
         self._observer.answered(name, status, seconds)
         if self._access_log or status >= 500:
             self._note(request, status, reply, seconds)
+
+    def crashed(self, request: Request) -> None:
+        """Log the bug that a request met."""
+        self._log.exception("request failed", request_id=request.id.decode(), path=request.path[:200])
 
     def _settle_in(self) -> asyncio.Task[Any]:
         # To be told the loop spares each request a system call: without it, asyncio looks for a fork.
@@ -140,7 +168,7 @@ class App:
 
     async def _reply(self, request: Request, task: asyncio.Task[Any]) -> tuple[str, Reply | None]:
         """The answer and whose it is; None for a client that has gone."""
-        route = self._hot.get((request.method, request.path, request.credential))
+        route = self._hot.get((request.method, request.path, request.credential)) or self._by_template(request)
         try:
             if route is None:
                 return await self._cold(request)
@@ -149,33 +177,58 @@ class App:
             if request.cut is None:
                 raise
             task.uncancel()
-            return self._after_cut(route, request.cut)
+            return self._after_cut(route, request, request.cut)
         except Exception:
-            self._log.exception("request failed", request_id=request.id.decode(), path=request.path[:200])
+            self.crashed(request)
             if route is None:
-                return "pages", problem(500, "internal_error", _BUG)
-            return route.face.name, route.face.stopped(Stop(Trouble.BUG, _BUG), route.endpoint)
+                return "pages", problem(500, "internal_error", BUG)
+            return route.face.name, route.face.stopped(Stop(Trouble.BUG, BUG), route.endpoint, request)
+
+    def _by_template(self, request: Request) -> _Route | None:
+        """The route of a path with names in it; what stands in their place goes to the request."""
+        if request.path in self._exact or self._owner(request.path) is None:
+            return None
+        found = self._templates.find(request.scope["raw_path"])
+        if found is None:
+            return None
+        template, request.parameters = found
+        return self._named.get((request.method, template, request.credential))
+
+    def _owner(self, path: str) -> Face | None:
+        """The face whose own paths begin like this one."""
+        for face in self._owned:
+            if path.startswith(face.prefix):
+                return face
+        return None
 
     async def _hot_reply(self, face: Face, endpoint: Endpoint, request: Request) -> Reply | None:
         """Who asks, how often, may he; then the body; then what was asked for."""
         try:
             request.caller = caller = await face.identify(request)
-            request.extra = caller.headers + self._counted(caller)
-            if endpoint.scope not in caller.scopes:
-                raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.")
-            request.body = await self._read_body(request)
+            request.extra = self.admit(endpoint, caller)
+            request.body = await self._read_body(request, endpoint.body_bytes or self._limits.body_bytes)
             request.reading = False
+            if endpoint.cost is not None:
+                request.extra += self._counted(caller, endpoint.cost(request))
             return await face.answer(endpoint, request)
         except Stop as stop:
-            return face.stopped(stop, endpoint)
+            return face.stopped(stop, endpoint, request)
         except StoreError as error:
-            return face.failed(error, endpoint)
+            return face.failed(error, endpoint, request)
         except _Gone:
             return None
 
-    def _counted(self, caller: Caller) -> Headers:
+    def admit(self, endpoint: Endpoint, caller: Caller) -> Headers:
+        """Count the request, and let the caller in where he has the scope; the fields that the answer carries."""
+        # What says in its body how many requests it counts as, is counted once that is known.
+        fields = caller.headers if endpoint.cost else caller.headers + self._counted(caller)
+        if endpoint.scope not in caller.scopes:
+            raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.", fields)
+        return fields
+
+    def _counted(self, caller: Caller, cost: int = 1) -> Headers:
         """Count the request; the fields that tell how many more there may be."""
-        verdict = self._limiter.hit(caller.id, monotonic(), 1, caller.quota)
+        verdict = self._limiter.hit(caller.id, monotonic(), cost, caller.quota)
         if verdict is None:
             return ()
         if verdict.allowed:
@@ -183,21 +236,22 @@ class App:
         message = f"Too many requests with this key; try again in {verdict.retry_after} s."
         raise Stop(Trouble.RATE_LIMIT, message, tuple(header_fields(verdict)))
 
-    def _after_cut(self, route: _Route | None, cut: Cut) -> tuple[str, Reply | None]:
+    def _after_cut(self, route: _Route | None, request: Request, cut: Cut) -> tuple[str, Reply | None]:
         if route is None:
             return "pages", None if cut is Cut.GONE else problem(503, "no_answer", _LATE_READING)
         face, endpoint = route.face, route.endpoint
         if cut is Cut.GONE:
             return face.name, None
         if cut is Cut.SLOW:
-            return face.name, face.stopped(Stop(Trouble.TOO_SLOW, _SLOW, (_CLOSE,)), endpoint)
-        return face.name, face.stopped(Stop(Trouble.UNKNOWN, _LATE if endpoint.read else _LATE_READING), endpoint)
+            return face.name, face.stopped(Stop(Trouble.TOO_SLOW, _SLOW, (_CLOSE,)), endpoint, request)
+        if endpoint.writes:
+            return face.name, face.stopped(Stop(Trouble.UNKNOWN, LATE), endpoint, request)
+        return face.name, face.stopped(Stop(Trouble.UNKNOWN, _LATE_READING), endpoint, request)
 
-    async def _read_body(self, request: Request) -> bytes:
-        most = self._limits.body_bytes
+    async def _read_body(self, request: Request, most: int) -> bytes:
         length = request.headers.get(b"content-length")
         if length is not None and int(length) > most:
-            raise await self._too_large(request, int(length) <= _DRAINED)
+            raise await self._too_large(request, most, int(length) <= _DRAINED)
         parts: list[bytes] = []
         size, more = 0, True
         while more:
@@ -208,7 +262,7 @@ class App:
             size += len(parts[-1])
             more = message.get("more_body", False)
             if size > most:
-                raise await self._too_large(request, more)
+                raise await self._too_large(request, most, more)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _policy(self, verdict: Verdict) -> bytes:
@@ -218,7 +272,7 @@ class App:
             known = self._policies[verdict.quota] = policy_field(verdict).encode()
         return known
 
-    async def _too_large(self, request: Request, more: bool) -> Stop:
+    async def _too_large(self, request: Request, most: int, more: bool) -> Stop:
         """The refusal, told to a client that still sends only once it has sent a little more: who is cut off in the
         middle of sending may never read why."""
         seen = 0
@@ -226,7 +280,7 @@ class App:
             message = await request.receive()
             seen += len(message.get("body", b""))
             more = message.get("more_body", False)
-        return Stop(Trouble.TOO_LARGE, f"The body may have at most {self._limits.body_bytes:,} bytes.", (_CLOSE,))
+        return Stop(Trouble.TOO_LARGE, f"The body may have at most {most:,} bytes.", (_CLOSE,))
 
     # Everything that is not hot
 
@@ -234,9 +288,10 @@ class App:
         request.reading = False
         if page := self._pages.get(request.path):
             return "pages", await self._page(page, request)
-        if not request.path.startswith("/api/"):
+        owner = self._owner(request.path)
+        if owner is None and not request.path.startswith("/api/"):
             return "pages", problem(404, "not_found", f"There is nothing at {request.path[:200]}; see /docs.")
-        methods = self._methods.get(request.path)
+        methods = self._methods_of(request)
         if methods is None:
             return self._stopped(request, Stop(Trouble.NOT_FOUND, "There is no such path; see /docs."))
         if request.method == "OPTIONS":
@@ -245,6 +300,13 @@ class App:
             message = f"This path takes {' or '.join(methods)}, not {request.method[:20]}."
             return self._stopped(request, Stop(Trouble.METHOD, message, (_allow([*methods, "OPTIONS"]),)))
         return self._without_credential(request)
+
+    def _methods_of(self, request: Request) -> list[str] | None:
+        """What a path takes."""
+        if request.path in self._exact:
+            return self._methods[request.path]
+        found = self._templates.find(request.scope["raw_path"]) if self._owner(request.path) else None
+        return None if found is None else self._methods[found[0]]
 
     async def _page(self, page: Page, request: Request) -> Reply:
         if request.method in ("GET", "HEAD"):
@@ -262,12 +324,12 @@ class App:
         owners = [r for (method, path, _), r in self._hot.items() if (method, path) == (request.method, request.path)]
         stop = Stop(Trouble.CREDENTIAL_MISSING, message)
         if len(owners) == 1 and not owners[0].endpoint.shared and AUTHORIZATION not in request.headers:
-            return owners[0].face.name, owners[0].face.stopped(stop, owners[0].endpoint)
+            return owners[0].face.name, owners[0].face.stopped(stop, owners[0].endpoint, request)
         return "none", self._union(stop)
 
     def _stopped(self, request: Request, stop: Stop) -> tuple[str, Reply]:
-        face = self._faces.get(request.credential)
-        return ("none", self._union(stop)) if face is None else (face.name, face.stopped(stop, None))
+        face = self._owner(request.path) or self._faces.get(request.credential)
+        return ("none", self._union(stop)) if face is None else (face.name, face.stopped(stop, None, request))
 
     def _union(self, stop: Stop) -> Reply:
         """Nobody knows which face was meant: a body that the clients of each can read."""

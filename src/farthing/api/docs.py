@@ -70,32 +70,61 @@ def _page(document: dict[str, Any]) -> str:
             *(f'<li><a href="#{c["operationId"]}">{escape(c["summary"])}</a></li>' for _, _, c in calls),
             "</ul></nav>",
             *(part for call in calls for part in _call(*call, schemas)),
+            *_problems(document.get("x-problems", {})),
             "</body></html>",
         )
     )
 
 
 def _call(path: str, method: str, call: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
-    content = call["requestBody"]["content"]["application/json"]
-    example = content["examples"]["example"]["value"]
-    answer = call["responses"]["200"]["content"]["application/json"]["examples"]["example"]["value"]
+    done = max(status for status in call["responses"] if status < "300")
+    answer = call["responses"][done]["content"]["application/json"]["examples"]["example"]["value"]
     yield f'<h2 id="{call["operationId"]}">{escape(call["summary"])}<br>'
     yield f"<code>{method.upper()} {escape(path)}</code></h2>"
     yield from (f"<p>{_text(paragraph)}</p>" for paragraph in call["description"].split("\n\n"))
-    yield from _fields(_resolve(content["schema"], schemas), schemas)
-    yield f"<pre>{escape(_curl(path, method, example))}</pre>"
+    yield from _parameters(call)
+    content = call.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is not None:
+        yield from _fields(_resolve(content["schema"], schemas), schemas)
+    yield f"<pre>{escape(_curl(path, method, call, content and content['examples']['example']['value']))}</pre>"
     yield f"<p>Answers:</p><pre>{escape(json.dumps(answer, indent=2))}</pre>"
     yield "<table><tr><th>Status</th><th>Code</th><th>For example</th></tr>"
     for status, response in call["responses"].items():
-        if status != "200":
+        if status >= "400":
             yield from _errors(status, response)
     yield "</table>"
 
 
 def _errors(status: str, response: dict[str, Any]) -> Iterator[str]:
-    for code, example in response["content"]["application/json"]["examples"].items():
-        message = escape(example["value"]["message"])
+    (content,) = response["content"].values()
+    for code, example in content["examples"].items():
+        body = example["value"]
+        message = escape(body["message"] if "message" in body else body["detail"])
         yield f"<tr><td>{status}</td><td><code>{escape(code)}</code></td><td>{message}</td></tr>"
+
+
+def _problems(problems: dict[str, Any]) -> Iterator[str]:
+    """Where the `type` of a problem leads."""
+    if not problems:
+        return
+    yield "<h2>Problems</h2><table><tr><th>Status</th><th>Code</th><th>For example</th></tr>"
+    for code, problem in problems.items():
+        name = f'<td id="problem-{code}"><code>{code}</code></td>'
+        yield f"<tr><td>{problem['status']}</td>{name}<td>{escape(problem['detail'])}</td></tr>"
+    yield "</table>"
+
+
+def _parameters(call: dict[str, Any]) -> Iterator[str]:
+    """What goes into the path, the query and the header; that every call takes a request id is said once, above."""
+    told = [p for p in call["parameters"] if p["name"] != "X-Request-Id" and ("example" in p or p["in"] == "query")]
+    if not told:
+        return
+    yield "<table><tr><th>Parameter</th><th>In</th><th></th></tr>"
+    for parameter in told:
+        note = "" if parameter.get("required") else '<span class="quiet">optional.</span> '
+        yield f"<tr><td><code>{escape(parameter['name'])}</code></td><td>{parameter['in']}</td>"
+        yield f"<td>{note}{_text(parameter['description'])}</td></tr>"
+    yield "</table>"
 
 
 def _fields(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
@@ -127,6 +156,8 @@ def _resolve(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _type(field: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " or ".join(map(str, field["enum"]))
     kind: str = field.get("type", "any")
     if kind == "string" and "maxLength" in field:
         return f"string, at most {field['maxLength']}"
@@ -135,14 +166,20 @@ def _type(field: dict[str, Any]) -> str:
     return kind
 
 
-def _curl(path: str, method: str, example: dict[str, Any]) -> str:
-    # In single quotes a shell takes everything as it is, but for the quote itself.
-    body = json.dumps(example).replace("'", "'\\''")
-    return (
-        f"curl -X {method.upper()} {_BASE.decode()}{path} \\\n"
-        '  -H "X-API-Key: $FARTHING_API_KEY" -H "Content-Type: application/json" \\\n'
-        f"  -d '{body}'"
-    )
+def _curl(path: str, method: str, call: dict[str, Any], example: dict[str, Any] | None) -> str:
+    fields = ['"X-API-Key: $FARTHING_API_KEY"']
+    for parameter in call["parameters"]:
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+        elif parameter["in"] == "header" and parameter.get("required"):
+            fields.append(f'"{parameter["name"]}: {parameter["example"]}"')
+    data = []
+    if example is not None:
+        fields.append('"Content-Type: application/json"')
+        # In single quotes a shell takes everything as it is, but for the quote itself.
+        data = ["-d '" + json.dumps(example).replace("'", "'\\''") + "'"]
+    lines = [" ".join(f"-H {field}" for field in fields), *data]
+    return " \\\n  ".join([f"curl -X {method.upper()} {_BASE.decode()}{path}", *lines])
 
 
 def _text(text: str) -> str:

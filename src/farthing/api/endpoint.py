@@ -15,8 +15,7 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 
 from farthing.core.commands import Command
-from farthing.core.credentials import Scope
-from farthing.core.outcomes import Outcome
+from farthing.core.outcomes import Outcome, Refused
 from farthing.core.records import Entry, Workspace
 from farthing.stores.contract import StoreError
 from farthing.stores.reports import Reports
@@ -55,6 +54,10 @@ class Cut(StrEnum):
     GONE = "its client has gone"
 
 
+async def _nothing_more() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
+
+
 class Request:
     """A request as an endpoint sees it."""
 
@@ -62,12 +65,15 @@ class Request:
         "began",
         "body",
         "caller",
+        "content",
         "credential",
         "cut",
+        "dry",
         "extra",
         "headers",
         "id",
         "method",
+        "parameters",
         "path",
         "reading",
         "receive",
@@ -88,6 +94,12 @@ class Request:
             "key" if API_KEY in self.headers else "token" if AUTHORIZATION in self.headers else "none"
         )
         self.body = b""
+        self.content: Any = None
+        """What reading the body came to, where that is done in two steps."""
+        self.dry = False
+        """Only to be told what would come of it; known once the body was read."""
+        self.parameters: dict[str, str] = {}
+        """What stands in the path in place of the names of its template."""
         self.caller: Caller
         """Set once the credential is known to be good."""
         self.extra: Headers = ()
@@ -95,6 +107,16 @@ class Request:
         self.reading = True
         self.cut: Cut | None = None
         self.watcher: Any = None
+
+    @classmethod
+    def complete(
+        cls, method: str, url: bytes, headers: list[tuple[bytes, bytes]], body: bytes, began: float
+    ) -> "Request":  # fmt: skip
+        """A request that is all there, without a query; its id is still to be given."""
+        request = cls({"method": method, "path": url.decode("latin-1"), "headers": headers}, _nothing_more, b"", began)
+        request.body = body
+        request.reading = False
+        return request
 
     @property
     def scheme(self) -> str:
@@ -151,17 +173,32 @@ class Stop(Exception):
 Read = Callable[[Request], Command]
 Write = Callable[[Entry, Caller], Struct]
 Query = Callable[[Request, Reports, int], Awaitable[Struct]]
+Act = Callable[[Request, Any], Awaitable[Any]]
+Owner = Callable[[Any, Any], Awaitable[str | Refused]]
+Place = Literal["path", "query", "header"]
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """What a call takes beside its body, for the documentation."""
+
+    name: str
+    place: Place
+    description: str
+    schema: dict[str, Any]
+    required: bool = False
+    example: Any = None
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
     """One call of a face: what it takes, what it gives, and the two functions between the wire and the ledger."""
 
     path: str
+    """May hold names in braces, each of which stands for one segment."""
     operation_id: str
     summary: str
     description: str
-    scope: Scope
-    request: type[Struct]
+    scope: str
+    request: type[Struct] | None
     """The body as it is documented; what it leaves out, reading it leaves out."""
     answer: type[Struct]
     example: dict[str, Any]
@@ -170,14 +207,35 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """What comes of it."""
     codes: frozenset[str]
     """Codes that only the endpoint itself gives; those of all endpoints stand with the face."""
-    failure: str
+    failure: str = ""
     """The face's code for: the machine failed while this was being done."""
     read: Read | None = None
     write: Write | None = None
     query: Query | None = None
+    act: Act | None = None
+    """All else: given the request and what its face works with, it does what is asked and gives the answer."""
+    owner: Owner | None = None
+    """Whose it is that the command names only by an id; or that there is no such thing."""
     method: str = "POST"
     shared: bool = False
     """Another face has the same path: without a credential nobody knows whose words to use."""
+    status: int = 200
+    """Of its success."""
+    location: str = ""
+    """Where what was made is found, by its `{id}`."""
+    parameters: tuple[Parameter, ...] = ()
+    """What it takes in path, query and header."""
+    keyed: bool = False
+    """Has to be given the header Idempotency-Key."""
+    body_bytes: int | None = None
+    """The largest body, in place of the process's own limit."""
+    cost: Callable[[Request], int] | None = None
+    """How many requests it counts as, where its body says so."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change anything: then an answer that takes too long leaves its outcome unknown."""
+        return self.read is not None or (self.method not in ("GET", "HEAD") and self.query is None)
 
 
 class Face(Protocol):
@@ -186,6 +244,10 @@ class Face(Protocol):
     @property
     def name(self) -> str:
         """What metrics and logs call it."""
+
+    @property
+    def prefix(self) -> str:
+        """The beginning of the paths that are its own, whatever the credential; empty where the credential chooses."""
 
     @property
     def credentials(self) -> tuple[CredentialKind, ...]:
@@ -201,10 +263,10 @@ class Face(Protocol):
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for, and write what came of it."""
 
-    def failed(self, error: StoreError, endpoint: Endpoint) -> Reply:
+    def failed(self, error: StoreError, endpoint: Endpoint, request: Request) -> Reply:
         """The machine failed while this was being done."""
 
-    def stopped(self, stop: Stop, endpoint: Endpoint | None) -> Reply:
+    def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
         """The same trouble in the face's own words."""
 
 
@@ -226,9 +288,10 @@ def write_time(at_us: int) -> str:
 @lru_cache(maxsize=256)
 def _millisecond(at_ms: int) -> str:
     # A busy server asks for the same ones again and again.
-    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
+    return f"{write_second(at_ms // 1000)}.{at_ms % 1000:03d}Z"
 
 
 @lru_cache(maxsize=256)
-def _second(seconds: int) -> str:
+def write_second(seconds: int) -> str:
+    """An instant up to its second, without a zone."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -6,7 +6,7 @@ asks. The engine's thread reports whole batches, so those may take the library's
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import accumulate
 from typing import Final
 
@@ -31,6 +31,8 @@ class Metrics:
     def __init__(self, depth: Callable[[], int] = lambda: 0) -> None:
         self.depth = depth
         """How many commands wait; asked when the metrics are read."""
+        self.of_all: Callable[[], Awaitable[bytes]] | None = None
+        """Tells the metrics of all workers, where this process is one of several."""
         self.registry = CollectorRegistry()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._seconds = [0] * (len(REQUEST_SECONDS) + 1)
@@ -81,8 +83,12 @@ class Metrics:
     # Asked by whoever watches
 
     def text(self) -> bytes:
-        """All of it, as it stands."""
+        """All that this process counted, as it stands."""
         return generate_latest(self.registry)
+
+    async def page(self) -> bytes:
+        """The same, or that of all workers where there are several."""
+        return self.text() if self.of_all is None else await self.of_all()
 
     def collect(self) -> Iterator[Metric]:
         """What is kept in plain numbers, as Prometheus' families."""

@@ -2,15 +2,31 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Parameter
 
 Schema = dict[str, Any]
-_REF = "#/components/schemas/{name}"
+_REF: Final = "#/components/schemas/{name}"
+_JSON: Final = "application/json"
+_SCHEMES: Final = {
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "A key of the workspace: cs_live_... or cs_test_...",
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same key as a bearer token."},
+}
+_REQUEST_ID: Final = Parameter(
+    name="X-Request-Id",
+    place="header",
+    description="1 to 64 printable characters; comes back with the answer and stands in the log.",
+    schema={"type": "string", "maxLength": 64},
+)
 
 
 class Code(Struct, frozen=True):
@@ -37,11 +53,26 @@ class Documented(Protocol):
     def error(self) -> type[Struct]:
         """The body of an error."""
 
+    @property
+    def error_type(self) -> str:
+        """The media type of an error."""
+
+    @property
+    def schemes(self) -> Sequence[str]:
+        """The ways in which it takes a credential."""
+
+    @property
+    def problems(self) -> Sequence[Code]:
+        """The codes to which the type of its errors leads, on the documentation page."""
+
     def success(self, endpoint: Endpoint) -> Any:
         """The type of the whole body of a success."""
 
     def success_example(self, endpoint: Endpoint) -> dict[str, Any]:
         """An example of that body."""
+
+    def parameters(self, endpoint: Endpoint) -> Sequence[Parameter]:
+        """What a call takes beside its body."""
 
     def codes(self, endpoint: Endpoint) -> Iterable[Code]:
         """All codes that the endpoint may give."""
@@ -52,10 +83,11 @@ class Documented(Protocol):
 
 def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
     """The whole document."""
+    schemas = _Schemas(faces)
     paths: dict[str, Any] = {}
     for face in faces:
         for endpoint in face.endpoints:
-            paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(face, endpoint)
+            paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(face, endpoint, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -68,90 +100,102 @@ def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
         "security": [{"apiKey": []}],
         "tags": [{"name": face.name} for face in faces],
         "paths": paths,
-        "components": {
-            "schemas": _schemas(faces),
-            "securitySchemes": {
-                "apiKey": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "X-API-Key",
-                    "description": "A key of the workspace: cs_live_... or cs_test_...",
-                }
-            },
+        "components": {"schemas": schemas.components, "securitySchemes": _SCHEMES},
+        "x-problems": {
+            code.code: {"status": code.status, "detail": code.sentence} for face in faces for code in face.problems
         },
     }
+
+
+class _Schemas:
+    """The schemas of all types, made together: only so do types of one name in two faces get names of their own."""
+
+    def __init__(self, faces: Sequence[Documented]) -> None:
+        types = [t for face in faces for t in _types(face) if t is not None]
+        made, components = msgspec.json.schema_components(types, ref_template=_REF)
+        self._types = list(zip(types, made, strict=True))
+        self.components: Mapping[str, Schema] = dict(sorted(components.items()))
+
+    def of(self, kind: Any) -> Schema:
+        """The schema of a type, by reference."""
+        return next(schema for known, schema in self._types if known == kind)
 
 
 def _types(face: Documented) -> list[Any]:
     return [face.error, *(t for e in face.endpoints for t in (e.request, face.success(e)))]
 
 
-def _schemas(faces: Sequence[Documented]) -> Mapping[str, Schema]:
-    types = [t for face in faces for t in _types(face)]
-    _, components = msgspec.json.schema_components(types, ref_template=_REF)
-    return dict(sorted(components.items()))
-
-
-def _reference(kind: Any) -> Schema:
-    (schema,), _ = msgspec.json.schema_components([kind], ref_template=_REF)
-    return schema
-
-
-def _operation(face: Documented, endpoint: Endpoint) -> dict[str, Any]:
-    return {
+def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
+    operation: dict[str, Any] = {
         "operationId": endpoint.operation_id,
         "tags": [face.name],
         "summary": endpoint.summary,
         "description": f"{endpoint.description}\n\nTakes the scope `{endpoint.scope}`.",
-        "parameters": _parameters(endpoint),
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": _content(endpoint.request, {"example": endpoint.example})},
-        },
-        "responses": {
-            "200": {
-                "description": "Done.",
-                "content": {
-                    "application/json": _content(face.success(endpoint), {"example": face.success_example(endpoint)}),
-                },
-            },
-            **_errors(face, endpoint),
-        },
+        "parameters": [_parameter(p) for p in (_REQUEST_ID, *face.parameters(endpoint))],
     }
+    if list(face.schemes) != ["apiKey"]:
+        operation["security"] = [{name: []} for name in face.schemes]
+    if endpoint.request is not None:
+        content = _content(schemas.of(endpoint.request), {"example": endpoint.example})
+        operation["requestBody"] = {"required": True, "content": {_JSON: content}}
+    operation["responses"] = {**_successes(face, endpoint, schemas), **_errors(face, endpoint, schemas)}
+    return operation
 
 
-def _content(kind: Any, examples: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    return {"schema": _reference(kind), "examples": {name: {"value": value} for name, value in examples.items()}}
+def _content(schema: Schema, examples: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    return {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
 
 
-def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    request_id = {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "1 to 64 printable characters; comes back with the answer and stands in the log.",
-        "schema": {"type": "string", "maxLength": 64},
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "schema": parameter.schema,
     }
-    key = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Makes a write safe to repeat where the body has no key of its own.",
-        "schema": {"type": "string", "maxLength": 200},
+    if parameter.required:
+        told["required"] = True
+    if parameter.example is not None:
+        told["example"] = parameter.example
+    return told
+
+
+def _successes(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
+    """What a success answers; one that makes something also answers that it would, in a dry run."""
+    schema, example = schemas.of(face.success(endpoint)), face.success_example(endpoint)
+    answer: dict[str, Any] = {"description": "Done.", "content": {_JSON: _content(schema, {"example": example})}}
+    fields = {}
+    if endpoint.location:
+        fields["Location"] = {"description": "Where it is found.", "schema": {"type": "string"}}
+    if endpoint.keyed:
+        fields["Idempotent-Replayed"] = {
+            "description": "`true` when this was the answer before.",
+            "schema": {"type": "string", "const": "true"},
+        }
+    if fields:
+        answer["headers"] = fields
+    if endpoint.status == 200:
+        return {"200": answer}
+    would = {
+        "description": "A dry run: nothing was kept.",
+        "content": {_JSON: _content(schema, {"dry_run": example | {"dry_run": True}})},
     }
-    return [request_id] if endpoint.read is None else [request_id, key]
+    return {"200": would, str(endpoint.status): answer | {"description": "Made."}}
 
 
-def _errors(face: Documented, endpoint: Endpoint) -> dict[str, Any]:
+def _errors(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     by_status: dict[int, list[Code]] = {}
     for code in face.codes(endpoint):
         by_status.setdefault(code.status, []).append(code)
-    return {str(status): _error(face, status, by_status[status]) for status in sorted(by_status)}
+    return {str(status): _error(face, status, by_status[status], schemas) for status in sorted(by_status)}
 
 
-def _error(face: Documented, status: int, codes: Sequence[Code]) -> dict[str, Any]:
+def _error(face: Documented, status: int, codes: Sequence[Code], schemas: _Schemas) -> dict[str, Any]:
     names = ", ".join(f"`{code.code}`" for code in codes)
+    content = _content(schemas.of(face.error), {code.code: face.error_example(code) for code in codes})
     answer: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}: {names}",
-        "content": {"application/json": _content(face.error, {code.code: face.error_example(code) for code in codes})},
+        "content": {face.error_type: content},
     }
     if status in (429, 503):
         seconds = {"description": "Seconds to wait before the next try.", "schema": {"type": "integer"}}

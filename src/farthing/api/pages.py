@@ -25,15 +25,15 @@ _encode = msgspec.json.Encoder().encode
 class Counted(Protocol):
     """Whatever has numbers to show."""
 
-    def text(self) -> bytes:
+    async def page(self) -> bytes:
         """All of them, for Prometheus."""
 
 
 class Durability(Protocol):
-    """What the reports tell about the file they read."""
+    """What the reports tell about the database they read."""
 
-    async def durability(self) -> tuple[str, int]:
-        """Journal mode and `synchronous`."""
+    async def weaknesses(self) -> list[str]:
+        """Settings under which it may lose what was answered."""
 
 
 class SteadyClock(Protocol):
@@ -58,7 +58,7 @@ def pages(document: dict[str, Any], checks: Mapping[str, Check], metrics: Counte
         return Reply(200 if good else 503, body, "" if good else "not_ready", NO_STORE)
 
     async def numbers(_: Request) -> Reply:
-        return Reply(200, metrics.text(), headers=NO_STORE, content_type=METRICS)
+        return Reply(200, await metrics.page(), headers=NO_STORE, content_type=METRICS)
 
     async def read_docs(request: Request) -> Reply:
         return docs.reply(request.scheme, request.headers.get(b"host", b""))
@@ -91,13 +91,10 @@ def database_check(reports: Durability, allow_unsafe: bool = False) -> Check:
     """The database can be read, and keeps what is committed."""
 
     async def check() -> str | None:
-        journal, synchronous = await reports.durability()
-        if allow_unsafe or (journal.lower() == "wal" and synchronous >= 2):
+        weak = await reports.weaknesses()
+        if allow_unsafe or not weak:
             return None
-        return (
-            f"journal mode is {journal} and synchronous {synchronous}; a power cut could take back what was answered. "
-            "It takes wal and 2 (full), or the setting allow_unsafe"
-        )
+        return f"{' and '.join(weak)}: a power cut could take back what was answered; mend it, or set allow_unsafe"
 
     return check
 

@@ -2,7 +2,7 @@
 
 Refusals, in order:
 - open: account_exists
-- settings: account_not_found, invalid (an unknown time zone)
+- settings: account_not_found, precondition_failed, invalid (an unknown time zone)
 """
 
 from msgspec import UNSET
@@ -13,6 +13,7 @@ from .draft import Draft
 from .holds import expire
 from .outcomes import Refusal, Refused
 from .records import Account
+from .view import etag
 
 
 def new_account(workspace: str, account: str, bucket: int) -> Account:
@@ -22,6 +23,8 @@ def new_account(workspace: str, account: str, bucket: int) -> Account:
 
 def change_settings(c: SetAccount, d: Draft) -> Refused | None:
     """Change what is given; the rest stays."""
+    if c.expected is not None and c.expected != etag(d.account.settings):
+        return Refused(Refusal.PRECONDITION_FAILED)
     given = {name: getattr(c, name) for name in SETTING_FIELDS if getattr(c, name) is not UNSET}
     settings = replace(d.account.settings, **given)
     if settings.timezone != d.account.settings.timezone:

@@ -87,6 +87,8 @@ def _in_range(amount: int) -> int:
 
 def write_amount(amount: int, scale: int) -> str:
     """Decimal text of an amount, without trailing zeros: 7_500_000 at scale 6 is '7.5'."""
+    if not amount:
+        return "0"
     sign = "-" if amount < 0 else ""
     whole, rest = divmod(abs(amount), 10**scale)
     if not rest:

@@ -13,6 +13,9 @@ from .records import Category, OnExpiry, Record
 
 Shortfall = Literal["refuse", "take", "debt"]
 
+TEXT_BYTES = 255
+KEY_BYTES = 272
+"""The caller's 255 and the prefix of the key's kind."""
 MINUTE_US = 60_000_000
 DAY_US = 24 * 60 * MINUTE_US
 MAX_TIME_US = 253_402_300_800_000_000
@@ -57,6 +60,8 @@ class SetAccount(Command):
     spend_limit_day: int | UnsetType | None = UNSET
     spend_limit_month: int | UnsetType | None = UNSET
     timezone: str | UnsetType = UNSET
+    expected: str | None = None
+    """Change nothing unless the settings are those that this is the `etag` of."""
 
 
 class GiveGrant(Command):
@@ -181,7 +186,7 @@ def check(command: Command) -> Invalid | None:
     # Told apart by hand: a hold is named without its account in one dialect, all else names the account.
     if not (isinstance(command, NAMES_HOLD) and not command.account) and (wrong := text_error(command.account)):
         return Invalid("account", wrong)
-    if command.key is not None and (wrong := text_error(command.key)):
+    if command.key is not None and (wrong := text_error(command.key, KEY_BYTES)):
         return Invalid("key", wrong)
     if command.operation and (wrong := text_error(command.operation)):
         return Invalid("operation", wrong)
@@ -191,7 +196,7 @@ def check(command: Command) -> Invalid | None:
     return special(command) if special else None
 
 
-def text_error(text: str) -> str | None:
+def text_error(text: str, most: int = TEXT_BYTES) -> str | None:
     """Why a text can't be an account or a key: 1 to 255 bytes of UTF-8 without control characters."""
     if not text:
         return "must not be empty"
@@ -202,8 +207,8 @@ def text_error(text: str) -> str | None:
         size = len(text.encode())
     except UnicodeEncodeError:
         return "must be valid Unicode text"
-    if size > 255:
-        return "must have at most 255 bytes"
+    if size > most:
+        return f"must have at most {most} bytes"
     if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in text):
         return "must have no control characters"
     return None

@@ -1,12 +1,14 @@
 """Credentials: the form of API keys, their hash, their scopes, and how they are kept out of logs.
 
-A key is `cs_live_` or `cs_test_`, 43 random characters of base 62 (256 bits) and 6 characters of checksum.
-The text is shown once; what is stored is its SHA-256, which is enough for a secret of 256 bits. The
-checksum turns a typing error away without a look at the database. Keys imported from an existing CountWerk
-service begin with `cs_` and have any length and no checksum.
+A key is `cs_live_` or `cs_test_` (an operator's: `cs_oper_`), 43 random characters of base 62 (256 bits)
+and 6 characters of checksum. The text is shown once; what is stored is its SHA-256, which is enough for a
+secret of 256 bits. The checksum turns a typing error away without a look at the database. Keys imported from
+an existing CountWerk service begin with `cs_` and have any length and no checksum.
 
 Scopes: `read` sees balances and history, `charge` takes and holds credits, `grant` gives them, `admin` may
-do all of it. Only `admin` implies others: a key with `charge` alone can spend but cannot look.
+do all of it. Only `admin` implies others: a key with `charge` alone can spend but cannot look. An operator's key
+belongs to no workspace and has one scope of its own, which nothing implies: it makes workspaces, and can't touch
+balances.
 """
 
 import re
@@ -14,17 +16,20 @@ from collections.abc import Iterable
 from enum import Enum
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 from zlib import crc32
 
 from msgspec import Struct
 
-Mode = Literal["live", "test"]
+Mode = Literal["live", "test", "oper"]
+"""What a key is for: a live workspace, one for tests, or operating the ledger."""
 Scope = Literal["read", "charge", "grant", "admin"]
 SCOPES: tuple[str, ...] = get_args(Scope)
+OPERATOR: Final = "operator"
+"""The scope of an operator's key."""
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PREFIXES: dict[str, Mode] = {"cs_live_": "live", "cs_test_": "test"}
+_PREFIXES: dict[str, Mode] = {"cs_live_": "live", "cs_test_": "test", "cs_oper_": "oper"}
 _PREFIX_LENGTH = 8
 SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
@@ -43,17 +48,17 @@ _LEGACY = re.compile(rf"cs_{_KEY_CHAR}{{{_LEGACY_SECRET_MIN},{_MAX_LENGTH - 3}}}
 # legacy key, unless `cs_` ends a word (`docs_`, `metrics_`; one letter before it may be an escape, as in
 # `\n`).
 _IN_TEXT = re.compile(
-    rf"cs_(?:live|test)_[0-9A-Za-z]{{{SECRET_LENGTH + _CHECKSUM_LENGTH}}}(?!{_KEY_CHAR}*[0-9A-Za-z])"
-    rf"|cs_(?:live|test)_{_KEY_CHAR}+"
+    rf"cs_(?:live|test|oper)_[0-9A-Za-z]{{{SECRET_LENGTH + _CHECKSUM_LENGTH}}}(?!{_KEY_CHAR}*[0-9A-Za-z])"
+    rf"|cs_(?:live|test|oper)_{_KEY_CHAR}+"
     rf"|(?<![A-Za-z]{{2}})cs_{_KEY_CHAR}{{{_LEGACY_SECRET_MIN},}}"
 )
-_REDACTED = re.compile(r"cs_(?:live_|test_)?\.\.\.[0-9A-Za-z_-]{0,4}[^0-9A-Za-z]*")
+_REDACTED = re.compile(r"cs_(?:live_|test_|oper_)?\.\.\.[0-9A-Za-z_-]{0,4}[^0-9A-Za-z]*")
 
 
 class KeyProblem(Enum):
     """Why a text is not one of our keys; the value is the sentence to show."""
 
-    PREFIX = "an API key begins with cs_live_ or cs_test_"
+    PREFIX = "an API key begins with cs_live_ or cs_test_, an operator's with cs_oper_"
     LENGTH = f"an API key has {_KEY_LENGTH} characters; this one was cut or extended"
     ALPHABET = "after its prefix an API key has only the letters A to Z, a to z and digits"
     CHECKSUM = "the API key's checksum is wrong: a character was changed on the way"

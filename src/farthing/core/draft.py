@@ -5,7 +5,6 @@ account and notes the change on the body of the entry, so that an entry always e
 entry: number, balance, hash. Nothing outside sees a draft whose command is refused.
 """
 
-from copy import copy
 from hashlib import blake2b, sha256
 
 import msgspec
@@ -30,7 +29,8 @@ class Draft:
     )  # fmt: skip
 
     def __init__(self, account: Account, command: Command, context: Context) -> None:
-        self.account = account = copy(account)
+        own: Account = account.__copy__()  # type: ignore[attr-defined]  # msgspec has it, and copy() finds it slowly
+        self.account = own
         self.command = command
         self.context = context
         self.at = command.at if command.at > account.at else account.at
@@ -40,7 +40,7 @@ class Draft:
         self.grants: dict[str, GrantTerms] = {}
         self.gone: list[tuple[str, int]] = []
         self.records: list[Record] = []
-        self._due_before = due_at(account)
+        self._due_before = due_at(own)
         self._begin()
         # Grants are shared with the account before; copied when the first of them changes.
         self._fresh = False

@@ -15,6 +15,8 @@ class Refusal(StrEnum):
     """A field of the command can't be right; `field` and `message` say which and why."""
     ACCOUNT_NOT_FOUND = "account_not_found"
     ACCOUNT_EXISTS = "account_exists"
+    PRECONDITION_FAILED = "precondition_failed"
+    """The settings are not (any more) those that the caller said they had to be."""
     KEY_CONFLICT = "key_conflict"
     """The key was used for something else; `differs` names what."""
     PAYMENT_CLAIMED = "payment_claimed"

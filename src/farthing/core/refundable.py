@@ -17,9 +17,9 @@ def read_body(entry: Entry) -> Body:
     return _body.decode(entry.body)
 
 
-def charge_of(entry: Entry) -> Charge:
-    """The charge as its entry says, before anything became of it."""
-    body = read_body(entry)
+def charge_of(entry: Entry, body: Body | None = None) -> Charge:
+    """The charge as its entry says, before anything became of it; of an entry whose body was read, that goes along."""
+    body = body or read_body(entry)
     debt = sum(amount for charge, amount in body.debts if charge == entry.id)
     # A settle may also give back pinned credits that lapse or are written off at once: those were not spent.
     gone: dict[str, int] = {}

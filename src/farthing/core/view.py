@@ -1,7 +1,20 @@
 """View: the figures that people ask for, read off an account."""
 
+from hashlib import sha256
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
 from .burn import free
-from .records import Account
+from .records import Account, AccountSettings, GrantTerms, WorkspaceSettings
+
+GrantState = Literal["live", "spent", "lapsed", "voided"]
+ENTRY_KINDS: Final = (
+    *("open", "settings", "grant", "void", "charge", "hold", "extend", "settle", "release", "refund", "adjust", "set"),
+    *("lapse", "expire", "refusal"),
+)
+"""What an entry may be: the kinds of the commands, and what time or a refusal has put down."""
 
 
 def available(account: Account) -> int:
@@ -27,3 +40,37 @@ def scoped(account: Account) -> list[tuple[tuple[str, ...], int]]:
 def next_expiration(account: Account) -> int | None:
     """When the next of its credits lapse."""
     return min((g.expires_at for g in account.grants if g.expires_at is not None), default=None)
+
+
+class GrantView(Struct, frozen=True):
+    """A grant with what has become of it."""
+
+    terms: GrantTerms
+    remaining: int
+    held: int
+    """Of what remains, what holds have set aside."""
+    gone: int
+    """What lapsed or was written off."""
+    state: GrantState
+
+    @property
+    def spent(self) -> int:
+        """What charges took of it, less what came back."""
+        return self.terms.amount - self.gone - self.remaining
+
+
+def view_grant(terms: GrantTerms, account: Account, unbooked: int, at: int) -> GrantView:
+    """A grant of the history beside its line in the account's row; `unbooked` has gone and is not in the history yet.
+
+    What is empty was spent, unless its time ran out on some of it. A line that holds have set aside lives on."""
+    line = next((g for g in account.grants if g.id == terms.id), None)
+    remaining, held = (line.remaining, line.held) if line else (0, 0)
+    gone = terms.gone + unbooked
+    over = terms.expires_at is not None and terms.expires_at <= at
+    state: GrantState = "voided" if terms.voided else "live" if remaining else "lapsed" if over and gone else "spent"
+    return GrantView(terms, remaining, held, gone, state)
+
+
+def etag(settings: AccountSettings | WorkspaceSettings) -> str:
+    """What stands for this very state of settings: another state has another."""
+    return sha256(msgspec.json.encode(settings)).hexdigest()[:32]

@@ -89,6 +89,7 @@ ERRORS: Final[Mapping[Refusal, No]] = {
         402, "INSUFFICIENT_CREDITS", "This takes {required} credits; {available} are available.", _SHORT, _SHORT
     ),
     Refusal.ACCOUNT_EXISTS: No(409, "INVALID_INPUT", "There is such an account already."),
+    Refusal.PRECONDITION_FAILED: No(409, "INVALID_INPUT", "The settings are not what they were when they were read."),
     Refusal.KEY_CONFLICT: No(
         409,
         "IDEMPOTENCY_CONFLICT",

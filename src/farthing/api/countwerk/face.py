@@ -20,6 +20,7 @@ from ..endpoint import (
     Endpoint,
     Headers,
     Observer,
+    Parameter,
     Reply,
     Request,
     Stop,
@@ -29,10 +30,16 @@ from ..endpoint import (
 from ..openapi import Code
 from .endpoints import ENDPOINTS
 from .errors import CODES, EVERYWHERE, TROUBLES, Fault, tell, tell_failure
-from .wire import Failure, Success
+from .wire import MAX_EVENT, Failure, Success
 
 _EXAMPLE_TIME: Final = "2026-01-01T12:00:00.000Z"
 _RETRY_AFTER: Final = 5
+_KEY: Final = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="Makes a write safe to repeat where the body has no key of its own.",
+    schema={"type": "string", "maxLength": MAX_EVENT},
+)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -40,9 +47,13 @@ class CountWerk:
     """Existing CountWerk clients speak this."""
 
     name = "countwerk"
+    prefix = ""
     credentials: tuple[CredentialKind, ...] = ("key",)
     endpoints = ENDPOINTS
     error = Failure
+    error_type = "application/json"
+    schemes = ("apiKey",)
+    problems = ()
 
     def __init__(
         self, engine: Engine, reports: Reports, keys: KeyAuth, now_us: Callable[[], int], observer: Observer
@@ -60,21 +71,40 @@ class CountWerk:
             raise Stop(Trouble.CREDENTIAL_MISSING, "The header X-API-Key is empty.")
         return self._keys.caller(text)
 
+    def known(self, request: Request) -> Caller | None:
+        """Who bears the key, where that is remembered."""
+        return self._keys.known(request.headers[API_KEY].decode("latin-1"))
+
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for."""
-        try:
-            if endpoint.query is not None:
+        if endpoint.query is not None:
+            try:
                 return self._success(await endpoint.query(request, self._reports, self._now_us()))
-            assert endpoint.read is not None, "an endpoint that asks nothing reads a command"
-            assert endpoint.write is not None, "and writes what came of it"
-            command = endpoint.read(request)
-            outcome = await self._engine.ask(command)
-            self._observer.decided(command.kind, outcome)
-            if type(outcome) is Accepted and outcome.entry is not None:
-                return self._success(endpoint.write(outcome.entry, request.caller))
-            return self._refused(outcome, command, request.caller)
+            except Fault as fault:
+                return self._faulty(fault)
+        command = self.start(endpoint, request)
+        if isinstance(command, Reply):
+            return command
+        return self.finish(endpoint, request, command, await self._engine.ask(command))
+
+    def start(self, endpoint: Endpoint, request: Request) -> Command | Reply:
+        """The command that the request asks for, or why there is none."""
+        assert endpoint.read is not None, "an endpoint that asks nothing reads a command"
+        try:
+            return endpoint.read(request)
         except Fault as fault:
-            return self._failure(CODES[fault.code].status, fault.code, fault.message)
+            return self._faulty(fault)
+
+    def finish(self, endpoint: Endpoint, request: Request, command: Command, outcome: Outcome) -> Reply:
+        """What came of a command."""
+        assert endpoint.write is not None, "what reads a command writes what came of it"
+        self._observer.decided(command.kind, outcome)
+        if type(outcome) is Accepted and outcome.entry is not None:
+            return self._success(endpoint.write(outcome.entry, request.caller))
+        return self._refused(outcome, command, request.caller)
+
+    def _faulty(self, fault: Fault) -> Reply:
+        return self._failure(CODES[fault.code].status, fault.code, fault.message)
 
     def _success(self, data: Any) -> Reply:
         return Reply(200, _encode(Success(True, data, write_time(self._now_us()))))
@@ -84,7 +114,7 @@ class CountWerk:
         told = tell(outcome, getattr(command, "amount", 0) or 0, caller.workspace.scale)
         return self._failure(told.status, told.code, told.message, told.data)
 
-    def failed(self, error: StoreError, endpoint: Endpoint) -> Reply:
+    def failed(self, error: StoreError, endpoint: Endpoint, request: Request) -> Reply:
         """A broken machine."""
         told = tell_failure(error, endpoint.failure)
         headers: Headers = ()
@@ -92,7 +122,7 @@ class CountWerk:
             headers = ((b"retry-after", b"%d" % (error.retry_after or _RETRY_AFTER)),)
         return self._failure(told.status, told.code, told.message, headers=headers)
 
-    def stopped(self, stop: Stop, endpoint: Endpoint | None) -> Reply:
+    def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
         """Trouble around an endpoint."""
         status, code = TROUBLES[stop.trouble]
         own = "INTERNAL_ERROR" if endpoint is None else endpoint.failure
@@ -113,6 +143,10 @@ class CountWerk:
     def success_example(self, endpoint: Endpoint) -> dict[str, Any]:
         """An example of one."""
         return {"success": True, "data": endpoint.answered, "timestamp": _EXAMPLE_TIME}
+
+    def parameters(self, endpoint: Endpoint) -> tuple[Parameter, ...]:
+        """What it takes beside its body."""
+        return () if endpoint.read is None else (_KEY,)
 
     def codes(self, endpoint: Endpoint) -> Iterator[Code]:
         """All codes that the endpoint may send."""

@@ -5,7 +5,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -13,33 +13,23 @@ from msgspec import Raw
 from farthing.core.amounts import AmountError, round_amount
 from farthing.core.commands import text_error
 
+from ..bodies import LONGEST_NUMBER, Sent, check_media_type, object_error, unquoted, unreadable
 from ..endpoint import Request, Stop, Trouble
 from .errors import Fault
 from .wire import (
     DEFAULT_LIMIT,
     DEFAULT_MINUTES,
-    MAX_DEPTH,
     MAX_DESCRIPTION,
     MAX_EVENT,
     MAX_LIMIT,
-    MAX_METADATA,
     MAX_MINUTES,
     OPERATION,
 )
 
 _operation = re.compile(OPERATION[1:-1])
 _unprintable = re.compile("[\x00-\x1f\x7f-\x9f]")
-_strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _field_of_error = re.compile(r"at `\$\.(\w+)`")
 _header_key = re.compile(rb"[ -~]{1,200}")
-_JSON: Final = b"application/json"
-_LONGEST_NUMBER: Final = 500
-
-
-class Sent(str):
-    """A JSON number with a fraction or an exponent, as it was sent."""
-
-    __slots__ = ()
 
 
 class Body:
@@ -51,21 +41,15 @@ class Body:
 
     def read(self, request: Request) -> Any:
         """The fields of the request's body."""
-        content_type = request.headers.get(b"content-type")
-        if content_type != _JSON:
-            _check_media_type(content_type, request)
+        check_media_type(request)
         try:
             return self._decode(request.body)
         except msgspec.ValidationError as error:
             raise _wrong_shape(error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if not request.body.strip():
                 raise self._empty() from None
-            if b"content-encoding" in request.headers:
-                raise Stop(Trouble.MEDIA_TYPE, "Send the body as it is, without a Content-Encoding.") from None
-            raise Stop(Trouble.MALFORMED, f"The body must be a JSON object: {error}.") from None
-        except RecursionError:
-            raise Stop(Trouble.MALFORMED, "The body is nested too deeply.") from None
+            raise unreadable(error, request) from None
 
     def missing(self, request: Request, code: str, name: str) -> Fault:
         """The first required field is missing: its own code, unless the body has no field at all."""
@@ -75,14 +59,6 @@ class Body:
 
     def _empty(self) -> Fault:
         return Fault("MISSING_REQUIRED_FIELDS", f"The body is empty; it needs {self._required}.")
-
-
-def _check_media_type(content_type: bytes | None, request: Request) -> None:
-    # What has no body needs no type; what has a body but names no type can only be JSON here.
-    if content_type is None or not request.body:
-        return
-    if content_type.partition(b";")[0].strip().lower() != _JSON:
-        raise Stop(Trouble.MEDIA_TYPE, "Send the body as JSON, with the header Content-Type: application/json.")
 
 
 def _wrong_shape(error: msgspec.ValidationError) -> Exception:
@@ -135,7 +111,7 @@ def _number(value: Any) -> int | Decimal:
         return value
     if type(value) is not Sent:
         raise AmountError("must be a number, such as 7.5")
-    if len(value) > _LONGEST_NUMBER:
+    if len(value) > LONGEST_NUMBER:
         raise AmountError("has too many digits")
     try:
         return Decimal(value)
@@ -161,8 +137,7 @@ def header_key(request: Request) -> str | None:
     value = request.headers.get(b"idempotency-key")
     if value is None:
         return None
-    if len(value) > 1 and value[:1] == value[-1:] == b'"':
-        value = value[1:-1]
+    value = unquoted(value)
     if not _header_key.fullmatch(value):
         raise Fault("INVALID_INPUT", f"Idempotency-Key must have 1 to {MAX_EVENT} printable characters.")
     return value.decode()
@@ -229,28 +204,12 @@ def metadata(value: Raw | None) -> str | None:
     text = bytes(value)
     if text == b"null":
         return None
-    if text[:1] != b"{":
-        raise Fault("INVALID_INPUT", "metadata must be an object.")
-    if len(text) > MAX_METADATA:
-        raise Fault("INVALID_INPUT", f"metadata must have at most {MAX_METADATA:,} bytes.")
-    # Nearly always there are fewer brackets in all than may be nested.
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise Fault("INVALID_INPUT", f"metadata must be at most {MAX_DEPTH} deep.")
+    if wrong := object_error(text):
+        raise Fault("INVALID_INPUT", f"metadata {wrong}.")
     try:
         return text.decode()
     except UnicodeDecodeError:
         raise Stop(Trouble.MALFORMED, "The body must be JSON in UTF-8.") from None
-
-
-def _depth(text: bytes) -> int:
-    depth = deepest = 0
-    for letter in _strings.sub(b"", text):
-        if letter in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in b"}]":
-            depth -= 1
-    return deepest
 
 
 def minutes(value: Any) -> int:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.structs import fields
 
+from ..bodies import MAX_DEPTH, MAX_OBJECT
+
 T = TypeVar("T")
 
 MAX_ACCOUNT: Final = 255
 MAX_EVENT: Final = 200
 MAX_DESCRIPTION: Final = 1_000
-MAX_METADATA: Final = 16_384
-MAX_DEPTH: Final = 32
 MAX_MINUTES: Final = 43_200
 DEFAULT_MINUTES: Final = 60
 MAX_LIMIT: Final = 500
@@ -51,7 +51,7 @@ EventId = Annotated[
 ]
 Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION, description="Words for people.")]
 Metadata = Annotated[
-    dict[str, Any], Meta(description=f"An object of your own, at most {MAX_METADATA:,} bytes and {MAX_DEPTH} deep.")
+    dict[str, Any], Meta(description=f"An object of your own, at most {MAX_OBJECT:,} bytes and {MAX_DEPTH} deep.")
 ]
 ReservationId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT, description="As `reserve` gave it.")]
 Minutes = Annotated[int, Meta(ge=1, le=MAX_MINUTES, description="After these it frees itself.")]

@@ -1,0 +1,266 @@
+"""Accounts: making one, finding them, what one has and may spend."""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from farthing.core import view
+from farthing.core.amounts import write_amount
+from farthing.core.burn import out_of_scope
+from farthing.core.commands import CreateAccount
+from farthing.core.records import Account, Entry
+
+from ..endpoint import Caller, Endpoint, Request
+from .account_settings import ACCOUNT, SETTINGS_EXAMPLE, SettingsView, account_named, write_settings
+from .charges import TOLD
+from .desk import Desk
+from .fields import Form
+from .reading import PAGING, Listed, Params, listed_example, parameter
+from .wire import AccountId, Command, Credits, Done, Time, done, write_time
+
+ATTRIBUTES: Final = ("service", "model", "product")
+
+
+class ScopedCredits(Struct):
+    """Credits that only some requests may take."""
+
+    scope: list[str]
+    available: Credits
+
+
+class AccountView(Struct):
+    """An account and what it has."""
+
+    id: str
+    balance: Credits
+    """Live grants less debt, what is held included; as entries have it."""
+    unscoped: Credits
+    """The part of it that is not in grants with a scope."""
+    held: Credits
+    debt: Credits
+    available: Credits
+    """What a request may take now: without what is held, and without what only requests with a scope may take."""
+    scoped: list[ScopedCredits]
+    earned: Credits
+    spent: Credits
+    lapsed: Credits
+    written_off: Credits
+    grants: int
+    """Live ones."""
+    holds: int
+    """Live ones."""
+    next_expiration: Time | None
+    """When the next of its credits lapse."""
+    entries: int
+    """The number of the last one."""
+    updated_at: Time
+    settings: SettingsView
+
+
+class BalanceView(Struct):
+    """What an account can spend."""
+
+    account: str
+    balance: Credits
+    unscoped: Credits
+    held: Credits
+    debt: Credits
+    available: Credits
+    """What a request of this operation, service, model and product may take now."""
+    scoped: list[ScopedCredits]
+    next_expiration: Time | None
+
+
+class NewAccount(Command):
+    """An account to be made."""
+
+    account: AccountId
+
+
+class Opened(Done, kw_only=True):
+    """An account that was made."""
+
+    @property
+    def id(self) -> str:
+        """As it stands in a path."""
+        return quote(self.account, safe="")
+
+
+def write_account(account: Account, scale: int) -> AccountView:
+    """An account on the wire."""
+    amounts = {
+        name: write_amount(getattr(account, name), scale)
+        for name in ("balance", "held", "debt", "earned", "spent", "lapsed", "written_off")
+    }
+    return AccountView(
+        id=account.id,
+        unscoped=write_amount(view.unscoped_balance(account), scale),
+        available=write_amount(view.available(account), scale),
+        scoped=_scoped(account, scale),
+        grants=len(account.grants),
+        holds=account.holds,
+        next_expiration=_next_expiration(account),
+        entries=account.number,
+        updated_at=write_time(account.at),
+        settings=write_settings(account.settings, scale),
+        **amounts,
+    )
+
+
+def _scoped(account: Account, scale: int) -> list[ScopedCredits]:
+    return [ScopedCredits(list(scope), write_amount(amount, scale)) for scope, amount in view.scoped(account)]
+
+
+def _next_expiration(account: Account) -> str | None:
+    at = view.next_expiration(account)
+    return None if at is None else write_time(at)
+
+
+async def list_accounts(request: Request, desk: Desk) -> Listed[AccountView]:
+    """A page of the workspace's accounts."""
+    params = Params(request, "prefix", "frozen", "in_debt", "limit", "cursor")
+    prefix, frozen, in_debt = params.text("prefix") or "", params.flag("frozen"), params.flag("in_debt")
+    turn = await params.turn(desk, "accounts")
+    page = await desk.directory.accounts(
+        turn.workspace, desk.now_us(), prefix=prefix, frozen=frozen, in_debt=in_debt, after=turn.after, limit=turn.limit
+    )
+    scale = request.caller.workspace.scale
+    return await turn.told([write_account(account, scale) for account in page.items], page.next)
+
+
+async def show_account(request: Request, desk: Desk) -> AccountView:
+    """One account."""
+    Params(request).check()
+    return write_account(await account_named(request, desk), request.caller.workspace.scale)
+
+
+async def show_balance(request: Request, desk: Desk) -> BalanceView:
+    """What a request could take."""
+    params = Params(request, "operation", *ATTRIBUTES)
+    operation = params.text("operation") or ""
+    attributes = {name: value for name in ATTRIBUTES if (value := params.text(name))}
+    params.check()
+    account, scale = await account_named(request, desk), request.caller.workspace.scale
+    everything = account.balance - account.held + account.settings.allowance
+    return BalanceView(
+        account=account.id,
+        balance=write_amount(account.balance, scale),
+        unscoped=write_amount(view.unscoped_balance(account), scale),
+        held=write_amount(account.held, scale),
+        debt=write_amount(account.debt, scale),
+        available=write_amount(everything - out_of_scope(account.grants, operation, attributes), scale),
+        scoped=_scoped(account, scale),
+        next_expiration=_next_expiration(account),
+    )
+
+
+_new_account = Form(NewAccount)
+
+
+def read_account(request: Request) -> CreateAccount:
+    """An account to be made."""
+    fields = _new_account.read(request)
+    command = CreateAccount(account=fields.text("account"), **fields.said())
+    fields.check()
+    return command
+
+
+def write_opened(entry: Entry, caller: Caller) -> Opened:
+    """The account that was made."""
+    return Opened(**done(entry, caller.workspace.scale))
+
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "user_42", "balance": "895", "unscoped": "895", "held": "20", "debt": "0", "available": "875", "scoped": [],
+    "earned": "1000", "spent": "105", "lapsed": "0", "written_off": "0", "grants": 2, "holds": 1,
+    "next_expiration": None, "entries": 7, "updated_at": "2026-01-01T12:00:00.000000Z", "settings": SETTINGS_EXAMPLE,
+}  # fmt: skip
+
+ENDPOINTS: Final = (
+    Endpoint(
+        path="/v1/accounts",
+        operation_id="createAccount",
+        summary="Make an account",
+        description="Not needed before a grant, which makes the account where there is none.",
+        scope="grant",
+        request=NewAccount,
+        answer=Opened,
+        example={"account": "user_42"},
+        answered=TOLD | {"after": {"balance": "0", "scoped": "0", "held": "0", "debt": "0"}},
+        codes=frozenset({"account_exists"}),
+        read=read_account,
+        write=write_opened,
+        status=201,
+        location="/v1/accounts/{id}",
+        keyed=True,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts",
+        operation_id="listAccounts",
+        summary="Accounts of the workspace",
+        description="In the order of their ids, compared as bytes; those that begin with a prefix, that are frozen or "
+        "in debt only.",
+        scope="read",
+        request=None,
+        answer=Listed[AccountView],
+        example={},
+        answered=listed_example(_EXAMPLE),
+        codes=frozenset({"cursor_invalid"}),
+        act=list_accounts,
+        parameters=(
+            parameter("prefix", "Whose ids begin like this.", minLength=1, maxLength=255, example="user_"),
+            parameter("frozen", "Only those that are, or are not.", type="boolean"),
+            parameter("in_debt", "Only those that are, or are not.", type="boolean"),
+            *PAGING,
+        ),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}",
+        operation_id="showAccount",
+        summary="One account and what it has",
+        description="As it stands now: what has lapsed counts from its instant on.",
+        scope="read",
+        request=None,
+        answer=AccountView,
+        example={},
+        answered=_EXAMPLE,
+        codes=frozenset({"account_not_found"}),
+        act=show_account,
+        parameters=(ACCOUNT,),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account}/balance",
+        operation_id="showBalance",
+        summary="What an account can spend",
+        description="`available` counts what a request of this operation, service, model and product may take, grants "
+        "with a scope that matches included; without any of them, grants without scope only.",
+        scope="read",
+        request=None,
+        answer=BalanceView,
+        example={},
+        answered={
+            "account": "user_42",
+            "balance": "995",
+            "unscoped": "895",
+            "held": "20",
+            "debt": "0",
+            "available": "975",
+            "scoped": [{"scope": ["operation:image.*"], "available": "100"}],
+            "next_expiration": None,
+        },
+        codes=frozenset({"account_not_found"}),
+        act=show_balance,
+        parameters=(
+            ACCOUNT,
+            parameter("operation", "What the credits would be for.", minLength=1, maxLength=255, example="image.edit"),
+            *(
+                parameter(name, f"The {name}, for grants of that scope.", minLength=1, maxLength=255)
+                for name in ATTRIBUTES
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,308 @@
+"""Charges and refunds: credits taken for a usage, and given back where they came from."""
+
+from typing import Annotated, Any, Final, get_args
+
+from msgspec import Meta, Struct
+
+from farthing.core.amounts import write_amount
+from farthing.core.commands import Refund, Shortfall, TakeCharge
+from farthing.core.outcomes import Refusal, Refused
+from farthing.core.records import Body, Entry
+from farthing.core.refundable import CHARGES, charge_of, read_body
+
+from ..endpoint import Caller, Endpoint, Parameter, Request
+from .desk import Desk
+from .fields import Fields, Form
+from .wire import (
+    AccountId,
+    Amount,
+    Command,
+    Credits,
+    Done,
+    Model,
+    Operation,
+    Product,
+    ServiceName,
+    done,
+)
+
+SHORTFALLS: Final[tuple[Shortfall, ...]] = get_args(Shortfall)
+TakeWhat = Annotated[
+    Shortfall,
+    Meta(
+        description="What to do when there is not enough: `refuse`; `take` what there is (the answer says `unpaid`); "
+        "`debt`: take all of it, also what is not there, for work that was done already."
+    ),
+]
+
+
+class ChargeRequest(Command):
+    """Credits to take."""
+
+    account: AccountId
+    amount: Amount
+    operation: Operation | None = None
+    service: ServiceName | None = None
+    model: Model | None = None
+    product: Product | None = None
+    shortfall: TakeWhat | None = "refuse"
+
+
+class RefundRequest(Command):
+    """What to give back of a charge."""
+
+    amount: Annotated[Amount | None, Meta(description="All that is left of the charge when it is left out.")] = None
+
+
+class AccountRefundRequest(Command):
+    """What to give back of an account's latest charges."""
+
+    account: AccountId
+    amount: Amount
+
+
+class Part(Struct):
+    """What one grant paid."""
+
+    grant: str
+    amount: Credits
+
+
+class Charge(Done, kw_only=True):
+    """A charge as it was made."""
+
+    id: str
+    amount: Annotated[Credits, Meta(description="What was taken.")]
+    unpaid: Annotated[Credits, Meta(description="What shortfall `take` could not take.")]
+    operation: str | None
+    grants: Annotated[list[Part], Meta(description="What each grant paid, in burn order; the rest is debt.")]
+    debt: Annotated[Credits, Meta(description="What no grant paid.")]
+
+
+class Return(Struct):
+    """What came back of one charge, to one grant."""
+
+    charge: str
+    grant: Annotated[str | None, Meta(description="The grant that had paid; null where unpaid debt was lowered.")]
+    amount: Credits
+
+
+class RefundDone(Done, kw_only=True):
+    """A refund."""
+
+    id: str
+    charge: Annotated[str | None, Meta(description="The charge that was named.")]
+    amount: Credits
+    returned: list[Return]
+
+
+# Reading
+
+
+_charge, _refund, _account_refund = Form(ChargeRequest), Form(RefundRequest), Form(AccountRefundRequest)
+
+
+def read_charge(request: Request) -> TakeCharge:
+    """A charge."""
+    return read_charge_of(_charge.read(request))
+
+
+def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:
+    """A charge from its fields, checked."""
+    command = TakeCharge(
+        account=fields.text("account"),
+        amount=fields.amount(),
+        operation=fields.text_if("operation"),
+        attributes=read_attributes(fields),
+        shortfall=fields.choice("shortfall", SHORTFALLS, "refuse"),
+        **fields.said(key),
+    )
+    fields.check()
+    return command
+
+
+def read_attributes(fields: Fields) -> dict[str, str]:
+    """What grants with a scope look at, beside the operation."""
+    found = {}
+    for name in ("service", "model", "product"):
+        if text := fields.text_if(name):
+            found[name] = text
+    return found
+
+
+def read_refund(request: Request) -> Refund:
+    """A refund of a charge; `owner_of_charge` finds whose it is."""
+    fields = _refund.read(request)
+    command = Refund(account="", charge=request.parameters["id"], amount=fields.amount_if("amount"), **fields.said())
+    fields.check()
+    return command
+
+
+def read_account_refund(request: Request) -> Refund:
+    """A refund of whatever an account was charged last."""
+    fields = _account_refund.read(request)
+    command = Refund(account=fields.text("account"), amount=fields.amount(), **fields.said())
+    fields.check()
+    return command
+
+
+async def owner_of_charge(command: Refund, desk: Desk) -> str | Refused:
+    """Whose charge it is."""
+    assert command.charge is not None, "the path names it"
+    entry = await desk.reports.entry(command.workspace, command.charge)
+    if entry is None or entry.kind not in CHARGES:
+        return Refused(Refusal.CHARGE_NOT_FOUND)
+    return entry.account
+
+
+# Writing
+
+
+def write_charge(entry: Entry, caller: Caller) -> Charge:
+    """What was taken."""
+    body, scale = read_body(entry), caller.workspace.scale
+    return Charge(id=entry.id, **taken(entry, scale, body), **done(entry, scale, body))
+
+
+def taken(entry: Entry, scale: int, body: Body) -> dict[str, Any]:
+    """What an entry took, and from where."""
+    charge = charge_of(entry, body)
+    return {
+        "amount": write_amount(charge.amount, scale),
+        "unpaid": write_amount(body.unpaid, scale),
+        "operation": entry.operation or None,
+        "grants": [Part(s.grant, write_amount(s.amount, scale)) for s in charge.slices],
+        "debt": write_amount(charge.debt, scale),
+    }
+
+
+def write_refund(entry: Entry, caller: Caller) -> RefundDone:
+    """What was given back."""
+    body, scale = read_body(entry), caller.workspace.scale
+    returned = [Return(charge, grant or None, write_amount(amount, scale)) for charge, grant, amount in body.refunds]
+    return RefundDone(
+        id=entry.id,
+        charge=body.ref or None,
+        amount=write_amount(-body.spent, scale),
+        returned=returned,
+        **done(entry, scale, body),
+    )
+
+
+# The table
+
+
+ENTRY_ID: Final = "ent_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
+GRANT_ID: Final = "grt_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
+TOLD: Final[dict[str, Any]] = {
+    "account": "user_42",
+    "entry": ENTRY_ID,
+    "after": {"balance": "892.5", "scoped": "0", "held": "20", "debt": "0"},
+    "description": None,
+    "metadata": None,
+    "created_at": "2026-01-01T12:00:00.000000Z",
+}
+CHARGE_EXAMPLE: Final[dict[str, Any]] = {
+    "account": "user_42",
+    "amount": "7.5",
+    "operation": "chat.message",
+    "model": "gpt-4o",
+    "metadata": {"chat": "7f3a"},
+}
+CHARGED: Final[dict[str, Any]] = {
+    "id": ENTRY_ID,
+    "amount": "7.5",
+    "unpaid": "0",
+    "operation": "chat.message",
+    "grants": [{"grant": GRANT_ID, "amount": "7.5"}],
+    "debt": "0",
+    **TOLD,
+    "metadata": {"chat": "7f3a"},
+}
+CHARGE_CODES: Final = frozenset({"account_not_found", "insufficient_credits", "frozen", "spend_limit", "balance_limit"})
+_REFUND_CODES: Final = frozenset({"account_not_found", "charge_not_found", "refund_too_large", "balance_limit"})
+
+
+def in_path(name: str, description: str, example: str) -> Parameter:
+    """A name in a path."""
+    schema = {"type": "string", "minLength": 1, "maxLength": 255}
+    return Parameter(
+        name=name, place="path", description=description, schema=schema, required=True, example=example
+    )  # fmt: skip
+
+
+ENDPOINTS: Final = (
+    Endpoint(
+        path="/v1/charges",
+        operation_id="createCharge",
+        summary="Charge credits for a usage",
+        description="Grants burn in their order; those whose scope matches operation, service, model or product come "
+        "first. A refusal is not remembered: after a top-up the same key may succeed, unless `final` was true.",
+        scope="charge",
+        request=ChargeRequest,
+        answer=Charge,
+        example=CHARGE_EXAMPLE,
+        answered=CHARGED,
+        codes=CHARGE_CODES,
+        read=read_charge,
+        write=write_charge,
+        status=201,
+        location="/v1/charges/{id}",
+        keyed=True,
+    ),
+    Endpoint(
+        path="/v1/charges/{id}/refund",
+        operation_id="refundCharge",
+        summary="Give a charge back",
+        description="Into the grants that paid it, in all never more than it took. What a grant paid that has lapsed "
+        "meanwhile follows the workspace's rule: a new grant for some days, or nothing.",
+        scope="charge",
+        request=RefundRequest,
+        answer=RefundDone,
+        example={"amount": "2.5", "description": "The answer was cut off"},
+        answered={
+            "id": ENTRY_ID,
+            "charge": "ent_0198c5efffff7c3d8e4f5a6b7c8d9e0f",
+            "amount": "2.5",
+            "returned": [
+                {"charge": "ent_0198c5efffff7c3d8e4f5a6b7c8d9e0f", "grant": GRANT_ID, "amount": "2.5"},
+            ],
+            **TOLD,
+            "description": "The answer was cut off",
+        },
+        codes=_REFUND_CODES,
+        read=read_refund,
+        owner=owner_of_charge,
+        write=write_refund,
+        status=201,
+        location="/v1/entries/{id}",
+        parameters=(in_path("id", "The charge (or the settle of a hold).", ENTRY_ID),),
+        keyed=True,
+    ),
+    Endpoint(
+        path="/v1/refunds",
+        operation_id="createRefund",
+        summary="Give an account's latest charges back",
+        description="Without a charge's id: newest first, those that were not given back yet. More than they hold is "
+        "refused, with what is refundable; goodwill is a grant.",
+        scope="charge",
+        request=AccountRefundRequest,
+        answer=RefundDone,
+        example={"account": "user_42", "amount": "2.5"},
+        answered={
+            "id": ENTRY_ID,
+            "charge": None,
+            "amount": "2.5",
+            "returned": [
+                {"charge": "ent_0198c5efffff7c3d8e4f5a6b7c8d9e0f", "grant": GRANT_ID, "amount": "2.5"},
+            ],
+            **TOLD,
+        },
+        codes=_REFUND_CODES - {"charge_not_found"},
+        read=read_account_refund,
+        write=write_refund,
+        status=201,
+        location="/v1/entries/{id}",
+        keyed=True,
+    ),
+)

@@ -1,0 +1,45 @@
+"""The desk: all that an endpoint of the native API works with."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from farthing.core.credentials import Mode
+from farthing.engine import Engine
+from farthing.stores.access import Access
+from farthing.stores.directory import Directory
+from farthing.stores.reports import Reports
+
+from ..endpoint import Observer
+from .cursors import Cursors
+
+
+class MadeKey(Protocol):
+    """An API key just made; its text exists nowhere else."""
+
+    @property
+    def text(self) -> str:
+        """What its bearer sends."""
+
+    @property
+    def hash(self) -> bytes:
+        """What is stored of it."""
+
+    @property
+    def hint(self) -> str:
+        """Its last characters."""
+
+
+class Desk(Struct, frozen=True, kw_only=True):
+    """Made once by whoever builds the face."""
+
+    engine: Engine
+    reports: Reports
+    directory: Directory
+    access: Access
+    cursors: Cursors
+    now_us: Callable[[], int]
+    make_key: Callable[[Mode], MadeKey]
+    new_key_id: Callable[[int], str]
+    observer: Observer

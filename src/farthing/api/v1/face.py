@@ -1,0 +1,236 @@
+"""The native API as the application sees it: who asks, what is answered, how it is told what went wrong."""
+
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from farthing.core.commands import Command
+from farthing.core.outcomes import Accepted, Outcome
+from farthing.stores.contract import StoreError
+
+from ..auth import KeyAuth
+from ..endpoint import (
+    API_KEY,
+    AUTHORIZATION,
+    Caller,
+    CredentialKind,
+    Endpoint,
+    Headers,
+    Parameter,
+    Reply,
+    Request,
+    Stop,
+    Trouble,
+)
+from ..openapi import Code
+from . import (
+    account_settings,
+    accounts,
+    adjustments,
+    audit,
+    bulk,
+    charge_reads,
+    charges,
+    entries,
+    grant_reads,
+    grants,
+    hold_reads,
+    holds,
+    keys,
+    payments,
+    settings,
+    workspaces,
+)
+from .desk import Desk
+from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
+from .wire import Done
+
+ENDPOINTS: Final[Sequence[Endpoint]] = (
+    *charges.ENDPOINTS,
+    *bulk.ENDPOINTS,
+    *grants.ENDPOINTS,
+    *holds.ENDPOINTS,
+    *adjustments.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *account_settings.ENDPOINTS,
+    *entries.ENDPOINTS,
+    *charge_reads.ENDPOINTS,
+    *grant_reads.ENDPOINTS,
+    *hold_reads.ENDPOINTS,
+    *payments.ENDPOINTS,
+    *audit.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *settings.ENDPOINTS,
+    *workspaces.ENDPOINTS,
+)
+_BEARER: Final = b"bearer "
+_REPLAYED: Final = (b"idempotent-replayed", b"true")
+_RETRY_AFTER: Final = (b"retry-after", b"1")
+_CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="farthing"')
+_MISSING: Final = "Send your API key in the header X-API-Key, or as a bearer token."
+_encode = msgspec.json.Encoder().encode
+
+
+class V1:
+    """New clients speak this."""
+
+    name = "v1"
+    prefix = "/v1/"
+    credentials: tuple[CredentialKind, ...] = ("key", "token", "none")
+    endpoints = ENDPOINTS
+    error = Problem
+    error_type = PROBLEM.decode()
+    schemes = ("apiKey", "bearer")
+    problems = tuple(CODES.values())
+
+    def __init__(self, desk: Desk, keys: KeyAuth) -> None:
+        self._desk = desk
+        self._keys = keys
+
+    # Who asks
+
+    def identify(self, request: Request) -> Awaitable[Caller]:
+        """Who bears the key."""
+        text = _credential(request)
+        if not text:
+            raise Stop(Trouble.CREDENTIAL_MISSING, _MISSING)
+        return self._keys.caller(text)
+
+    def known(self, request: Request) -> Caller | None:
+        """Who bears the key, where that is remembered."""
+        text = _credential(request)
+        return self._keys.known(text) if text else None
+
+    # What is asked
+
+    async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
+        """Do what the request asks for."""
+        if endpoint.act is not None:
+            try:
+                return self._told(endpoint, await endpoint.act(request, self._desk))
+            except Fault as fault:
+                return _faulty(fault, request)
+        command = self.start(endpoint, request)
+        if isinstance(command, Reply):
+            return command
+        if endpoint.owner is not None:
+            found = await endpoint.owner(command, self._desk)
+            if not isinstance(found, str):
+                return self.finish(endpoint, request, command, found)
+            command.account = found
+        return self.finish(endpoint, request, command, await self._desk.engine.ask(command, dry=request.dry))
+
+    def start(self, endpoint: Endpoint, request: Request) -> Command | Reply:
+        """The command that the request asks for, or why there is none."""
+        assert endpoint.read is not None, "an endpoint that does nothing by itself reads a command"
+        try:
+            return endpoint.read(request)
+        except Fault as fault:
+            return _faulty(fault, request)
+
+    def finish(self, endpoint: Endpoint, request: Request, command: Command, outcome: Outcome) -> Reply:
+        """What came of a command."""
+        if not request.dry:
+            self._desk.observer.decided(command.kind, outcome)
+        headers: Headers = (_REPLAYED,) if outcome.replayed else ()
+        if not isinstance(outcome, Accepted):
+            return reply(refused(request, outcome), headers)
+        assert endpoint.write is not None, "what reads a command writes what came of it"
+        assert outcome.entry is not None, "what a face asks for writes an entry"
+        answer = cast(Done, endpoint.write(outcome.entry, request.caller))
+        if request.dry:
+            answer.dry_run = True
+            return Reply(200, _encode(answer), headers=headers)
+        return self._told(endpoint, answer, headers)
+
+    def _told(self, endpoint: Endpoint, answer: Any, headers: Headers = ()) -> Reply:
+        """An answer as an endpoint gave it: ready, or with the endpoint's own status."""
+        if isinstance(answer, Reply):
+            return answer
+        if endpoint.location:
+            headers = (*headers, (b"location", endpoint.location.format(id=answer.id).encode()))
+        return Reply(endpoint.status, _encode(answer), headers=headers)
+
+    # What goes wrong
+
+    def failed(self, error: StoreError, endpoint: Endpoint, request: Request) -> Reply:
+        """A broken machine."""
+        return reply(*failed(request, error))
+
+    def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
+        """Trouble around an endpoint."""
+        code, headers = TROUBLES[stop.trouble], stop.headers
+        if CODES[code].status == 401:
+            headers = (*headers, _CHALLENGE)
+        elif stop.trouble is Trouble.UNKNOWN and endpoint is not None and not endpoint.writes:
+            # What only reads has no outcome that could be unknown.
+            code, headers = "unavailable", (*headers, _RETRY_AFTER)
+        return reply(problem(request, code, stop.message), headers)
+
+    # For the documentation
+
+    def success(self, endpoint: Endpoint) -> type[Struct]:
+        """The type of a whole body."""
+        return endpoint.answer
+
+    def success_example(self, endpoint: Endpoint) -> dict[str, Any]:
+        """An example of one."""
+        return endpoint.answered
+
+    def codes(self, endpoint: Endpoint) -> Iterator[Code]:
+        """All codes that the endpoint may send."""
+        names = {*ANYWHERE, *endpoint.codes, *(WRITING if endpoint.writes else ())}
+        if not endpoint.keyed:
+            names -= {"idempotency_key_missing", "key_conflict"} - endpoint.codes
+        return (code for name, code in CODES.items() if name in names)
+
+    def parameters(self, endpoint: Endpoint) -> list[Parameter]:
+        """What it takes beside its body."""
+        return [*endpoint.parameters, *([KEY] if endpoint.keyed else [])]
+
+    def error_example(self, code: Code) -> dict[str, Any]:
+        """An example of an error."""
+        body: dict[str, Any] = {
+            "type": TYPE.format(code.code),
+            "title": code.code.replace("_", " ").capitalize(),
+            "status": code.status,
+            "detail": code.sentence,
+            "instance": "/v1/charges",
+            "code": code.code,
+            "request_id": "req_5f0c2a9be1d400000001",
+        }
+        return body | _EXAMPLES.get(code.code, {})
+
+
+KEY: Final = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description="1 to 255 printable characters, bare or in quotes; one for each act, the same for each try of it. "
+    "Repeating it with the same content answers the same again, with `Idempotent-Replayed: true`.",
+    schema={"type": "string", "minLength": 1, "maxLength": 257},
+    required=True,
+    example="7f3a6c1e-0001",
+)
+_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "invalid": {"errors": [{"pointer": "/amount", "detail": "must be above zero"}]},
+    "insufficient_credits": {"required": "5", "available": "3", "deficit": "2", "next": None},
+    "key_conflict": {"differs": ["amount"]},
+    "hold_ended": {"state": "settled"},
+    "refund_too_large": {"refundable": "4"},
+    "spend_limit": {"required": "5", "period": "day", "limit": "8", "left": "3"},
+}
+
+
+def _credential(request: Request) -> str:
+    """The API key, from its own header or as a bearer token; empty where there is none."""
+    key = request.headers.get(API_KEY)
+    if key is None:
+        given = request.headers.get(AUTHORIZATION, b"")
+        key = given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else given
+    return key.decode("latin-1")
+
+
+def _faulty(fault: Fault, request: Request) -> Reply:
+    return reply(problem(request, fault.code, fault.detail, fault.wrong, fault.facts), fault.headers)

@@ -1,0 +1,129 @@
+"""Settings of the workspace: shown with their ETag, changed only where they are still what was read."""
+
+from typing import Annotated, Any, Final
+
+from msgspec import UNSET, Meta, Struct
+from msgspec.structs import asdict
+from msgspec.structs import fields as fields_of
+
+from farthing.core.records import RefundLapsed, WorkspaceSettings
+from farthing.core.view import etag
+from farthing.stores.access import AccessError
+
+from ..endpoint import Endpoint, Reply, Request
+from .account_settings import IF_MATCH, TAG_EXAMPLE, if_match
+from .administration import Answered, Asked, act_of, answer, encode, etag_field, once, told
+from .desk import Desk
+from .fields import Form
+from .problems import Wrong
+from .reading import Params
+
+NAMES: Final = tuple(field.name for field in fields_of(WorkspaceSettings))
+
+
+class WorkspaceSettingsRequest(Asked):
+    """Settings to be changed; what is left out stays."""
+
+    refund_lapsed: Annotated[
+        RefundLapsed | None,
+        Meta(description="Where a refund goes whose grant has lapsed: a new grant for some days, or nowhere."),
+    ] = None
+    refund_grace_days: Annotated[int | None, Meta(description="How many days.")] = None
+    hold_max_minutes: Annotated[int | None, Meta(description="How long a hold may live, extends included.")] = None
+    max_live_grants: Annotated[int | None, Meta(description="Of an account.")] = None
+    max_live_holds: Annotated[int | None, Meta(description="Of an account.")] = None
+    rate_limit: Annotated[int | None, Meta(description="Requests a minute for each key; 0: the server's own.")] = None
+
+
+class WorkspaceView(Struct):
+    """The workspace that a key belongs to: what it counts in."""
+
+    id: str
+    name: str
+    mode: str
+    unit: str
+    scale: Annotated[int, Meta(description="Decimals of its amounts.")]
+
+
+class WorkspaceSettingsView(Answered, kw_only=True):
+    """All settings of the workspace."""
+
+    workspace: WorkspaceView
+    refund_lapsed: RefundLapsed
+    refund_grace_days: int
+    hold_max_minutes: int
+    max_live_grants: int
+    max_live_holds: int
+    rate_limit: int
+
+
+def _view(request: Request, settings: WorkspaceSettings) -> WorkspaceSettingsView:
+    w = request.caller.workspace
+    return WorkspaceSettingsView(workspace=WorkspaceView(w.id, w.name, w.mode, w.unit, w.scale), **asdict(settings))
+
+
+async def show_settings(request: Request, desk: Desk) -> Reply:
+    """The settings, and their ETag."""
+    Params(request).check()
+    settings = await desk.access.settings(request.caller.workspace.id)
+    return Reply(200, encode(_view(request, settings)), headers=(etag_field(etag(settings)),))
+
+
+_form = Form(WorkspaceSettingsRequest)
+
+
+async def change_settings(request: Request, desk: Desk) -> Reply:
+    """Change some."""
+    fields = _form.read(request)
+    values = {name: getattr(fields.values, name) for name in NAMES}
+    changes = {name: value for name, value in values.items() if value not in (UNSET, None)}
+    if not changes:
+        fields.wrong.append(Wrong(pointer="", detail=f"must have a setting to change: one of {', '.join(NAMES)}"))
+    under = once(fields, changes=changes)
+    try:
+        settings = await desk.access.change_settings(
+            request.caller.workspace.id, changes, act_of(request, desk), expected=if_match(request), once=under
+        )
+    except AccessError as error:
+        raise told(error) from error
+    return answer(under, _view(request, settings), headers=(etag_field(etag(settings)),))
+
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "workspace": {"id": "main", "name": "Main", "mode": "live", "unit": "credits", "scale": 6},
+    **asdict(WorkspaceSettings()),
+}
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="/v1/settings",
+        operation_id="showSettings",
+        summary="Settings of the workspace",
+        description="And what it counts in. The header `ETag` stands for this very state; see `If-Match` of the "
+        f'change. An example: `"{TAG_EXAMPLE}"`.',
+        scope="read",
+        request=None,
+        answer=WorkspaceSettingsView,
+        example={},
+        answered=_EXAMPLE,
+        codes=frozenset(),
+        act=show_settings,
+    ),
+    Endpoint(
+        method="PATCH",
+        path="/v1/settings",
+        operation_id="changeSettings",
+        summary="Change settings of the workspace",
+        description="What is left out stays. Every process follows within a second.",
+        scope="admin",
+        request=WorkspaceSettingsRequest,
+        answer=WorkspaceSettingsView,
+        example={"hold_max_minutes": 1440},
+        answered={**_EXAMPLE, "hold_max_minutes": 1440},
+        codes=frozenset({"precondition_failed"}),
+        act=change_settings,
+        keyed=True,
+        parameters=(IF_MATCH,),
+    ),
+)

@@ -55,8 +55,8 @@ MUTATIONS: tuple[Mutation, ...] = (
         name="a key is not looked up",
         law="3: once",
         file="src/farthing/stores/sqlite.py",
-        old="            if c.key is not None and (row := self._one(SELECT_KEY,",
-        new="            if c.key == '' and (row := self._one(SELECT_KEY,",
+        old="            if c.key is not None and c.account:\n",
+        new="            if c.key == '' and c.account:\n",
         tests=("tests/engine/test_callers.py",),
     ),
     Mutation(

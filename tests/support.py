@@ -220,6 +220,10 @@ class WrappedStore:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    @property
+    def suspends(self) -> bool:
+        return self.store.suspends
+
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         await self.store.load(commands, context, again=again)
 

@@ -342,7 +342,7 @@ def test_a_database_is_no_backup_of_itself(ledger):
 
 def test_a_backup_of_a_newer_farthing_is_refused(ledger, saved):
     db = apsw.Connection(str(saved))
-    db.execute("insert into migration values (9999, 'future', 'x', 1)")
+    db.execute("insert into migration values (9999, 'future', 'x', 1, 'post')")
     db.close()
     with pytest.raises(NotRestorable, match="newer Farthing"):
         restore(saved, ledger, replace=True)

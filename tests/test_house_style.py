@@ -22,7 +22,8 @@ from tests.mutations import MUTATIONS
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "farthing"
 CORE = SOURCE / "core"
-SQL = SOURCE / "stores" / "sql" / "sqlite"
+SQL = SOURCE / "stores" / "sql"
+DIALECTS = sorted(path.name for path in SQL.iterdir() if path.is_dir())
 
 # Lines of a function, its docstring apart.
 MEDIAN_FUNCTION_LINES = 7
@@ -58,6 +59,7 @@ DIRECTORIES = {
     "api_key": "found by its hash, before the workspace is known",
     "audit": "acts of people on a workspace, not on an account",
     "config": "one row per setting of the database",
+    "operator_key": "belongs to no workspace, let alone an account",
     "payment": "unique whatever the account: says whose a payment is",
     "workspace": "the tenants themselves",
 }
@@ -312,10 +314,11 @@ def offences(text: str) -> list[str]:
     """All keys of ledger tables that lack the bucket."""
     sql = without_comments_and_texts(text)
     ledger = [(name, body) for name, body in created(sql, r"table\s+(?:if\s+not\s+exists\s+)?(\w+)")]
-    index = r"unique\s+index\s+(?:if\s+not\s+exists\s+)?\w+\s+on\s+(\w+)"
+    index = r"unique\s+index\s+(?:concurrently\s+)?(?:if\s+not\s+exists\s+)?\w+\s+on\s+(\w+)(?:\s+using\s+\w+)?"
+    added = re.findall(r"alter\s+table\s+(?:only\s+)?(\w+)[^;]*?\b(?:primary\s+key|unique)\s*\(([^)]*)\)", sql)
     return [what for name, body in ledger if name not in DIRECTORIES for what in table_offences(name, body)] + [
         f"{name}: the unique index ({columns}) lacks the bucket"
-        for name, columns in created(sql, index)
+        for name, columns in [*created(sql, index), *added]
         if name not in DIRECTORIES and "bucket" not in words(columns)
     ]
 
@@ -331,20 +334,28 @@ def offences(text: str) -> list[str]:
         ("create table t (id text unique, bucket integer)", 1),
         ("create table t (id text, bucket integer, unique (id)) -- bucket", 1),
         ("CREATE UNIQUE INDEX i ON t (id) where bucket > 0", 1),
+        ("create unique index concurrently i on t using btree (id, (lower(bucket)))", 0),
+        ("create unique index concurrently if not exists i on t using btree (id)", 1),
+        ('create table t (id text collate "C", bucket smallint, primary key (id)) with (fillfactor = 60)', 1),
+        ("alter table t add column a bigint; alter table t add constraint c unique (id, bucket)", 0),
+        ("alter table t add column a bigint, add constraint c unique (id)", 1),
+        ("alter table only t add primary key (id)", 1),
     ],
 )
 def test_a_key_without_bucket_is_seen(statement, seen):
     assert len(offences(statement)) == seen
 
 
-def test_every_key_of_a_ledger_table_holds_the_bucket():
-    files = sorted(SQL.rglob("*.sql"))
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_key_of_a_ledger_table_holds_the_bucket(dialect):
+    files = sorted((SQL / dialect).glob("*.sql"))
     assert files
     assert [f"{name_of(path)}: {what}" for path in files for what in offences(path.read_text())] == []
 
 
-def test_every_directory_is_a_table():
-    sql = without_comments_and_texts("\n".join(path.read_text() for path in SQL.rglob("*.sql")))
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_directory_is_a_table(dialect):
+    sql = without_comments_and_texts("\n".join(path.read_text() for path in (SQL / dialect).glob("*.sql")))
     assert DIRECTORIES.keys() - {name for name, _ in created(sql, r"table\s+(?:if\s+not\s+exists\s+)?(\w+)")} == set()
 
 

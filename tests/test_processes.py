@@ -3,7 +3,8 @@
 import multiprocessing
 from pathlib import Path
 
-from farthing.app import open_ledger, result_of
+from farthing.app import open_ledger
+from farthing.backends import result_of
 from farthing.core.commands import GiveGrant, TakeCharge
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import Workspace, WorkspaceSettings
@@ -54,6 +55,7 @@ def test_four_embedding_processes_spend_exactly_what_is_there(tmp_path: Path) ->
     assert len(told) == 250
     with open_ledger(url) as ledger:
         account = result_of(ledger.reports.account("main", "shared", ledger.clock.now_us()))
+        assert account is not None
         assert (account.balance, account.spent) == (0, 250 * UNIT)
     assert run_farthing("doctor", "--db", url)["ok"] is True
 
@@ -64,4 +66,6 @@ def test_four_processes_with_the_same_keys_charge_each_key_once(tmp_path: Path) 
     assert len(told) == 240
     assert len(set(told)) == 60
     with open_ledger(url) as ledger:
-        assert result_of(ledger.reports.account("main", "shared", ledger.clock.now_us())).spent == 60 * UNIT
+        account = result_of(ledger.reports.account("main", "shared", ledger.clock.now_us()))
+        assert account is not None
+        assert account.spent == 60 * UNIT

@@ -6,7 +6,7 @@ after the commit. Where the store never suspends (SQLite) a batch runs either in
 no caller's loop waits for the disk, or inline on one event loop; see docs/adr for what was measured. A store that
 waits for a network (PostgreSQL) is run as a task of an event loop: while a batch is on its way the next one gathers.
 
-A little over 400 lines: the queue, the batch and what happens when either fails are one story, told in one place.
+Well over 400 lines: the queue, the batch and what happens when either fails are one story, told in one place.
 """
 
 import asyncio

@@ -2,20 +2,18 @@
 
 `serve` holds the lock file, opens the ledger on its event loop (or with the engine in a thread), watches the settings,
 sweeps what time brings, and listens. SIGTERM and SIGINT stop it: no new connections, what was accepted is finished
-and answered, the engine is closed, and `serve` returns.
+and answered, the engine is closed, and `serve` returns. With several workers each of them is such a process, and gets
+its connections from the parent (`workers`).
 """
 
 import asyncio
-import logging
-import resource
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
 import uvloop
 from structlog.typing import FilteringBoundLogger
 
@@ -24,87 +22,133 @@ from farthing.api import openapi, pages
 from farthing.api.asgi import App, Limits
 from farthing.api.auth import KeyAuth
 from farthing.api.countwerk import CountWerk
+from farthing.api.fleet import Fleet
 from farthing.api.limits import RateLimiter
-from farthing.api.logs import LEVELS, make_logger
+from farthing.api.logs import make_logger
 from farthing.api.metrics import Metrics
-from farthing.api.protocol import HEAD_SECONDS, Protocols
-from farthing.app import ConfigWatch, Ledger, ThreadedDatabase, database_path, open_ledger
+from farthing.api.v1 import V1, Cursors, Desk
+from farthing.app import ConfigWatch, Ledger, open_ledger
+from farthing.backends import Backend, SqliteFile, backend_of
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
+from farthing.identity.keys import make_key, new_key_id
 from farthing.jobs.sweeper import keep_sweeping
-from farthing.settings import Settings
-from farthing.stores.contract import StoreError
+from farthing.server.handover import Intake
+from farthing.server.http import HandedServer, Server, library_logs
+from farthing.server.listening import listening, raise_file_limit
+from farthing.server.workers import Order, serve_with_workers
+from farthing.settings import Settings, SettingsError
+from farthing.stores.directory import Directory
 from farthing.stores.lockfile import LockFile
 from farthing.stores.migrate import MigrationError, require_current
-from farthing.stores.schema import schema_of, translated
 
 Generation = Callable[[], int | None]
 """The version that caches hang on, None while it is not known."""
 
 RATE_WINDOW_SECONDS: Final = 60
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than load balancers keep idle connections, so that it is they who close them."""
-SHUTDOWN_SECONDS: Final = 8
-"""What an answer may still take after SIGTERM; containers are killed after 10."""
-MAX_OPEN_FILES: Final = 65_536
-BACKLOG: Final = 2_048
-
-
-class CannotListen(Exception):
-    """An address that can't be listened on."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `on_ready` is told the address once requests are taken."""
-    path = database_path(settings.database_url)
-    require_current(schema_of(path))
+    backend = backend_of(settings.database_url)
+    _require_several_writers(settings, backend)
+    require_current(backend.schema())
     log = make_logger(settings.log_level, redact=redact)
-    lock = LockFile(path, share=settings.share)
+    if settings.workers > 1:
+        with listening(settings.host, settings.port) as sock:
+            serve_with_workers(settings, sock, log, on_ready)
+        return
+    with _alone(backend, settings.share), listening(settings.host, settings.port) as sock:
+        _run(
+            settings, log, _serve(settings, backend, log, Metrics(), lambda app: Server(app, settings, on_ready), sock)
+        )
+
+
+def serve_as_worker(order: Order, intake: Intake) -> None:
+    """Serve the connections that a parent hands over, until it says that no more will come."""
+    settings = order.settings
+    backend = backend_of(settings.database_url)
+    log = make_logger(settings.log_level, redact=redact).bind(worker=order.worker)
+    metrics = Metrics()
+    fleet = Fleet(Path(order.folder), order.worker, order.start, settings.workers, metrics.text)
+    metrics.of_all = fleet.text
+
+    def server(app: App) -> Server:
+        return HandedServer(app, settings, intake, fleet.close)
+
+    with _alone(backend, settings.share):
+        _run(settings, log, _serve(settings, backend, log, metrics, server, fleet=fleet))
+
+
+def _require_several_writers(settings: Settings, backend: Backend) -> None:
+    if backend.dialect != "sqlite":
+        return
+    if settings.workers > 1 and not settings.share:
+        raise SettingsError(
+            "a SQLite file has one writer at a time, and one process is as fast as several: leave workers at 1 "
+            "(several are for PostgreSQL), or say --share"
+        )
+    if settings.lanes > 1:
+        raise SettingsError("a SQLite file has one writer at a time: leave lanes at 1 (several are for PostgreSQL)")
+
+
+def _run(settings: Settings, log: FilteringBoundLogger, work: Coroutine[Any, Any, None]) -> None:
+    with library_logs(log, settings.log_level):
+        raise_file_limit()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+
+
+@contextmanager
+def _alone(backend: Backend, share: bool) -> Iterator[None]:
+    """One server at a time on a file; any number on a server."""
+    if not isinstance(backend, SqliteFile):
+        yield
+        return
+    lock = LockFile(backend.path, share=share)
     try:
-        with listening(settings.host, settings.port) as sock, _library_logs(log, settings.log_level):
-            _raise_file_limit()
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings, path, sock, log, on_ready))
+        yield
     finally:
         lock.release()
 
 
 async def _serve(
-    settings: Settings, path: Path, sock: socket.socket, log: FilteringBoundLogger, on_ready: Callable[[str], None]
+    settings: Settings, backend: Backend, log: FilteringBoundLogger, metrics: Metrics,
+    server_of: Callable[[App], Server], sock: socket.socket | None = None, fleet: Fleet | None = None,
 ) -> None:  # fmt: skip
     loop = asyncio.get_running_loop()
-    metrics = Metrics()
-    with ExitStack() as held:
-        ledger = _open(settings, path, loop, Observer(metrics, log))
-        held.callback(ledger.close)
+    async with AsyncExitStack() as held:
+        ledger = _open(settings, loop, Observer(metrics, log))
+        held.push_async_callback(ledger.aclose)
         metrics.depth = lambda: ledger.engine.depth
-        watch = ConfigWatch(path, ledger.clock.accept)
-        with translated(path):
-            watch.start()
+        watch = ConfigWatch(lambda: backend.config(ledger.clock.follows), ledger.clock.accept)
+        watch.start()
         held.callback(watch.stop)
-        server = Server(build_app(settings, ledger, lambda: watch.generation, metrics, log), settings, on_ready)
+        if fleet is not None:
+            await fleet.open()
+            held.callback(fleet.close)
+        server = server_of(build_app(settings, ledger, lambda: watch.generation, metrics, log))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         sweeper = loop.create_task(_sweep(settings, ledger, log))
         try:
-            await server.serve([sock])
+            await server.serve([] if sock is None else [sock])
         finally:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
 
 
-def _open(settings: Settings, path: Path, loop: asyncio.AbstractEventLoop, observer: "Observer") -> Ledger:
+def _open(settings: Settings, loop: asyncio.AbstractEventLoop, observer: "Observer") -> Ledger:
     return open_ledger(
         settings.database_url,
-        inline_on=loop if settings.engine == "inline" else None,
+        inline_on=loop
+        if settings.engine == "inline" or backend_of(settings.database_url).dialect != "sqlite"
+        else None,
         observer=observer,
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
-        reader=ThreadedDatabase(path),
+        lanes=settings.lanes,
+        reader=True,
     )
 
 
@@ -120,13 +164,25 @@ def build_app(
         plausible=lambda text: looks_like(text) != "malformed",
         now_us=ledger.clock.now_us,
     )
-    faces = [CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics)]
+    desk = Desk(
+        engine=ledger.engine,
+        reports=ledger.reports,
+        directory=Directory(ledger.database, ledger.reports),
+        access=ledger.access,
+        cursors=Cursors(ledger.access.secret, ledger.clock.now_us),
+        now_us=ledger.clock.now_us,
+        make_key=make_key,
+        new_key_id=new_key_id,
+        observer=metrics,
+    )
+    faces = (V1(desk, auth), CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics))
     checks = {
         "database": pages.database_check(ledger.reports, settings.allow_unsafe),
-        "schema": _schema_check(ledger.path),
-        "storage": pages.storage_check(ledger.path),
+        "schema": _schema_check(ledger),
         "clock": pages.clock_check(ledger.clock),
     }
+    if isinstance(ledger.backend, SqliteFile):
+        checks["storage"] = pages.storage_check(ledger.backend.path)
     return App(
         faces,
         pages=pages.pages(openapi.document(faces, __version__), checks, metrics, __version__),
@@ -140,21 +196,19 @@ def build_app(
             answer_seconds=settings.request_timeout,
         ),
         access_log=settings.access_log,
+        engine=ledger.engine,
     )
 
 
-def _schema_check(path: Path) -> Callable[[], Awaitable[str | None]]:
+def _schema_check(ledger: Ledger) -> Callable[[], Awaitable[str | None]]:
     """The schema is the one this program knows: another may have been at work since it started."""
 
-    def look() -> str | None:
+    async def check() -> str | None:
         try:
-            require_current(schema_of(path))
-        except (StoreError, MigrationError) as error:
+            require_current(await ledger.schema())
+        except MigrationError as error:
             return str(error)
         return None
-
-    async def check() -> str | None:
-        return await asyncio.to_thread(look)
 
     return check
 
@@ -184,122 +238,3 @@ async def _sweep(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) 
     except Exception:
         log.exception("the sweeper has stopped: lapses are booked only when somebody asks")
         raise
-
-
-# Listening
-
-
-@contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that is bound to the address; port 0 takes a free one."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise CannotListen("address_unavailable", f"{host} is no address of this machine: {error.strerror}") from error
-    with socket.socket(family, kind, protocol) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(address)
-            sock.listen(BACKLOG)
-        except OSError as error:
-            raise _cannot_listen(host, port, error) from error
-        sock.setblocking(False)
-        yield sock
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> CannotListen:
-    if error.errno == 98:
-        return CannotListen("port_in_use", f"port {port} is in use; choose another with --port (0 takes a free one)")
-    return CannotListen("address_unavailable", f"can't listen on {host}, port {port}: {error.strerror}")
-
-
-def address_of(sock: socket.socket) -> str:
-    """The URL of a listening socket."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _raise_file_limit() -> None:
-    """Each connection is an open file; many systems allow a process 1,024 until it asks for more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-# The server
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, with our way to stop, and word of being ready."""
-
-    def __init__(self, app: App, settings: Settings, on_ready: Callable[[str], None]) -> None:
-        http: Any = Protocols(head_seconds=min(HEAD_SECONDS, settings.request_timeout))
-        config = uvicorn.Config(
-            app,
-            interface="asgi3",
-            http=http,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-        super().__init__(config)
-        self._on_ready = on_ready
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing: signals come through the event loop, and a clean end is no death by signal."""
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take requests, and say so."""
-        assert sockets
-        await super().startup(sockets)
-        self._on_ready(address_of(sockets[0]))
-
-    def stop(self, number: int) -> None:
-        """A signal came; the second SIGINT does not wait for anybody."""
-        self.force_exit = self.should_exit and number == signal.SIGINT
-        self.should_exit = True
-
-
-# Logs of the libraries
-
-
-@contextmanager
-def _library_logs(log: FilteringBoundLogger, level: str) -> Iterator[None]:
-    """What uvicorn and asyncio have to say goes into our log, and nothing goes anywhere else."""
-    handler = ToLog(log)
-    known = [logging.getLogger(name) for name in ("uvicorn", "asyncio")]
-    for logger in known:
-        logger.addHandler(handler)
-        logger.propagate = False
-        # Their "info" tells of each start and connection: of use to us only while debugging.
-        logger.setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger in known:
-            logger.removeHandler(handler)
-
-
-class ToLog(logging.Handler):
-    """Hands the standard library's log records to our log."""
-
-    def __init__(self, log: FilteringBoundLogger) -> None:
-        super().__init__()
-        self._log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        level = max(number for number in LEVELS.values() if number <= max(record.levelno, min(LEVELS.values())))
-        facts: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
-        self._log.log(level, record.getMessage(), logger=record.name, **facts)

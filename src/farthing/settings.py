@@ -12,17 +12,19 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 PREFIX = "FARTHING_"
+MOST_WORKERS = 128
+MOST_LANES = 64
 
 
 class SettingsError(ValueError):
     """A setting that can't be used; the message names the variable."""
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a process runs."""
 
     database_url: str = "sqlite:///farthing.db"
-    """The ledger's database: sqlite:///relative.db or sqlite:////absolute/path.db."""
+    """The ledger's database: sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://user@host/name."""
     host: str = "127.0.0.1"
     """The address that `farthing serve` listens on."""
     port: int = 8787
@@ -31,8 +33,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The least level that is logged, as JSON lines on standard error."""
     access_log: bool = False
     """Log every request, also those that went well."""
+    workers: int = 1
+    """Processes that `farthing serve` runs, more than one on PostgreSQL; each needs `lanes` + 3 connections, and there
+    is one worker more for a moment while they are restarted one by one."""
+    lanes: int = 1
+    """Batches that a process has on their way at a time, each on a connection of its own: more than one pays on
+    PostgreSQL from some hundred callers on."""
     rate_limit: int = 60_000
-    """Requests a minute for each API key, unless its workspace says otherwise; 0 is no limit."""
+    """Requests a minute for each API key, unless its workspace says otherwise; 0 is no limit. Each worker counts for
+    itself."""
     body_limit: int = 1_000_000
     """The largest request body in bytes; beyond: 413."""
     request_timeout: float = 30.0
@@ -44,7 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     engine: Literal["inline", "thread"] = "inline"
     """Where `serve` commits: on its event loop (faster, see docs/adr) or in a thread of its own."""
     share: bool = False
-    """Let a second `serve` use the same SQLite file; without it the lock file refuses one."""
+    """Let a second `serve`, or several workers, use the same SQLite file; without it the lock file refuses them."""
     allow_unsafe: bool = False
     """Say ready although the database does not promise to keep what is committed."""
     sweep_seconds: float = 15.0
@@ -86,9 +95,12 @@ def _read(name: str, kind: Any, text: str) -> Any:
 def _checked(settings: Settings) -> Settings:
     if not 0 <= settings.port <= 65_535:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
-    for name in ("body_limit", "max_queue", "max_batch", "request_timeout", "sweep_seconds"):
+    for name in ("body_limit", "max_queue", "max_batch", "request_timeout", "sweep_seconds", "workers", "lanes"):
         if getattr(settings, name) <= 0:
             raise SettingsError(f"{name} must be above zero")
     if settings.rate_limit < 0:
         raise SettingsError("rate_limit must be zero (no limit) or above")
+    for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES)):
+        if getattr(settings, name) > most:
+            raise SettingsError(f"{name} must be at most {most}")
     return settings

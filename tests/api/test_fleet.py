@@ -68,6 +68,25 @@ def test_whoever_is_asked_tells_of_all_that_answer(tmp_path: Path):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["2.3", "3.4"]
 
 
+def test_the_last_one_out_leaves_no_folder_and_the_next_makes_it_again(tmp_path: Path):
+    folder = tmp_path / "fleet"
+
+    async def come_and_go() -> list[bool]:
+        one, two = (Fleet(folder, number, 1, 2, counted) for number in range(2))
+        seen = []
+        for act in (one.open, two.open):
+            await act()
+        for fleet in (one, two):
+            fleet.close()
+            seen.append(folder.exists())
+        await one.open()
+        seen.append(folder.exists())
+        one.close()
+        return seen
+
+    assert asyncio.run(come_and_go()) == [True, False, True]
+
+
 def test_of_a_worker_and_its_successor_the_successor_tells(tmp_path: Path):
     async def asked() -> list[str]:
         old = Fleet(tmp_path, 1, 9, 2, lambda: b"# HELP x X\n# TYPE x gauge\nx 1.0\n")

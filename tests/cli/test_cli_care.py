@@ -5,7 +5,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from farthing.app import open_ledger, result_of
+from farthing.app import open_ledger
+from farthing.backends import result_of
 from tests.cli.command import URL, Cli, program
 
 

@@ -50,7 +50,7 @@ def test_the_commands_are_those_that_were_promised():
         *("workspace create", "workspace list", "workspace show", "clock accept"),
         *("settings list", "settings get", "settings set"),
         *("keys create", "keys list", "keys revoke", "keys rotate", "keys import"),
-        *("doctor", "rebuild", "backup", "restore"),
+        *("doctor", "rebuild", "backup", "restore", "copy"),
     }
 
 
@@ -65,7 +65,8 @@ def test_help_has_a_sentence_and_examples_that_call_the_command(cli: Cli, name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_takes_database_and_json(name: str):
-    assert {"--db", "--json"} <= options(tuple(name.split()))
+    database = {"--from", "--to"} if name == "copy" else {"--db"}
+    assert {*database, "--json"} <= options(tuple(name.split()))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from farthing.app import open_ledger, result_of
+from farthing.app import open_ledger
+from farthing.backends import result_of
 from farthing.core.credentials import hash_key
 from farthing.identity.keys import make_key
 from tests.cli.command import URL, Cli
@@ -189,3 +190,38 @@ def test_bytes_that_are_no_text_are_named_by_their_line(ledger: Cli):
 def test_a_key_on_the_command_line_is_not_understood(ledger: Cli):
     assert ledger.fails("keys", "import", LEGACY)[:2] == (2, "usage")
     assert credential(LEGACY) is None
+
+
+# Operators
+
+
+def test_an_operators_key_is_made_and_shown_once_listed_and_revoked(ledger: Cli):
+    made = ledger.ok("keys", "create", "--operator", "--name", "signup")
+    assert made["api_key"].startswith("cs_oper_")
+    assert made["scopes"] == ["operator"]
+    assert credential(made["api_key"]).scopes == {"operator"}
+    (listed,) = ledger.ok("keys", "list", "--operator")["data"]
+    assert (listed["id"], listed["state"], listed["name"]) == (made["id"], "live", "signup")
+    assert made["api_key"] not in str(listed)
+    assert made["id"] not in str(ledger.ok("keys", "list"))
+    assert ledger.ok("keys", "revoke", made["id"], "--operator", "--yes")["state"] == "revoked"
+    assert ledger.ok("keys", "revoke", made["id"], "--operator")["state"] == "revoked"
+    assert not live(made["api_key"])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["create", "--operator", "--scopes", "read"],
+        ["create", "--operator", "--workspace", "main"],
+        ["list", "--operator", "--workspace", "main"],
+        ["revoke", "key_1", "--operator", "--workspace", "main"],
+    ],
+)
+def test_an_operators_key_has_no_workspace_and_no_scopes_to_choose(ledger: Cli, call: list[str]):
+    assert ledger.fails("keys", *call)[0] == 2
+    assert ledger.ok("keys", "list", "--operator")["data"] == []
+
+
+def test_a_key_that_no_operator_has_is_named(ledger: Cli):
+    assert ledger.fails("keys", "revoke", "key_1", "--operator", "--yes")[:2] == (1, "key_not_found")

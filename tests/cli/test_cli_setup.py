@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from farthing.app import open_ledger, result_of
+from farthing.app import open_ledger
+from farthing.backends import result_of
 from farthing.core.credentials import hash_key, parse_key
 from tests.cli.command import URL, Cli
 
@@ -28,6 +29,7 @@ def test_init_makes_the_first_workspace_and_a_key_with_all_rights(cli: Cli):
     assert parse_key(made["api_key"]) == "live"
     with open_ledger(URL) as ledger:
         credential = result_of(ledger.access.credential(hash_key(made["api_key"])))
+        assert credential is not None
         assert (credential.key_id, credential.workspace) == (made["key_id"], "main")
         assert credential.scopes == {"admin"}
         assert [each.action for each in result_of(ledger.access.audit("main"))] == ["key.create", "workspace.create"]
@@ -301,7 +303,7 @@ def test_a_damaged_page_is_no_bug(funded: Cli, table: str):
 
 def test_a_newer_database_is_not_touched(ledger: Cli):
     db = apsw.Connection("farthing.db")
-    db.execute("insert into migration (id, name, sha256, applied_at) values (9999, 'of_tomorrow', 'x', 1)")
+    db.execute("insert into migration values (9999, 'of_tomorrow', 'x', 1, 'post')")
     db.close()
     for words in (["balance", "alice"], ["migrate"], ["serve"], ["init"]):
         code, name, sentence = ledger.fails(*words)
@@ -332,7 +334,8 @@ def test_a_locked_database_is_busy_and_nothing_is_done(funded: Cli, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "url", ["farthing.db", "sqlite://farthing.db", "sqlite:///", "postgresql://x/y", "mysql://x", ""]
+    "url",
+    ["farthing.db", "sqlite://farthing.db", "sqlite:///", "postgresql://x", "postgresql://h:port/y", "mysql://x", ""],
 )
 def test_a_database_is_named_by_its_url(cli: Cli, url: str):
     code, _, sentence = cli.fails("balance", "alice", "--db", url)
@@ -340,7 +343,7 @@ def test_a_database_is_named_by_its_url(cli: Cli, url: str):
         assert (code, "there is no database") == (3, sentence[:20])
     else:
         assert code == 2
-        assert "sqlite:///" in sentence
+        assert "postgresql://" in sentence
 
 
 def test_a_folder_is_no_database(cli: Cli):

@@ -1,6 +1,7 @@
 """Bodies: what the faces share about what a client sends, whatever their words for it are."""
 
 import re
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from .endpoint import Request, Stop, Trouble
@@ -8,7 +9,12 @@ from .endpoint import Request, Stop, Trouble
 MAX_DEPTH: Final = 32
 MAX_OBJECT: Final = 16_384
 LONGEST_NUMBER: Final = 500
+MOST_DIGITS: Final = 20
+TEXT: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
+"""Text without control characters, as a pattern for the documentation; so is the next."""
+WORDS: Final = r"^[^\x00]*$"
 _JSON: Final = b"application/json"
+_key: Final = re.compile(rb'"([ -~]+)"|([!#-~][ -~]*)')
 _strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -16,6 +22,20 @@ class Sent(str):
     """A JSON number with a fraction or an exponent, as it was sent."""
 
     __slots__ = ()
+
+
+def whole_number(value: object) -> int | None:
+    """A number that is whole, however it was written: to JSON 5 and 5.0 are the same. None for anything else."""
+    if type(value) is int:
+        return value
+    if type(value) is not Sent or len(value) > LONGEST_NUMBER:
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return None
+    # The size is judged first: 1e999999999 must not become a number of a billion digits.
+    return int(number) if number.adjusted() < MOST_DIGITS and number == number.to_integral_value() else None
 
 
 def check_media_type(request: Request) -> None:
@@ -60,6 +80,13 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-def unquoted(value: bytes) -> bytes:
-    """The value of a header field that may stand in quotes."""
-    return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
+def read_key(value: bytes, most: int) -> str | None:
+    """The key in a header field, bare or in quotes: 1 to `most` printable ASCII characters. None where it is no key."""
+    found = _key.fullmatch(value)
+    key: bytes = (found[1] or found[2]) if found else b""
+    return key.decode() if 0 < len(key) <= most else None
+
+
+def key_schema(most: int) -> dict[str, str]:
+    """What `read_key` takes, for the documentation; a server drops the blanks around the value of a field."""
+    return {"type": "string", "pattern": rf'^([!#-~]([ -~]{{0,{most - 2}}}[!-~])?|"[ -~]{{1,{most}}}")$'}

@@ -28,6 +28,7 @@ class Fleet:
 
     async def open(self) -> None:
         """Begin to answer the other workers."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         self._server = await asyncio.start_unix_server(self._answer, self._path)
 
     async def _answer(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,6 +43,9 @@ class Fleet:
         if self._server is not None:
             self._server.close()
         self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            # The last one out of a folder whose parent was killed; any other finds it in use.
+            self._folder.rmdir()
 
     async def text(self) -> bytes:
         """The metrics of all workers."""

@@ -24,8 +24,9 @@ _SCHEMES: Final = {
 _REQUEST_ID: Final = Parameter(
     name="X-Request-Id",
     place="header",
-    description="1 to 64 printable characters; comes back with the answer and stands in the log.",
-    schema={"type": "string", "maxLength": 64},
+    description="Comes back with the answer and stands in the log. Anything but 1 to 64 printable ASCII characters "
+    "without blanks is no such id: a new one is made in its place.",
+    schema={"type": "string"},
 )
 
 
@@ -155,6 +156,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     }
     if parameter.required:
         told["required"] = True
+    if parameter.schema.get("type") == "array":
+        told |= {"style": "form", "explode": False}  # one text, its parts separated by commas
     if parameter.example is not None:
         told["example"] = parameter.example
     return told

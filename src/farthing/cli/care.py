@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .exits import Exit, Trouble, invalid, usage
-from .opening import actor, choose_workspace, current_file, database_file, database_url, existing_file, opened
+from .opening import actor, choose_workspace, current, database_url, existing_file, file_named, opened
 from .options import Account, Db, In, Json, Yes, enter
 from .output import Answer, clean, confirm, progress, say
 
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    deep: Annotated[bool, typer.Option("--deep", help="Also have SQLite check every page and index.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also have the database check every page and index.")] = False,
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:
@@ -52,7 +52,7 @@ def doctor(
     """
     from farthing.doctor import examine
 
-    path = current_file(database_url(db))
+    place = current(database_url(db)).place
     # On a terminal they come after the progress bar, which they would tear.
     streaming = not as_json and not sys.stdout.isatty()
 
@@ -62,7 +62,7 @@ def doctor(
 
     with progress("examined") as told:
         report = examine(
-            path, deep=deep, on_progress=lambda what, done, all: told(done, all or None, what), on_finding=tell
+            place, deep=deep, on_progress=lambda what, done, all: told(done, all or None, what), on_finding=tell
         )
     lines = [] if streaming else [clean(_finding_text(each)) for each in report.findings]
     if not streaming and report.found > len(report.findings):
@@ -121,17 +121,17 @@ def rebuild(
         raise usage("say either --check or --apply")
     if wrong := text_error(account):
         raise invalid("account", wrong)
-    path = current_file(database_url(db))
+    place = current(database_url(db)).place
     with opened(db) as ledger:
         chosen = choose_workspace(ledger, workspace).id
     try:
-        found = compare_and_write(path, chosen, account)
+        found = compare_and_write(place, chosen, account)
         if apply and found.differences and not found.broken:
             for each in found.differences:
                 say(each)
             confirm(f"Write {len(found.differences)} differences of {account}?", yes)
             now_us = time.time_ns() // 1000
-            found = compare_and_write(path, chosen, account, apply=True, actor=actor(), at=now_us)
+            found = compare_and_write(place, chosen, account, apply=True, actor=actor(), at=now_us)
     except NothingToRebuild as error:
         raise Trouble("account_not_found", str(error), Exit.NO, account=account) from error
     return _rebuilt(found)
@@ -175,7 +175,7 @@ def backup(
     """
     from farthing.stores.backup import backup as copy
 
-    path = existing_file(database_url(db))
+    path = existing_file(database_url(db), "backup")
     with progress("pages copied") as told:
         made = copy(path, file, replace=replace, on_progress=told)
     return Answer(_copied_facts(made), f"{_copied_text(made)}, from {path}")
@@ -200,7 +200,7 @@ def restore(
     from farthing.stores.backup import restore as put_back
 
     # Its folder under its real name: a lock file must not be taken twice by two names.
-    target = database_file(database_url(db))
+    target = file_named(database_url(db), "restore")
     target = target.parent.resolve() / target.name
     if target.exists():
         fate = "It is kept under another name." if keep else "It is deleted."

@@ -20,10 +20,9 @@ def register(app: typer.Typer) -> None:
 def accept(db: Db = None, as_json: Json = False) -> Answer:
     """Say that the clock is right as it is. A server whose clock jumped by more than a minute refuses charges until two
     looks ten seconds apart agree; this ends the wait within a second, on every server of the database."""
-    from farthing.app import result_of
     from farthing.stores.access import Act
 
     now_us = time.time_ns() // 1000
     with opened(db) as ledger:
-        result_of(ledger.access.accept_clock(Act(actor(), now_us)))
+        ledger.wait(ledger.access.accept_clock(Act(actor(), now_us)))
     return Answer({"accepted": True}, "the clock is accepted; servers take it within a second")

@@ -188,7 +188,6 @@ def balance(account: Account, workspace: In = None, db: Db = None, as_json: Json
 
 def _require_account(account: str, desk: Desk) -> "AccountRecord":
     """The account as it stands now."""
-    from farthing.app import result_of
     from farthing.core.commands import text_error
     from farthing.core.outcomes import Refusal
 
@@ -197,7 +196,8 @@ def _require_account(account: str, desk: Desk) -> "AccountRecord":
 
     if wrong := text_error(account):
         raise invalid("account", wrong)
-    found: AccountRecord | None = result_of(desk.ledger.reports.account(desk.workspace.id, account, desk.now_us()))
+    reading = desk.ledger.reports.account(desk.workspace.id, account, desk.now_us())
+    found: AccountRecord | None = desk.ledger.wait(reading)
     if found is None:
         code = Refusal.ACCOUNT_NOT_FOUND
         raise Trouble(str(code), sentence(code, {"account": account}), Exit.NO, account=account)
@@ -284,10 +284,8 @@ def ledger(
 
 
 def _page(account: str, desk: Desk, before: int | None, limit: int, moves: bool) -> "list[Entry]":
-    from farthing.app import result_of
-
     read = desk.ledger.reports.entries(desk.workspace.id, account, before=before, limit=limit, moves_only=moves)
-    entries: list[Entry] = result_of(read)
+    entries: list[Entry] = desk.ledger.wait(read)
     return entries
 
 

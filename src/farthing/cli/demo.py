@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .exits import Exit, Trouble
-from .opening import Desk, actor, choose_workspace, database_file
+from .opening import Desk, actor, choose_workspace, named
 from .options import Db, Json, enter
 from .output import say, write_json
 from .serve import Host, Port, run
@@ -44,43 +44,38 @@ def demo(host: Host = None, port: Port = None, db: Db = None, as_json: Json = Fa
     The data is in ./demo-data (or --db) and kept for the next run. A key's text is stored nowhere, only its hash, so
     each run makes a new one; it ends after 7 days, and those of earlier runs work until then.
     """
-    from farthing.app import make_database, open_ledger
+    from farthing.app import open_ledger
     from farthing.settings import read_settings
-    from farthing.stores.schema import schema_of, translated
 
     # Not the variable: it may name a ledger in earnest, which is no place for sample data.
     settings = read_settings(database_url=db or DEFAULT_URL, host=host, port=port)
-    path = database_file(settings.database_url)
-    if path.exists():
-        schema_of(path)  # raises for what is not ours, before it is touched
-    with translated(path):
-        make_database(path)
+    backend = named(settings.database_url)
+    backend.migrate()
     with open_ledger(settings.database_url) as ledger:
         desk = _prepare(ledger)
         _refill(desk)
         api_key, hold = _make_key(desk), _place_hold(desk)
-    run(settings, lambda address: _introduce(address, api_key, hold, settings.database_url, as_json))
+    run(settings, lambda address: _introduce(address, api_key, hold, backend.address, as_json))
 
 
 def _prepare(ledger: "Ledger") -> Desk:
     """The demo's workspace, made with its data where it is missing. Nothing is put beside other people's data."""
-    from farthing.app import result_of
     from farthing.stores.access import Act
 
-    names = [each.id for each in result_of(ledger.reports.workspaces())]
+    names = [each.id for each in ledger.wait(ledger.reports.workspaces())]
     if names and WORKSPACE not in names:
         message = f"this database is no demo, it has the workspace {names[0]}; name another file with --db"
         raise Trouble("not_a_demo", message, Exit.NO, workspaces=names)
     if not names:
         now_us = time.time_ns() // 1000
         made = new_workspace(WORKSPACE, "Demo", "credits", None, True, now_us)
-        result_of(ledger.access.create_workspace(made, Act(actor(), now_us)))
+        ledger.wait(ledger.access.create_workspace(made, Act(actor(), now_us)))
     desk = Desk(ledger, choose_workspace(ledger, WORKSPACE))
     for command in _sample(desk.now_us()):
         # Each has a key of its own: a run that was cut short is made up for, and nothing is there twice.
         desk.do(command)
     if not names:
-        say(f"made sample data in {ledger.path}")
+        say(f"made sample data in {ledger.backend.shown}")
     return desk
 
 
@@ -124,23 +119,21 @@ def _sample(now_us: int) -> "Sequence[Command]":
 
 def _refill(desk: Desk) -> None:
     """Enough for the lines to work, however often they have been pasted."""
-    from farthing.app import result_of
     from farthing.core import view
     from farthing.core.commands import GiveGrant
 
-    account = result_of(desk.ledger.reports.account(WORKSPACE, ACCOUNT, desk.now_us()))
-    if view.available(account) < ENOUGH:
+    account = desk.ledger.wait(desk.ledger.reports.account(WORKSPACE, ACCOUNT, desk.now_us()))
+    if account is None or view.available(account) < ENOUGH:
         desk.do(GiveGrant(workspace=WORKSPACE, account=ACCOUNT, amount=10 * ENOUGH, description="refill"))
 
 
 def _make_key(desk: Desk) -> str:
-    from farthing.app import result_of
     from farthing.identity.keys import make_key
 
     act, key = desk.act(), make_key(desk.workspace.mode)
     scopes = frozenset({"read", "charge", "grant"})
     id, ends = new_key_id(act.at), act.at + KEY_DAYS * DAY_US
-    result_of(desk.ledger.access.create_key(WORKSPACE, id, key.hash, key.hint, "demo", scopes, act, ends))
+    desk.ledger.wait(desk.ledger.access.create_key(WORKSPACE, id, key.hash, key.hint, "demo", scopes, act, ends))
     return key.text
 
 

@@ -61,6 +61,8 @@ _STORE = {
     "not_a_database": Exit.DATABASE,
     "read_only": Exit.DATABASE,
     "not_restorable": Exit.DATABASE,
+    "database_missing": Exit.DATABASE,
+    "not_allowed": Exit.DATABASE,
     "target_exists": Exit.NO,
     "backup_failed": Exit.NO,
     "unknown_outcome": Exit.UNKNOWN,
@@ -73,6 +75,7 @@ _SCHEMA = {
     "DatabaseNewer": ("schema_newer", Exit.DATABASE),
     "NotOurs": ("not_a_database", Exit.DATABASE),
     "EditedMigration": ("schema_edited", Exit.DATABASE),
+    "UnfinishedCopy": ("copy_unfinished", Exit.DATABASE),
     "FailedMigration": ("migration_failed", Exit.DATABASE),
     "DatabaseBusy": ("busy", Exit.UNAVAILABLE),
 }

@@ -1,4 +1,7 @@
-"""API keys: `keys create`, `list`, `revoke`, `rotate`, `import`. A key is shown once; only its hash is kept."""
+"""API keys: `keys create`, `list`, `revoke`, `rotate`, `import`. A key is shown once; only its hash is kept.
+
+With `--operator` the keys are those that make workspaces over HTTP and belong to none.
+"""
 
 import sys
 from pathlib import Path
@@ -6,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .exits import Exit, Trouble, invalid
-from .opening import Desk, at_desk
+from .exits import Exit, Trouble, invalid, usage
+from .opening import Desk, actor, at_desk, opened
 from .options import Db, In, Json, Yes, enter
 from .output import Answer, columns, confirm, say
 from .reading import read_duration, read_future, read_label, write_time
@@ -24,6 +27,12 @@ Scopes = Annotated[
     str, typer.Option("--scopes", metavar="LIST", help="What it may do: some of read, charge, grant, admin.")
 ]
 
+Operator = Annotated[
+    bool,
+    typer.Option("--operator", help="Keys that make workspaces over HTTP; they belong to none and move no credits."),
+]
+_DEFAULT_SCOPES = "read,charge"
+
 
 def register(app: typer.Typer) -> None:
     """Enter the commands."""
@@ -33,6 +42,7 @@ def register(app: typer.Typer) -> None:
         "create",
         "$ farthing keys create --name 'chat backend' --scopes read,charge",
         "$ farthing keys create --name audit --scopes read --expires 90d --json",
+        "$ farthing keys create --operator --name signup",
     )(create)
     enter(group, "list", "$ farthing keys list")(list_all)
     enter(group, "revoke", "$ farthing keys revoke key_0199... --yes")(revoke)
@@ -57,26 +67,36 @@ def _read_scopes(text: str) -> frozenset[str]:
 
 def create(
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="What it is for.")] = "",
-    scopes: Scopes = "read,charge",
+    scopes: Annotated[
+        str | None,
+        typer.Option(
+            "--scopes",
+            metavar="LIST",
+            help=f"What it may do: some of read, charge, grant, admin. Default: {_DEFAULT_SCOPES}.",
+        ),
+    ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="WHEN", help="When it ends: 90d, or a date. Default: never.")
     ] = None,
+    operator: Operator = False,
     workspace: In = None,
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:
     """Make an API key and show it, this once."""
-    from farthing.app import result_of
     from farthing.identity.keys import make_key
 
-    allowed = _read_scopes(scopes)
     label = read_label(name, "name", 255) if name else ""
+    if operator:
+        _refuse_with_operator(scopes=scopes, workspace=workspace)
+        return _create_operator(label, expires, db)
+    allowed = _read_scopes(_DEFAULT_SCOPES if scopes is None else scopes)
     with at_desk(db, workspace) as desk:
         act, key = desk.act(), make_key(desk.workspace.mode)
         ends = None if expires is None else read_future(expires, act.at)
         id = new_key_id(act.at)
         made = desk.ledger.access.create_key(desk.workspace.id, id, key.hash, key.hint, label, allowed, act, ends)
-        result_of(made)
+        desk.ledger.wait(made)
     data = {
         "id": id, "api_key": key.text, "workspace": desk.workspace.id, "name": label, "scopes": sorted(allowed),
         "expires_at": write_time(ends),
@@ -84,16 +104,46 @@ def create(
     return Answer(data, f"{id} ({', '.join(sorted(allowed))})\nAPI key, shown this once: {key.text}")
 
 
-def list_all(workspace: In = None, db: Db = None, as_json: Json = False) -> Answer:
-    """All keys of a workspace, oldest first, those that have ended included."""
-    from farthing.app import result_of
+def _refuse_with_operator(**given: object) -> None:
+    """An operator's key has no workspace and no scopes to choose."""
+    for name, value in given.items():
+        if value is not None:
+            raise usage(f"--{name} does not go with --operator: an operator's key belongs to no workspace")
 
+
+def _create_operator(label: str, expires: str | None, db: str | None) -> Answer:
+    from farthing.identity.keys import make_key
+    from farthing.stores.access import Act
+
+    with opened(db) as ledger:
+        act, key = Act(actor(), ledger.clock.now_us()), make_key("oper")
+        ends = None if expires is None else read_future(expires, act.at)
+        id = new_key_id(act.at)
+        ledger.wait(ledger.access.create_operator(id, key, label, act, ends))
+    data = {"id": id, "api_key": key.text, "name": label, "scopes": ["operator"], "expires_at": write_time(ends)}
+    return Answer(data, f"{id} (operator)\nAPI key, shown this once: {key.text}")
+
+
+def list_all(
+    operator: Operator = False, workspace: In = None, db: Db = None, as_json: Json = False
+) -> Answer:  # fmt: skip
+    """All keys of a workspace, oldest first, those that have ended included."""
+    if operator:
+        _refuse_with_operator(workspace=workspace)
+        with opened(db) as ledger:
+            now_us = ledger.clock.now_us()
+            facts = [key_facts(key, now_us) for key in ledger.wait(ledger.access.operators())]
+        return Answer({"data": facts}, _table(facts))
     with at_desk(db, workspace) as desk:
         now_us = desk.now_us()
-        facts = [key_facts(key, now_us) for key in result_of(desk.ledger.access.keys(desk.workspace.id))]
+        facts = [key_facts(key, now_us) for key in desk.ledger.wait(desk.ledger.access.keys(desk.workspace.id))]
+    return Answer({"workspace": desk.workspace.id, "data": facts}, _table(facts))
+
+
+def _table(facts: list[dict[str, Any]]) -> str:
     rows = [("ID", "STATE", "ENDS WITH", "SCOPES", "UNTIL", "NAME")]
     rows += [(f["id"], f["state"], f["hint"], ",".join(f["scopes"]), f["expires_at"] or "-", f["name"]) for f in facts]
-    return Answer({"workspace": desk.workspace.id, "data": facts}, columns(rows))
+    return columns(rows)
 
 
 def key_facts(key: "ApiKey", now_us: int) -> dict[str, Any]:
@@ -109,9 +159,7 @@ def key_facts(key: "ApiKey", now_us: int) -> dict[str, Any]:
 
 def _find(desk: Desk, id: str) -> "ApiKey":
     """A key of this workspace."""
-    from farthing.app import result_of
-
-    known: list[ApiKey] = result_of(desk.ledger.access.keys(desk.workspace.id))
+    known: list[ApiKey] = desk.ledger.wait(desk.ledger.access.keys(desk.workspace.id))
     for key in known:
         if key.id == id:
             return key
@@ -119,19 +167,37 @@ def _find(desk: Desk, id: str) -> "ApiKey":
     raise Trouble("key_not_found", message, Exit.NO)
 
 
-def revoke(id: KeyId, yes: Yes = False, workspace: In = None, db: Db = None, as_json: Json = False) -> Answer:
+def revoke(
+    id: KeyId, yes: Yes = False, operator: Operator = False, workspace: In = None, db: Db = None, as_json: Json = False
+) -> Answer:  # fmt: skip
     """End a key now; every server refuses it within a second. It can't be brought back."""
-    from farthing.app import result_of
-
+    if operator:
+        _refuse_with_operator(workspace=workspace)
+        return _revoke_operator(id, yes, db)
     with at_desk(db, workspace) as desk:
         key = _find(desk, id)
         if key.revoked_at is None:
             confirm(f"Revoke the key {id} {key.name!r} for good?", yes)
-            key = result_of(desk.ledger.access.revoke_key(id, desk.act()))
+            key = desk.ledger.wait(desk.ledger.access.revoke_key(id, desk.act()))
             text = f"{id} is revoked"
         else:
             text = f"{id} was revoked before, at {write_time(key.revoked_at)}"
         return Answer(key_facts(key, desk.now_us()) | {"workspace": desk.workspace.id}, text)
+
+
+def _revoke_operator(id: str, yes: bool, db: str | None) -> Answer:
+    from farthing.stores.access import Act
+
+    with opened(db) as ledger:
+        known = {key.id: key for key in ledger.wait(ledger.access.operators())}
+        if id not in known:
+            message = f"no operator has the key {id!r}; `farthing keys list --operator` shows them"
+            raise Trouble("key_not_found", message, Exit.NO)
+        if known[id].revoked_at is None:
+            confirm(f"Revoke the operator's key {id} {known[id].name!r} for good?", yes)
+        act = Act(actor(), ledger.clock.now_us())
+        key = ledger.wait(ledger.access.revoke_operator(id, act))
+    return Answer(key_facts(key, act.at), f"{id} is revoked")
 
 
 def rotate(
@@ -144,7 +210,6 @@ def rotate(
     as_json: Json = False,
 ) -> Answer:
     """Make a new key with the name and scopes of an old one, which goes on working for the overlap."""
-    from farthing.app import result_of
     from farthing.identity.keys import make_key
 
     lasting = read_duration(overlap, "overlap")
@@ -152,7 +217,7 @@ def rotate(
         old = _find(desk, id)
         act, key = desk.act(), make_key(desk.workspace.mode)
         new_id = new_key_id(act.at)
-        result_of(desk.ledger.access.rotate_key(id, new_id, key, act.at + lasting, act))
+        desk.ledger.wait(desk.ledger.access.rotate_key(id, new_id, key, act.at + lasting, act))
         ends = _find(desk, id).expires_at
     data = {
         "id": new_id, "api_key": key.text, "workspace": desk.workspace.id, "name": old.name, "scopes": old.scopes,
@@ -167,7 +232,7 @@ def bring_in(
         Path | None, typer.Option("--file", metavar="PATH", help="Read them from a file. Default: standard input.")
     ] = None,
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Their name for people.")] = "imported",
-    scopes: Scopes = "read,charge",
+    scopes: Scopes = _DEFAULT_SCOPES,
     workspace: In = None,
     db: Db = None,
     as_json: Json = False,
@@ -206,14 +271,13 @@ def _numbered_keys(text: str) -> dict[str, int]:
 
 def _check_import(desk: Desk, keys: dict[str, int]) -> tuple[list[str], int]:
     """The keys that are new, and how many are known; what can't be taken is named by its line, never by its text."""
-    from farthing.app import result_of
     from farthing.core.credentials import hash_key
 
     new, known, wrong = [], 0, []
     for key, line in keys.items():
         if problem := _import_problem(desk, key):
             wrong.append(f"line {line}: {problem}")
-        elif (credential := result_of(desk.ledger.access.credential(hash_key(key)))) is None:
+        elif (credential := desk.ledger.wait(desk.ledger.access.credential(hash_key(key)))) is None:
             new.append(key)
         elif credential.workspace != desk.workspace.id:
             wrong.append(f"line {line}: it belongs to another workspace")
@@ -241,7 +305,6 @@ def _import_problem(desk: Desk, key: str) -> str | None:
 
 
 def _store(desk: Desk, keys: list[str], name: str, scopes: frozenset[str]) -> None:
-    from farthing.app import result_of
     from farthing.core.credentials import hash_key, hint_of
 
     from .output import progress
@@ -251,5 +314,5 @@ def _store(desk: Desk, keys: list[str], name: str, scopes: frozenset[str]) -> No
             act = desk.act()
             id = new_key_id(act.at)
             made = desk.ledger.access.create_key(desk.workspace.id, id, hash_key(key), hint_of(key), name, scopes, act)
-            result_of(made)
+            desk.ledger.wait(made)
             told(done, len(keys))

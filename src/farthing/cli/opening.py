@@ -12,12 +12,17 @@ from .exits import Exit, Trouble, usage
 
 if TYPE_CHECKING:
     from farthing.app import Ledger
+    from farthing.backends import Backend
     from farthing.core.commands import Command
     from farthing.core.outcomes import Accepted
     from farthing.core.records import Workspace
     from farthing.stores.access import Act
 
 URL_VARIABLE = "FARTHING_DATABASE_URL"
+_OWN_TOOLS = (
+    "A PostgreSQL database is saved with pg_dump and put back with pg_restore, or as its whole server is: see "
+    "docs/how-to/backup-and-restore.md; afterwards `farthing doctor` looks at what was put back"
+)
 
 
 def actor() -> str:
@@ -36,33 +41,48 @@ def database_url(db: str | None) -> str:
     return db or os.environ.get(URL_VARIABLE) or Settings().database_url
 
 
-def database_file(url: str) -> Path:
-    """The file that a URL names."""
-    from farthing.app import DatabaseUrlError, database_path
+def named(url: str) -> "Backend":
+    """The database that a URL names, whether or not it is there."""
+    from farthing.backends import DatabaseUrlError, backend_of
 
     try:
-        return database_path(url)
+        return backend_of(url)
     except DatabaseUrlError as error:
         raise usage(str(error)) from error
 
 
-def existing_file(url: str) -> Path:
-    """The file that a URL names; it must be there."""
-    path = database_file(url)
-    if not path.exists():
-        message = f"there is no database at {path}; make one with `farthing init`, or name another with --db"
-        raise Trouble("database_missing", message, Exit.DATABASE, path=str(path))
-    return path
+def existing(url: str) -> "Backend":
+    """The database that a URL names; it must be there (of a server that is known once it is opened)."""
+    backend = named(url)
+    if not backend.exists():
+        message = f"there is no database at {backend.shown}; make one with `farthing init`, or name another with --db"
+        raise Trouble("database_missing", message, Exit.DATABASE, path=backend.shown)
+    return backend
 
 
-def current_file(url: str) -> Path:
-    """The file that a URL names, once it is known to be ours and of this version; until then it is only read."""
+def current(url: str) -> "Backend":
+    """The database that a URL names, once it is known to be ours and of this version; until then it is only read."""
     from farthing.stores.migrate import require_current
-    from farthing.stores.schema import schema_of
 
-    path = existing_file(url)
-    require_current(schema_of(path))
-    return path
+    backend = existing(url)
+    require_current(backend.schema())
+    return backend
+
+
+def existing_file(url: str, what: str) -> Path:
+    """The SQLite file that a URL names, for `what` is done with files alone; it must be there."""
+    existing(url)
+    return file_named(url, what)
+
+
+def file_named(url: str, what: str) -> Path:
+    """The same, whether or not it is there."""
+    from farthing.backends import SqliteFile
+
+    backend = named(url)
+    if not isinstance(backend, SqliteFile):
+        raise Trouble("not_for_postgres", f"`farthing {what}` is for SQLite files. {_OWN_TOOLS}", Exit.USAGE)
+    return backend.path
 
 
 @dataclass(frozen=True)
@@ -113,9 +133,8 @@ def opened(db: str | None) -> Iterator["Ledger"]:
     """A ledger that exists, closed at the end."""
     from farthing.app import open_ledger
 
-    url = database_url(db)
-    current_file(url)
-    with open_ledger(url) as ledger:
+    backend = existing(database_url(db))
+    with open_ledger(backend.url) as ledger:
         yield ledger
 
 
@@ -128,9 +147,7 @@ def at_desk(db: str | None, workspace: str | None) -> Iterator[Desk]:
 
 def choose_workspace(ledger: "Ledger", wanted: str | None) -> "Workspace":
     """The workspace that is named, or the only one."""
-    from farthing.app import result_of
-
-    known: list[Workspace] = result_of(ledger.reports.workspaces())
+    known: list[Workspace] = ledger.wait(ledger.reports.workspaces())
     names = [each.id for each in known]
     if wanted is not None:
         for each in known:

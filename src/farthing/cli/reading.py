@@ -124,10 +124,12 @@ def _depth(value: Any) -> int:
 
 def read_key(text: str | None) -> str | None:
     """An idempotency key as it is stored: keys of the command line have a prefix of their own."""
+    from farthing.core.commands import text_error
+
     if text is None:
         return None
-    if not text:
-        raise invalid("key", "must not be empty")
+    if wrong := text_error(text):
+        raise invalid("key", wrong)
     return KEY_PREFIX + text
 
 

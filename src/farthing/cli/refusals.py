@@ -13,6 +13,7 @@ SENTENCES: Mapping[Refusal, str] = {
     Refusal.INVALID: "{field} {message}",
     Refusal.ACCOUNT_NOT_FOUND: "there is no account {account}; a grant makes it: farthing grant ACCOUNT AMOUNT",
     Refusal.ACCOUNT_EXISTS: "there is an account {account} already",
+    Refusal.PRECONDITION_FAILED: "the settings are not what they were when they were read; nothing was changed",
     Refusal.KEY_CONFLICT: "this key was used for something else ({differs} differs); new work takes a new key",
     Refusal.PAYMENT_CLAIMED: "the payment {payment} was credited to another account",
     Refusal.FROZEN: "the account is frozen: nothing can be charged or held until it is thawed",

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import care, clock, credits, demo, keys, serve, settings, setup, workspaces
+from . import care, clock, copying, credits, demo, keys, serve, settings, setup, workspaces
 from .exits import MEANING, Exit, Trouble, explain, invalid
 from .output import Answer, say, show, show_trouble
 
@@ -49,7 +49,7 @@ def root(
     """Farthing keeps credits: grants that expire, charges that never happen twice, books that explain every balance."""
 
 
-for _room in (setup, serve, demo, credits, workspaces, settings, keys, care, clock):
+for _room in (setup, serve, demo, credits, workspaces, settings, keys, care, copying, clock):
     _room.register(app)
 
 

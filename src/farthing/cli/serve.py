@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .exits import Exit, Trouble
-from .opening import current_file
+from .opening import current
 from .options import Db, Json, enter
 from .output import write_json
 from .setup import PANEL
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 Host = Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen. Default: 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option("--port", metavar="N", help="0 takes a free one. Default: 8787.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Processes, more than one on PostgreSQL. Default: 1.")
+]
+Lanes = Annotated[
+    int | None,
+    typer.Option("--lanes", metavar="N", help="Batches that a process has on their way at a time. Default: 1."),
+]
+RateLimit = Annotated[
+    int | None,
+    typer.Option("--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 60000."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +37,7 @@ def register(app: typer.Typer) -> None:
         "serve",
         "$ farthing serve",
         "$ farthing serve --host 0.0.0.0 --port 8080 --db sqlite:////srv/ledger.db",
+        "$ farthing serve --workers 2 --db postgresql://farthing@db.internal/ledger",
         "$ farthing serve --port 0 --json    (the first line of output has the address)",
         panel=PANEL,
     )(serve)
@@ -34,12 +46,9 @@ def register(app: typer.Typer) -> None:
 def serve(
     host: Host = None,
     port: Port = None,
-    rate_limit: Annotated[
-        int | None,
-        typer.Option(
-            "--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 60000."
-        ),
-    ] = None,
+    workers: Workers = None,
+    lanes: Lanes = None,
+    rate_limit: RateLimit = None,
     max_body: Annotated[
         int | None, typer.Option("--max-body", metavar="BYTES", help="Largest request body. Default: 1000000.")
     ] = None,
@@ -83,7 +92,8 @@ def serve(
     """Serve the ledger over HTTP until SIGTERM, which ends it cleanly (exit code 0).
 
     The address is printed when requests are taken; logs are JSON lines on standard error. Each option can also be set
-    by a variable: FARTHING_HOST, FARTHING_RATE_LIMIT, FARTHING_BODY_LIMIT and so on.
+    by a variable: FARTHING_HOST, FARTHING_RATE_LIMIT, FARTHING_BODY_LIMIT and so on. With several workers SIGHUP
+    restarts them one after another, without refusing a connection.
     """
     from farthing.settings import read_settings
 
@@ -91,6 +101,8 @@ def serve(
         database_url=db or None,
         host=host,
         port=port,
+        workers=workers,
+        lanes=lanes,
         rate_limit=rate_limit,
         body_limit=max_body,
         request_timeout=request_timeout,
@@ -115,8 +127,8 @@ def _listening(address: str, as_json: bool) -> None:
 
 def run(settings: "Settings", on_ready: "Callable[[str], None]") -> None:
     """Serve with these settings."""
-    current_file(settings.database_url)
-    from farthing.serving import CannotListen
+    current(settings.database_url)
+    from farthing.server.listening import CannotListen
     from farthing.serving import serve as serve_ledger
 
     try:

@@ -59,7 +59,6 @@ def change(
     as_json: Json = False,
 ) -> Answer:
     """Change a setting. Servers follow within a second; the audit log says who did it."""
-    from farthing.app import result_of
     from farthing.stores.access import AccessError
 
     _require_known(name)
@@ -67,7 +66,7 @@ def change(
         before = getattr(desk.workspace.settings, name)
         new = _read(name, value)
         try:
-            settings = result_of(desk.ledger.access.change_settings(desk.workspace.id, {name: new}, desk.act()))
+            settings = desk.ledger.wait(desk.ledger.access.change_settings(desk.workspace.id, {name: new}, desk.act()))
         except AccessError as error:
             raise Trouble("invalid", str(error), Exit.USAGE, field=name) from error
     facts = _facts(settings, name) | {"before": before}

@@ -1,17 +1,18 @@
 """Setting up: `init` makes a ledger, `migrate` brings its schema up to date."""
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from .exits import Exit, Trouble
-from .opening import actor, database_file, database_url, existing_file
+from .opening import actor, database_url, existing, named
 from .options import Db, Json, enter
 from .output import Answer, pairs, say
 from .reading import read_label, read_scale, read_workspace_id, write_time
 
 if TYPE_CHECKING:
+    from farthing.backends import Backend
     from farthing.core.records import Workspace
     from farthing.identity.keys import NewKey
 
@@ -77,36 +78,31 @@ def init(
 
     The key is shown once; only its hash is kept. A database that has a workspace is left as it is (exit code 1).
     """
-    from farthing.app import make_database, open_ledger, result_of
+    from farthing.app import open_ledger
     from farthing.identity.keys import make_key
     from farthing.stores.access import Act
-    from farthing.stores.schema import translated
 
     now_us = time.time_ns() // 1000
     first = new_workspace(workspace, name, unit, scale, test, now_us)
-    url = database_url(db)
-    path = database_file(url)
-    _require_no_workspace(url)
-    with translated(path):
-        make_database(path)
+    backend = named(database_url(db))
+    _require_no_workspace(backend)
+    backend.migrate()
     key, key_id = make_key(first.mode), new_key_id(now_us)
-    with open_ledger(url) as ledger:
+    with open_ledger(backend.url) as ledger:
         act = Act(actor(), now_us)
-        if not result_of(ledger.access.create_first(first, key_id, key, frozenset({"admin"}), act)):
-            raise _taken([each.id for each in result_of(ledger.reports.workspaces())])
-    return _made(first, key, key_id, url)
+        if not ledger.wait(ledger.access.create_first(first, key_id, key, frozenset({"admin"}), act)):
+            raise _taken([each.id for each in ledger.wait(ledger.reports.workspaces())])
+    return _made(first, key, key_id, backend.address)
 
 
-def _require_no_workspace(url: str) -> None:
+def _require_no_workspace(backend: "Backend") -> None:
     """Look before anything is changed."""
-    from farthing.app import open_ledger, result_of
-    from farthing.stores.schema import schema_of
+    from farthing.app import open_ledger
 
-    path = database_file(url)
-    if not path.exists() or not schema_of(path).applied:
+    if not backend.exists() or not backend.schema().applied:
         return
-    with open_ledger(url) as ledger:
-        if known := result_of(ledger.reports.workspaces()):
+    with open_ledger(backend.url) as ledger:
+        if known := ledger.wait(ledger.reports.workspaces()):
             raise _taken([each.id for each in known])
 
 
@@ -141,28 +137,37 @@ def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Only say what there is to run; exit code 1 if something.")
     ] = False,
+    phase: Annotated[
+        Literal["pre", "post"] | None,
+        typer.Option(
+            "--phase",
+            help="Only what the new code needs (pre), or also what waits until the old code is gone (post). "
+            "Default: both.",
+        ),
+    ] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:
-    """Bring the database's schema up to date, each step in a transaction of its own."""
-    from farthing.app import make_database
-    from farthing.stores.schema import schema_of, translated
+    """Bring the database's schema up to date, each step in a transaction of its own.
 
-    path = existing_file(database_url(db))
-    status = schema_of(path)
+    Where several processes run: `--phase pre` first, beside the old code; then the new code; then `--phase post`.
+    """
+    backend = existing(database_url(db))
+    status = backend.schema()
     ran = []
     if status.pending and not check:
-        with translated(path):
-            ran = make_database(path, on_step=lambda step: say(f"running {step.file}"))
-        status = schema_of(path)
+        ran = backend.migrate(lambda step: say(f"running {step.file}"), ("pre",) if phase == "pre" else ("pre", "post"))
+        status = backend.schema()
     data = {
         "current": not status.pending,
         "ran": [each.file for each in ran],
         "applied": [{"file": each.file, "applied_at": write_time(each.applied_at)} for each in status.applied],
         "pending": [{"file": each.file, "phase": each.phase} for each in status.pending],
     }
-    if status.pending:
-        text = "to run: " + ", ".join(each.file for each in status.pending)
+    if left := [each for each in status.pending if phase != "pre" or each.phase == "pre"]:
+        text = "to run: " + ", ".join(each.file for each in left)
     else:
         text = f"up to date: {len(status.applied)} migrations, {len(ran)} of them run now"
-    return Answer(data, text, Exit.NO if status.pending else Exit.OK)
+        if status.pending:
+            text += "; to run once the new code is everywhere: " + ", ".join(each.file for each in status.pending)
+    return Answer(data, text, Exit.NO if left else Exit.OK)

@@ -34,14 +34,13 @@ def create(
     as_json: Json = False,
 ) -> Answer:
     """Make a workspace. Unit and scale can't be changed later. Keys are made with `farthing keys create`."""
-    from farthing.app import result_of
     from farthing.stores.access import AccessError, Act
 
     now_us = time.time_ns() // 1000
     made = new_workspace(id, name, unit, scale, test, now_us)
     with opened(db) as ledger:
         try:
-            result_of(ledger.access.create_workspace(made, Act(actor(), now_us)))
+            ledger.wait(ledger.access.create_workspace(made, Act(actor(), now_us)))
         except AccessError as error:
             raise Trouble("workspace_exists", str(error), Exit.NO, workspace=id) from error
     text = f"{made.id} counts {made.unit} with {made.scale} decimals; next: farthing keys create --workspace {made.id}"
@@ -50,10 +49,8 @@ def create(
 
 def list_all(db: Db = None, as_json: Json = False) -> Answer:
     """All workspaces, oldest first."""
-    from farthing.app import result_of
-
     with opened(db) as ledger:
-        known = result_of(ledger.reports.workspaces())
+        known = ledger.wait(ledger.reports.workspaces())
     rows = [("ID", "UNIT", "DECIMALS", "MODE", "NAME")]
     rows += [(each.id, each.unit, str(each.scale), each.mode, each.name) for each in known]
     return Answer({"data": [workspace_facts(each) for each in known]}, columns(rows))

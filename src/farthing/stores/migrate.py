@@ -64,6 +64,8 @@ class Status(Struct, frozen=True):
 
     applied: tuple[Applied, ...]
     pending: tuple[Migration, ...]
+    copying: bool = False
+    """A copy into it was begun, and is not complete."""
 
 
 class MigrationError(Exception):
@@ -109,6 +111,10 @@ class NotOurs(MigrationError):
 
 class PendingMigrations(MigrationError):
     """This database is older than this Farthing, {count} to run from {file} on: run `farthing migrate`."""
+
+
+class UnfinishedCopy(MigrationError):
+    """A copy into this database is not complete: run the same `farthing copy` again, or empty it."""
 
 
 class FailedMigration(MigrationError):
@@ -185,6 +191,8 @@ def compare(applied: tuple[Applied, ...], migrations: tuple[Migration, ...]) -> 
 
 def require_current(status: Status) -> None:
     """Raise unless the code may run on this database; a pending `post` by itself is no obstacle."""
+    if status.copying:
+        raise UnfinishedCopy
     if any(migration.phase == "pre" for migration in status.pending):
         raise PendingMigrations(count=len(status.pending), file=status.pending[0].file)
 

@@ -85,7 +85,9 @@ class Link:
             status = await self._within(self._connection.execute("commit"))
         except StoreError as error:
             self.drop()
-            raise Unknown(f"the connection failed while committing: {error}") from error
+            # What the error says of nothing done is true of anything but a commit.
+            said = str(error).removesuffix("; nothing was done")
+            raise Unknown(f"the connection failed while committing: {said}") from error
         self.open = False
         if status != "COMMIT":
             raise Unavailable("the database undid the transaction; nothing was done")

@@ -6,7 +6,7 @@ thread runs a loop already, a helper thread drives it. One thread at a time may 
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -83,10 +83,10 @@ class SyncConnection:
         except BaseException:
             # What can't be undone here is undone by the server when it finds nobody at the other end.
             with contextlib.suppress(StoreError):
-                self._ask(transaction.rollback())
+                self._ask(_awaited(transaction.rollback))
             raise
         try:
-            self._ask(transaction.commit())
+            self._ask(_awaited(transaction.commit))
         except Unavailable as error:
             if read_only:
                 raise
@@ -150,3 +150,8 @@ async def _transaction(connection: "asyncpg.Connection[Any]", isolation: Isolati
     transaction = connection.transaction(isolation=isolation, readonly=read_only)
     await transaction.start()
     return transaction
+
+
+async def _awaited(work: "Callable[[], Coroutine[Any, Any, None]]") -> None:
+    """Where the connection is gone the driver says so before there is anything to wait for."""
+    await work()

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import apsw
+from msgspec.structs import replace
 
 from . import migrate, sqlite
 
 Place: TypeAlias = Path | str
+COPYING = "select 1 from config where name = 'copying'"
+"""The marker of a copy that is not complete: see `farthing.copying`."""
 
 
 def is_postgres(place: Place) -> bool:
@@ -29,7 +32,8 @@ def schema_of(place: Place) -> migrate.Status:
     with translated(path):
         db = sqlite.connect(path, read_only=True)
         try:
-            return migrate.check(db, migrate.discover("sqlite"))
+            status = migrate.check(db, migrate.discover("sqlite"))
+            return replace(status, copying=bool(status.applied) and db.execute(COPYING).get is not None)
         finally:
             db.close()
 
@@ -39,7 +43,8 @@ def postgres_schema(url: str) -> migrate.Status:
     from .postgres_sync import SyncConnection
 
     with SyncConnection(url) as server:
-        return migrate.check(server, migrate.discover("postgres"))
+        status = migrate.check(server, migrate.discover("postgres"))
+        return replace(status, copying=bool(status.applied) and server.rows(COPYING) != [])
 
 
 def bring_up_to_date(

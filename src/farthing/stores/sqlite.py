@@ -12,15 +12,7 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from farthing.core.commands import (
-    NAMES_HOLD,
-    Adjust,
-    Command,
-    GiveGrant,
-    Refund,
-    SetBalance,
-    Void,
-)  # fmt: skip
+from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
@@ -200,7 +192,7 @@ class SqliteStore:
             latest[owner] = max(c.at, latest.get(owner, 0))
             if owner not in context.accounts and (row := self._one(SELECT_ACCOUNT, (*owner, bucket))):
                 context.accounts[owner] = read_account(row)
-            # Without an account, as of a hold that was not found, there is no key: '' has those of administrative writes.
+            # Without an account (a hold that was not found) there is no key: '' has those of administrative writes.
             if c.key is not None and c.account:
                 self._load_key(c, bucket, context)
             if type(c) in _LOAD_MORE:

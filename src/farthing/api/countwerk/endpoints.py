@@ -6,9 +6,11 @@ in `errors`.
 
 from typing import Final
 
-from ..endpoint import Endpoint
+from ..bodies import key_schema
+from ..endpoint import Endpoint, Parameter
 from . import translate as t
 from .wire import (
+    MAX_EVENT,
     Added,
     AddRequest,
     Balance,
@@ -25,6 +27,13 @@ from .wire import (
     TransactionsRequest,
 )
 
+# Documented where it is always read; what stands in for a field of the body is told with that field.
+_KEY: Final = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    description=f"1 to {MAX_EVENT} printable ASCII characters, bare or in quotes: makes it safe to repeat.",
+    schema=key_schema(MAX_EVENT),
+)
 _RESERVATION: Final = "hold_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
 _ENTRY: Final = "ent_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
 _SOURCE: Final = {"productId": "123456", "orderId": "AB12CD34", "transactionId": "987654321"}
@@ -111,6 +120,7 @@ ENDPOINTS: Final = (
         },
         codes=frozenset({*_WORK_CODES, "INSUFFICIENT_CREDITS", "IDEMPOTENCY_CONFLICT"}),
         failure="RESERVATION_ERROR",
+        parameters=(_KEY,),
         read=t.read_reserve,
         write=t.write_reserve,
     ),

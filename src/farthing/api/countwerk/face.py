@@ -30,16 +30,10 @@ from ..endpoint import (
 from ..openapi import Code
 from .endpoints import ENDPOINTS
 from .errors import CODES, EVERYWHERE, TROUBLES, Fault, tell, tell_failure
-from .wire import MAX_EVENT, Failure, Success
+from .wire import Failure, Success
 
 _EXAMPLE_TIME: Final = "2026-01-01T12:00:00.000Z"
 _RETRY_AFTER: Final = 5
-_KEY: Final = Parameter(
-    name="Idempotency-Key",
-    place="header",
-    description="Makes a write safe to repeat where the body has no key of its own.",
-    schema={"type": "string", "maxLength": MAX_EVENT},
-)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -146,7 +140,7 @@ class CountWerk:
 
     def parameters(self, endpoint: Endpoint) -> tuple[Parameter, ...]:
         """What it takes beside its body."""
-        return () if endpoint.read is None else (_KEY,)
+        return endpoint.parameters
 
     def codes(self, endpoint: Endpoint) -> Iterator[Code]:
         """All codes that the endpoint may send."""

@@ -13,7 +13,7 @@ from msgspec import Raw
 from farthing.core.amounts import AmountError, round_amount
 from farthing.core.commands import text_error
 
-from ..bodies import LONGEST_NUMBER, Sent, check_media_type, object_error, unquoted, unreadable
+from ..bodies import LONGEST_NUMBER, Sent, check_media_type, object_error, read_key, unreadable, whole_number
 from ..endpoint import Request, Stop, Trouble
 from .errors import Fault
 from .wire import (
@@ -29,7 +29,6 @@ from .wire import (
 _operation = re.compile(OPERATION[1:-1])
 _unprintable = re.compile("[\x00-\x1f\x7f-\x9f]")
 _field_of_error = re.compile(r"at `\$\.(\w+)`")
-_header_key = re.compile(rb"[ -~]{1,200}")
 
 
 class Body:
@@ -137,10 +136,10 @@ def header_key(request: Request) -> str | None:
     value = request.headers.get(b"idempotency-key")
     if value is None:
         return None
-    value = unquoted(value)
-    if not _header_key.fullmatch(value):
+    key = read_key(value, MAX_EVENT)
+    if key is None:
         raise Fault("INVALID_INPUT", f"Idempotency-Key must have 1 to {MAX_EVENT} printable characters.")
-    return value.decode()
+    return key
 
 
 def reservation(value: Any, body: Body, request: Request) -> str:
@@ -225,9 +224,10 @@ def limit(value: Any) -> int:
 def _whole(value: Any, name: str, default: int, most: int) -> int:
     if value is None:
         return default
-    if type(value) is not int or not 1 <= value <= most:
+    number = whole_number(value)
+    if number is None or not 1 <= number <= most:
         raise Fault("INVALID_INPUT", f"{name} must be a whole number from 1 to {most:,}.")
-    return value
+    return number
 
 
 def cursor(value: Any, workspace: str, account_id: str) -> int | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
 from msgspec.structs import fields
 
-from ..bodies import MAX_DEPTH, MAX_OBJECT
+from ..bodies import MAX_DEPTH, MAX_OBJECT, TEXT, WORDS
 
 T = TypeVar("T")
 
@@ -24,7 +24,13 @@ OPERATION: Final = r"^[a-z0-9._-]{3,64}$"
 
 _NUMBER: Final = {"type": "number"}
 AccountId = Annotated[
-    str, Meta(min_length=1, max_length=MAX_ACCOUNT, description="Your own stable id of whose credits they are.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ACCOUNT,
+        pattern=TEXT,
+        description=f"Your own stable id of whose credits they are; at most {MAX_ACCOUNT} bytes.",
+    ),
 ]
 Operation = Annotated[str, Meta(pattern=OPERATION, description="What the credits are for, such as `chat.message`.")]
 Amount = Annotated[
@@ -46,23 +52,29 @@ EventId = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_EVENT,
+        pattern=TEXT,
         description="A stable key, one for each logical usage: repeating it answers the same and charges nothing.",
     ),
 ]
-Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION, description="Words for people.")]
+Description = Annotated[
+    str, Meta(max_length=MAX_DESCRIPTION, pattern=WORDS, description="Words for people, without NUL.")
+]
 Metadata = Annotated[
     dict[str, Any], Meta(description=f"An object of your own, at most {MAX_OBJECT:,} bytes and {MAX_DEPTH} deep.")
 ]
-ReservationId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT, description="As `reserve` gave it.")]
+ReservationId = Annotated[
+    str, Meta(min_length=1, max_length=MAX_EVENT, pattern=TEXT, description="As `reserve` gave it.")
+]
 Minutes = Annotated[int, Meta(ge=1, le=MAX_MINUTES, description="After these it frees itself.")]
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many to give at most.")]
 Cursor = Annotated[str, Meta(description="`nextCursor` of the page before; without it the newest.")]
-SourceId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT)]
+SourceId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT, pattern=TEXT)]
 TransactionId = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=MAX_EVENT,
+        pattern=TEXT,
         description="The payment's own id: it is credited once, however often and by whatever way it is told.",
     ),
 ]
@@ -97,7 +109,7 @@ class ReserveRequest(Struct):
     account_id: AccountId
     operation: Operation
     amount: Amount
-    validityMinutes: Minutes = DEFAULT_MINUTES
+    validityMinutes: Minutes | None = DEFAULT_MINUTES
     description: Description | None = None
 
 
@@ -137,7 +149,7 @@ class TransactionsRequest(Struct):
     """Whose history, and which page of it."""
 
     account_id: AccountId
-    limit: Limit = DEFAULT_LIMIT
+    limit: Limit | None = DEFAULT_LIMIT
     cursor: Cursor | None = None
 
 

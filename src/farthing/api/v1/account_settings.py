@@ -16,13 +16,15 @@ from ..endpoint import Caller, Endpoint, Parameter, Reply, Request
 from .charges import TOLD
 from .desk import Desk
 from .fields import Fields, Form, account_of
+from .parameters import in_path
 from .problems import Fault, Wrong
-from .reading import Params, in_path, named, not_found
+from .reading import Params, named, not_found
 from .wire import AmountOrZero, Command, Credits, Done, done
 
 MAX_ZONE: Final = 64
 _LIMITS: Final = ("spend_limit_day", "spend_limit_month")
 _ETAG: Final = re.compile(rb'(W/)?"([\x21\x23-\x7e]{0,100})"')
+_IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]{0,100}")$'
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,11 +38,17 @@ class SettingsView(Struct):
     timezone: Annotated[str, Meta(description="In which days and months of the spend limits begin.")]
 
 
-Limit = Annotated[str | None, Meta(description="At most so much, held credits included; null is no limit.")]
+Limit = Annotated[AmountOrZero | None, Meta(description="At most so much, held credits included; null is no limit.")]
 
 
 TimeZone = Annotated[
-    str, Meta(min_length=1, max_length=MAX_ZONE, description="Where days and months begin, such as Europe/Berlin.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ZONE,
+        pattern=r"^[A-Za-z0-9_+/-]+$",
+        description="The IANA zone in which days and months begin, such as Europe/Berlin.",
+    ),
 ]
 
 
@@ -147,7 +155,7 @@ SETTINGS_EXAMPLE: Final[dict[str, Any]] = {
 }  # fmt: skip
 TAG_EXAMPLE: Final = "5c0d9f1e2b3a48675c0d9f1e2b3a4867"
 IF_MATCH: Final = Parameter(
-    name="If-Match", place="header", schema={"type": "string"}, example=f'"{TAG_EXAMPLE}"',
+    name="If-Match", place="header", schema={"type": "string", "pattern": _IF_MATCH}, example=f'"{TAG_EXAMPLE}"',
     description="The ETag that the settings had when you read them: they are changed only if they still have it.",
 )  # fmt: skip
 

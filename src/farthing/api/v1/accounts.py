@@ -16,7 +16,8 @@ from .account_settings import ACCOUNT, SETTINGS_EXAMPLE, SettingsView, account_n
 from .charges import TOLD
 from .desk import Desk
 from .fields import Form
-from .reading import PAGING, Listed, Params, listed_example, parameter
+from .parameters import parameter, text_parameter
+from .reading import PAGING, Listed, Params, listed_example
 from .wire import AccountId, Command, Credits, Done, Time, done, write_time
 
 ATTRIBUTES: Final = ("service", "model", "product")
@@ -210,7 +211,7 @@ ENDPOINTS: Final = (
         codes=frozenset({"cursor_invalid"}),
         act=list_accounts,
         parameters=(
-            parameter("prefix", "Whose ids begin like this.", minLength=1, maxLength=255, example="user_"),
+            text_parameter("prefix", "Whose ids begin like this.", "user_"),
             parameter("frozen", "Only those that are, or are not.", type="boolean"),
             parameter("in_debt", "Only those that are, or are not.", type="boolean"),
             *PAGING,
@@ -256,11 +257,8 @@ ENDPOINTS: Final = (
         act=show_balance,
         parameters=(
             ACCOUNT,
-            parameter("operation", "What the credits would be for.", minLength=1, maxLength=255, example="image.edit"),
-            *(
-                parameter(name, f"The {name}, for grants of that scope.", minLength=1, maxLength=255)
-                for name in ATTRIBUTES
-            ),
+            text_parameter("operation", "What the credits would be for.", "image.edit"),
+            *(text_parameter(name, f"The {name}, for grants of that scope.") for name in ATTRIBUTES),
         ),
     ),
 )

@@ -10,9 +10,10 @@ from farthing.core.records import Entry
 from farthing.core.refundable import read_body
 
 from ..endpoint import Caller, Endpoint, Request
-from .charges import ENTRY_ID, GRANT_ID, TOLD, in_path
+from .charges import ENTRY_ID, GRANT_ID, TOLD
 from .fields import Form, account_of
 from .grants import CATEGORIES, Sort
+from .parameters import in_path
 from .wire import AmountOrZero, Command, Credits, Difference, Done, Expiry, done
 
 Mode = Literal["replace", "difference"]

@@ -9,7 +9,8 @@ from farthing.stores.access import AuditRecord
 
 from ..endpoint import Endpoint, Request
 from .desk import Desk
-from .reading import FROM_TO, PAGING, Listed, Params, listed_example, parameter
+from .parameters import text_parameter
+from .reading import FROM_TO, PAGING, Listed, Params, listed_example
 from .wire import OwnObject, Time, write_time
 
 
@@ -81,9 +82,9 @@ ENDPOINTS: Final = (
         codes=frozenset({"cursor_invalid"}),
         act=list_audit,
         parameters=(
-            parameter("actor", "Who did it.", minLength=1, maxLength=255, example=f"key:{_KEY}"),
-            parameter("action", "What was done.", minLength=1, maxLength=255, example="key.create"),
-            parameter("subject", "To whom: an account, a key, a workspace.", minLength=1, maxLength=255),
+            text_parameter("actor", "Who did it.", f"key:{_KEY}"),
+            text_parameter("action", "What was done.", "key.create"),
+            text_parameter("subject", "To whom: an account, a key, a workspace."),
             *FROM_TO,
             *PAGING,
         ),

@@ -12,7 +12,8 @@ from ..endpoint import Endpoint, Request
 from .account_settings import ACCOUNT
 from .charges import ENTRY_ID, GRANT_ID
 from .desk import Desk
-from .reading import FROM_TO, PAGING, Listed, Params, in_path, listed_example, named, not_found
+from .parameters import in_path
+from .reading import FROM_TO, PAGING, Listed, Params, listed_example, named, not_found
 from .wire import Credits, OwnObject, Time, write_time
 
 

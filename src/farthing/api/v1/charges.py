@@ -10,9 +10,10 @@ from farthing.core.outcomes import Refusal, Refused
 from farthing.core.records import Body, Entry
 from farthing.core.refundable import CHARGES, charge_of, read_body
 
-from ..endpoint import Caller, Endpoint, Parameter, Request
+from ..endpoint import Caller, Endpoint, Request
 from .desk import Desk
 from .fields import Fields, Form
+from .parameters import in_path
 from .wire import (
     AccountId,
     Amount,
@@ -221,14 +222,6 @@ CHARGED: Final[dict[str, Any]] = {
 }
 CHARGE_CODES: Final = frozenset({"account_not_found", "insufficient_credits", "frozen", "spend_limit", "balance_limit"})
 _REFUND_CODES: Final = frozenset({"account_not_found", "charge_not_found", "refund_too_large", "balance_limit"})
-
-
-def in_path(name: str, description: str, example: str) -> Parameter:
-    """A name in a path."""
-    schema = {"type": "string", "minLength": 1, "maxLength": 255}
-    return Parameter(
-        name=name, place="path", description=description, schema=schema, required=True, example=example
-    )  # fmt: skip
 
 
 ENDPOINTS: Final = (

@@ -9,9 +9,10 @@ from farthing.core.records import Entry
 from farthing.core.refundable import read_body
 from farthing.core.view import ENTRY_KINDS
 
-from ..endpoint import Endpoint, Request
+from ..endpoint import Endpoint, Parameter, Request
 from .desk import Desk
-from .reading import FROM_TO, PAGING, Listed, Params, in_path, listed_example, named, not_found, parameter
+from .parameters import in_path, parameter
+from .reading import FROM_TO, PAGING, Listed, Params, listed_example, named, not_found
 from .wire import Credits, OwnObject, Time, write_time
 
 NEWEST: Final = "newest"
@@ -139,7 +140,13 @@ ENDPOINTS: Final = (
         act=list_entries,
         parameters=(
             in_path("account", "The account's id.", "user_42"),
-            parameter("kind", f"Some of {', '.join(ENTRY_KINDS)}; separated by commas.", example="charge,refund"),
+            Parameter(
+                name="kind",
+                place="query",
+                description="Those of some kinds, separated by commas.",
+                schema={"type": "array", "items": {"type": "string", "enum": list(ENTRY_KINDS)}, "minItems": 1},
+                example=["charge", "refund"],
+            ),
             *FROM_TO,
             parameter("order", "Which comes first.", enum=list(_ORDERS), default=NEWEST),
             *PAGING,

@@ -11,6 +11,7 @@ from farthing.core.outcomes import Accepted, Outcome
 from farthing.stores.contract import StoreError
 
 from ..auth import KeyAuth
+from ..bodies import key_schema
 from ..endpoint import (
     API_KEY,
     AUTHORIZATION,
@@ -45,7 +46,7 @@ from . import (
 )
 from .desk import Desk
 from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
-from .wire import Done
+from .wire import MAX_KEY, Done
 
 ENDPOINTS: Final[Sequence[Endpoint]] = (
     *charges.ENDPOINTS,
@@ -207,9 +208,9 @@ class V1:
 KEY: Final = Parameter(
     name="Idempotency-Key",
     place="header",
-    description="1 to 255 printable characters, bare or in quotes; one for each act, the same for each try of it. "
-    "Repeating it with the same content answers the same again, with `Idempotent-Replayed: true`.",
-    schema={"type": "string", "minLength": 1, "maxLength": 257},
+    description=f"1 to {MAX_KEY} printable ASCII characters, bare or in quotes; one for each act, the same for each "
+    "try of it. Repeating it with the same content answers the same again, with `Idempotent-Replayed: true`.",
+    schema=key_schema(MAX_KEY),
     required=True,
     example="7f3a6c1e-0001",
 )

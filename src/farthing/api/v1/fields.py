@@ -16,10 +16,10 @@ from msgspec.structs import fields as fields_of
 from farthing.core.amounts import AmountError, read_amount
 from farthing.core.commands import MAX_TIME_US, text_error
 
-from ..bodies import Sent, check_media_type, object_error, unquoted, unreadable
+from ..bodies import Sent, check_media_type, object_error, read_key, unreadable, whole_number
 from ..endpoint import Request, Stop, Trouble
 from .problems import Fault, Wrong
-from .wire import MAX_AMOUNT_TEXT, MAX_DESCRIPTION, MAX_TEXT
+from .wire import MAX_AMOUNT_TEXT, MAX_DESCRIPTION, MAX_KEY, MAX_TEXT
 
 T = TypeVar("T", bound=str)
 PREFIX: Final = "v1:"
@@ -27,8 +27,7 @@ _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
-_HEADER_KEY: Final = re.compile(rb"[ -~]{1,255}")
-_KEY_HELP: Final = "must have 1 to 255 printable ASCII characters, bare or in quotes"
+_KEY_HELP: Final = f"must have 1 to {MAX_KEY} printable ASCII characters, bare or in quotes"
 _decode_any = msgspec.json.Decoder(float_hook=Sent).decode
 _decode_parts = msgspec.json.Decoder(dict[str, Raw]).decode
 _MISSING: Final = object()
@@ -186,10 +185,11 @@ class Fields:
         value = self._get(name)
         if value is None:
             return default
-        if type(value) is not int or not least <= value <= most:
+        number = whole_number(value)
+        if number is None or not least <= number <= most:
             self.refuse(name, f"must be a whole number from {least:,} to {most:,}")
             return default
-        return value
+        return number
 
     def flag(self, name: str) -> bool:
         """True or false; false when it is left out."""
@@ -301,10 +301,10 @@ def idempotency_key(request: Request) -> str:
     value = request.headers.get(b"idempotency-key")
     if not value:
         raise Fault("idempotency_key_missing", [Wrong(header="Idempotency-Key", detail="is missing")])
-    bare = unquoted(value)
-    if not _HEADER_KEY.fullmatch(bare):
+    key = read_key(value, MAX_KEY)
+    if key is None:
         raise Fault("invalid", [Wrong(header="Idempotency-Key", detail=_KEY_HELP)])
-    return bare.decode()
+    return key
 
 
 def account_of(request: Request) -> str:

@@ -12,7 +12,8 @@ from ..endpoint import Endpoint, Request
 from .account_settings import ACCOUNT
 from .charges import GRANT_ID
 from .desk import Desk
-from .reading import PAGING, Listed, Params, in_path, listed_example, named, not_found, parameter
+from .parameters import in_path, parameter
+from .reading import PAGING, Listed, Params, listed_example, named, not_found
 from .wire import Credits, Time, write_time
 
 Which = GrantState | Literal["all"]

@@ -11,9 +11,10 @@ from farthing.core.records import Category, Entry
 from farthing.core.refundable import read_body
 
 from ..endpoint import Caller, Endpoint, Request
-from .charges import ENTRY_ID, GRANT_ID, TOLD, in_path
+from .charges import ENTRY_ID, GRANT_ID, TOLD
 from .desk import Desk
 from .fields import Form
+from .parameters import in_path
 from .wire import MAX_PATTERNS, AccountId, Amount, Command, Credits, Done, Expiry, Time, done, text_of, write_time
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)

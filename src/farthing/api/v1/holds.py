@@ -11,8 +11,9 @@ from farthing.core.refundable import read_body
 from farthing.stores.reports import is_id
 
 from ..endpoint import Caller, Endpoint, Request
-from .charges import ENTRY_ID, GRANT_ID, SHORTFALLS, TOLD, Part, TakeWhat, in_path, read_attributes, taken
+from .charges import ENTRY_ID, GRANT_ID, SHORTFALLS, TOLD, Part, TakeWhat, read_attributes, taken
 from .fields import Form
+from .parameters import in_path
 from .problems import Fault
 from .wire import (
     AccountId,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from farthing.core.credentials import SCOPES, parse_scopes
+from farthing.core.credentials import SCOPES, Scope, parse_scopes
 from farthing.core.records import Workspace
 from farthing.stores.access import AccessError, ApiKey, Once
 
@@ -12,19 +12,23 @@ from ..endpoint import Endpoint, Parameter, Reply, Request
 from .administration import Answered, Asked, act_of, answer, once, told
 from .desk import Desk
 from .fields import Fields, Form
-from .reading import PAGING, Listed, Params, in_path, listed_example, named, not_found
-from .wire import Expiry, Time, write_time
+from .parameters import in_path
+from .reading import PAGING, Listed, Params, listed_example, named, not_found
+from .wire import Expiry, Time, text_of, write_time
 
 MAX_NAME: Final = 255
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
 OVERLAP_SECONDS: Final = 86_400
 
 
+Label = Annotated[str, text_of("Printable; for people.")]
+
+
 class KeyRequest(Asked):
     """A key to be made."""
 
-    scopes: Annotated[list[str], Meta(min_length=1, max_length=len(SCOPES), description=f"Of {', '.join(SCOPES)}.")]
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME, description="What it is for.")] | None = None
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=len(SCOPES), description=f"Of {', '.join(SCOPES)}.")]
+    name: Label | None = None
     expires_at: Expiry | None = None
 
 

@@ -8,7 +8,8 @@ from farthing.core.records import PaymentClaim
 
 from ..endpoint import Endpoint, Request
 from .desk import Desk
-from .reading import PAGING, Listed, Params, in_path, listed_example, named, not_found, parameter
+from .parameters import in_path, text_parameter
+from .reading import PAGING, Listed, Params, listed_example, named, not_found
 from .wire import Time, write_time
 
 
@@ -70,8 +71,8 @@ ENDPOINTS: Final = (
         codes=frozenset({"cursor_invalid"}),
         act=list_payments,
         parameters=(
-            parameter("provider", "Who took the money.", minLength=1, maxLength=255, example="stripe"),
-            parameter("account", "Whose it is.", minLength=1, maxLength=255, example="user_42"),
+            text_parameter("provider", "Who took the money.", "stripe"),
+            text_parameter("account", "Whose it is.", "user_42"),
             *PAGING,
         ),
     ),

@@ -14,11 +14,13 @@ from msgspec import Struct
 from farthing.core.commands import text_error
 from farthing.stores.pages import Position
 
-from ..endpoint import Parameter, Request
+from ..endpoint import Request
 from .cursors import CursorInvalid
 from .desk import Desk
 from .fields import read_time
+from .parameters import parameter
 from .problems import Fault, Wrong
+from .wire import TIME
 
 T = TypeVar("T")
 W = TypeVar("W", bound=str)
@@ -178,21 +180,6 @@ class Turn:
 # For the documentation
 
 
-def parameter(name: str, description: str, *, example: Any = None, **schema: Any) -> Parameter:
-    """A parameter of a query."""
-    return Parameter(
-        name=name, place="query", description=description, schema={"type": "string", **schema}, example=example
-    )
-
-
-def in_path(name: str, description: str, example: str) -> Parameter:
-    """A part of the path."""
-    return Parameter(
-        name=name, place="path", description=description, schema={"type": "string", "minLength": 1, "maxLength": 255},
-        required=True, example=example,
-    )  # fmt: skip
-
-
 PAGING: Final = (
     parameter(
         "limit", "How many to give at most.", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT
@@ -201,11 +188,13 @@ PAGING: Final = (
         "cursor",
         "Where to go on: `next_cursor` of the page before, with the same filters. It lives for 24 hours. A page may "
         "hold fewer than `limit` and still have more after it.",
+        pattern="^[A-Za-z0-9_-]+$",
+        maxLength=4_096,
     ),
 )
 FROM_TO: Final = (
-    parameter("from", "From this time on (RFC 3339).", format="date-time", example="2026-01-01T00:00:00Z"),
-    parameter("to", "Before this time (RFC 3339).", format="date-time", example="2026-02-01T00:00:00Z"),
+    parameter("from", "From this time on (RFC 3339).", **TIME, example="2026-01-01T00:00:00Z"),
+    parameter("to", "Before this time (RFC 3339).", **TIME, example="2026-02-01T00:00:00Z"),
 )
 
 

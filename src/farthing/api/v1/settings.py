@@ -10,6 +10,7 @@ from farthing.core.records import RefundLapsed, WorkspaceSettings
 from farthing.core.view import etag
 from farthing.stores.access import AccessError
 
+from ..bodies import whole_number
 from ..endpoint import Endpoint, Reply, Request
 from .account_settings import IF_MATCH, TAG_EXAMPLE, if_match
 from .administration import Answered, Asked, act_of, answer, encode, etag_field, once, told
@@ -20,6 +21,14 @@ from .reading import Params
 
 NAMES: Final = tuple(field.name for field in fields_of(WorkspaceSettings))
 
+GraceDays = Annotated[int, Meta(ge=0, le=3_650, description="How many days.")]
+HoldMinutes = Annotated[int, Meta(ge=1, le=525_600, description="How long a hold may live, extends included.")]
+LiveGrants = Annotated[int, Meta(ge=1, le=10_000, description="Of an account.")]
+LiveHolds = Annotated[int, Meta(ge=1, le=1_000_000, description="Of an account.")]
+RateLimit = Annotated[
+    int, Meta(ge=0, le=10_000_000, description="Requests a minute for each key; 0: the server's own.")
+]
+
 
 class WorkspaceSettingsRequest(Asked):
     """Settings to be changed; what is left out stays."""
@@ -28,11 +37,11 @@ class WorkspaceSettingsRequest(Asked):
         RefundLapsed | None,
         Meta(description="Where a refund goes whose grant has lapsed: a new grant for some days, or nowhere."),
     ] = None
-    refund_grace_days: Annotated[int | None, Meta(description="How many days.")] = None
-    hold_max_minutes: Annotated[int | None, Meta(description="How long a hold may live, extends included.")] = None
-    max_live_grants: Annotated[int | None, Meta(description="Of an account.")] = None
-    max_live_holds: Annotated[int | None, Meta(description="Of an account.")] = None
-    rate_limit: Annotated[int | None, Meta(description="Requests a minute for each key; 0: the server's own.")] = None
+    refund_grace_days: GraceDays | None = None
+    hold_max_minutes: HoldMinutes | None = None
+    max_live_grants: LiveGrants | None = None
+    max_live_holds: LiveHolds | None = None
+    rate_limit: RateLimit | None = None
 
 
 class WorkspaceView(Struct):
@@ -69,6 +78,11 @@ async def show_settings(request: Request, desk: Desk) -> Reply:
     return Reply(200, encode(_view(request, settings)), headers=(etag_field(etag(settings)),))
 
 
+def _plain(value: Any) -> Any:
+    number = whole_number(value)
+    return value if number is None else number
+
+
 _form = Form(WorkspaceSettingsRequest)
 
 
@@ -76,7 +90,8 @@ async def change_settings(request: Request, desk: Desk) -> Reply:
     """Change some."""
     fields = _form.read(request)
     values = {name: getattr(fields.values, name) for name in NAMES}
-    changes = {name: value for name, value in values.items() if value not in (UNSET, None)}
+    # Bounds and words are told by who keeps the settings; a whole number may be written as 5.0.
+    changes = {name: _plain(value) for name, value in values.items() if value not in (UNSET, None)}
     if not changes:
         fields.wrong.append(Wrong(pointer="", detail=f"must have a setting to change: one of {', '.join(NAMES)}"))
     under = once(fields, changes=changes)

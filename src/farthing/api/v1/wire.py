@@ -12,22 +12,27 @@ from farthing.core.amounts import write_amount
 from farthing.core.records import Body, Entry
 from farthing.core.refundable import read_body
 
-from ..bodies import MAX_DEPTH, MAX_OBJECT
+from ..bodies import MAX_DEPTH, MAX_OBJECT, TEXT, WORDS
 from ..endpoint import write_second
 
 MAX_TEXT: Final = 255
+MAX_KEY: Final = 255
 MAX_DESCRIPTION: Final = 1_000
 MAX_PATTERNS: Final = 20
 MAX_AMOUNT_TEXT: Final = 40
+_NOT_ZERO: Final = r"([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)"
+_ABOVE_ZERO: Final = f"^{_NOT_ZERO}$"
+_DIFFERENCE: Final = f"^-?{_NOT_ZERO}$"
 _UNSIGNED: Final = r"^[0-9]+(\.[0-9]+)?$"
 _SIGNED: Final = r"^-?[0-9]+(\.[0-9]+)?$"
 
-_TEXT: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
+TIME: Final = {"format": "date-time", "pattern": "^(19[7-9]|[2-9][0-9]{2})[0-9]-"}
+"""An instant that may be sent: after 1970."""
 
 
 def text_of(description: str) -> Meta:
     """What a text of 1 to 255 bytes without control characters is documented as."""
-    return Meta(min_length=1, max_length=MAX_TEXT, pattern=_TEXT, description=description)
+    return Meta(min_length=1, max_length=MAX_TEXT, pattern=TEXT, description=description)
 
 
 AccountId = Annotated[str, text_of("Your own stable id of whose credits they are.")]
@@ -38,7 +43,7 @@ Product = Annotated[str, text_of("The product, for grants of that scope.")]
 Amount = Annotated[
     str,
     Meta(
-        pattern=_UNSIGNED,
+        pattern=_ABOVE_ZERO,
         max_length=MAX_AMOUNT_TEXT,
         description='Credits as decimal text, such as "7.5": above zero, with no more decimals than the workspace has.',
     ),
@@ -49,14 +54,18 @@ AmountOrZero = Annotated[
 Difference = Annotated[
     str,
     Meta(
-        pattern=_SIGNED, max_length=MAX_AMOUNT_TEXT, description="Credits as decimal text; below zero they are taken."
+        pattern=_DIFFERENCE,
+        max_length=MAX_AMOUNT_TEXT,
+        description="Credits as decimal text; below zero they are taken.",
     ),
 ]
 Expiry = Annotated[
     str,
-    Meta(description="RFC 3339; at this instant it is over.", extra_json_schema={"format": "date-time"}),
+    Meta(description="RFC 3339; at this instant it is over.", extra_json_schema=TIME),
 ]
-Description = Annotated[str, Meta(max_length=MAX_DESCRIPTION, description="Words for people.")]
+Description = Annotated[
+    str, Meta(max_length=MAX_DESCRIPTION, pattern=WORDS, description="Words for people, without NUL.")
+]
 Metadata = Annotated[
     dict[str, Any], Meta(description=f"An object of your own, at most {MAX_OBJECT:,} bytes and {MAX_DEPTH} deep.")
 ]

@@ -10,12 +10,14 @@ from farthing.core.credentials import OPERATOR
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.stores.access import AccessError
 
+from ..bodies import TEXT
 from ..endpoint import Endpoint, Reply, Request
 from .administration import Answered, Asked, act_of, answer, once, told
 from .desk import Desk
 from .fields import Form
-from .keys import MADE_EXAMPLE, KeyRequest, MadeKeyView, make_key, read_label
-from .reading import PAGING, Listed, Params, in_path, listed_example, named, not_found
+from .keys import MADE_EXAMPLE, KeyRequest, Label, MadeKeyView, make_key, read_label
+from .parameters import in_path
+from .reading import PAGING, Listed, Params, listed_example, named, not_found
 from .wire import Time, write_time
 
 MAX_UNIT: Final = 32
@@ -26,6 +28,7 @@ _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MODES: Final[tuple[Literal["live", "test"], ...]] = ("live", "test")
 
 
+Unit = Annotated[str, Meta(min_length=1, max_length=MAX_UNIT, pattern=TEXT, description="What it counts.")]
 Scale = Annotated[int, Meta(ge=0, le=MAX_SCALE, description="Decimals of its amounts; 6, and 9 for money such as USD.")]
 
 
@@ -33,9 +36,9 @@ class WorkspaceRequest(Asked):
     """A workspace to be made. Its id, unit and scale stay for ever."""
 
     id: Annotated[str, Meta(pattern=f"^{_ID.pattern}$", max_length=64)]
-    name: Annotated[str, Meta(min_length=1, max_length=255, description="For people.")] | None = None
+    name: Label | None = None
     mode: Annotated[Literal["live", "test"] | None, Meta(description="Keys of `test` begin with cs_test_.")] = "live"
-    unit: Annotated[str, Meta(min_length=1, max_length=MAX_UNIT, description="What it counts.")] | None = "credits"
+    unit: Unit | None = "credits"
     scale: Scale | None = None
 
 

@@ -1,0 +1,94 @@
+"""The how-to pages say what is there: commands, options, settings, times, tables."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from msgspec.structs import fields
+
+from farthing.backends import READERS
+from farthing.cli.root import app
+from farthing.server.http import KEEP_ALIVE_SECONDS
+from farthing.settings import PREFIX, Settings
+from farthing.stores.postgres_link import SETTINGS
+from tests.test_house_style import DIRECTORIES
+
+FOLDER = Path(__file__).parents[1] / "docs" / "how-to"
+PAGES = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.md"))}
+OTHER_FILES = [FOLDER.parents[1] / "Dockerfile", FOLDER.parents[1] / "deploy" / "farthing.service"]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Each `farthing ...` of a page's code, by its words."""
+    code = "\n".join([*re.findall(r"```sh\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
+    return [line.split("#")[0].split() for line in re.findall(r"^\s*farthing ([a-z].*)$", code, re.MULTILINE)]
+
+
+def known_options() -> dict[str, set[str]]:
+    """Every command's options."""
+    found: dict[str, set[str]] = {}
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found[name] = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
+    return found
+
+
+def test_every_page_is_in_the_index():
+    linked = set(re.findall(r"\]\(([a-z-]+\.md)\)", PAGES["README.md"]))
+    assert linked == PAGES.keys() - {"README.md"}
+
+
+def test_every_command_and_option_of_the_pages_is_there():
+    known = known_options()
+    used = [words for text in PAGES.values() for words in commands(text)]
+    assert len(used) > 15
+    for name, *words in used:
+        assert name in known, name
+        assert {word for word in words if word.startswith("--")} <= known[name], [name, *words]
+
+
+def test_every_setting_of_the_pages_is_there():
+    named = {name for text in PAGES.values() for name in re.findall(rf"{PREFIX}([A-Z_]+)", text)}
+    assert len(named) > 4
+    assert {name.lower() for name in named} <= {field.name for field in fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("lock_timeout", "for a lock"),
+        ("statement_timeout", "for a statement"),
+        ("idle_in_transaction_session_timeout", "idle in a transaction"),
+        ("tcp_user_timeout", "without an answer of the network"),
+    ],
+)
+def test_the_time_outs_are_those_of_the_store(setting, words):
+    assert f"{SETTINGS[setting].removesuffix('s')} s {words}" in PAGES["postgresql.md"]
+
+
+def test_the_connections_of_a_worker_are_those_that_it_takes():
+    # Lanes, readers, and the one that watches.
+    assert f"`lanes` + {READERS + 1}" in PAGES["postgresql.md"]
+    assert f"`lanes` + {READERS + 1}" in PAGES["pgbouncer.md"]
+
+
+def test_the_proxys_times_fit_those_of_the_server():
+    page = PAGES["tls-behind-a-proxy.md"]
+    assert f"are closed after {KEEP_ALIVE_SECONDS} s" in page
+    kept = [int(seconds) for seconds in re.findall(r"keepalive(?:_timeout)? (\d+)s", page)]
+    assert len(kept) == 2
+    assert max(kept) < KEEP_ALIVE_SECONDS
+    waits = [int(seconds) for seconds in re.findall(r"(?:proxy_read_timeout|response_header_timeout) (\d+)s", page)]
+    assert len(waits) == 2
+    assert min(waits) > Settings().request_timeout
+
+
+def test_the_tables_apart_are_those_that_the_lint_excepts():
+    page = PAGES["citus.md"]
+    assert {name for name in DIRECTORIES if f"`{name}`" not in page} == set()
+
+
+def test_no_page_names_this_machine_or_a_registry():
+    for path in [*FOLDER.glob("*.md"), *OTHER_FILES]:
+        assert re.findall(r"/work\b|/tmp/|docker\.io|pypi|ghcr", path.read_text()) == [], path.name

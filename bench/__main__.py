@@ -14,7 +14,8 @@ from typing import Any
 from bench import machine, report
 from bench.processes import BenchError
 from bench.rounds import say
-from bench.rows import ROWS, Options, Row
+from bench.row import Options, Row
+from bench.rows import ROWS
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -24,7 +25,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--rounds", type=int, help="rounds of each row (default 5)")
     parser.add_argument("--seconds", type=float, help="how long each side is measured per round (default 5)")
-    parser.add_argument("--quick", action="store_true", help="two minutes in all: sees that everything runs")
+    parser.add_argument("--quick", action="store_true", help="one short turn each: sees that everything runs")
     parser.add_argument("--full", action="store_true", help="growth with 5 million entries, 1 million accounts")
     parser.add_argument("--folder", type=Path, help="where the databases are made; must be a real disk")
     parser.add_argument("--json", metavar="FILE", help="all figures; - is standard output")

@@ -13,8 +13,11 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 from typing import Any
+
+import uvloop
 
 from bench.load import NANO, milliseconds
 from bench.traffic import PREFIX, account_name, id_maker, metadata
@@ -24,6 +27,7 @@ from farthing.core.outcomes import Accepted
 
 MICRO = 1_000_000
 CREDITS = 100_000_000
+FILL_SEED = 7
 BURST = 4096  # commands in flight while filling: more than one batch, less than the queue holds
 OPERATION = "chat.completion"
 
@@ -32,26 +36,37 @@ class FillError(Exception):
     """A command of the filling was refused or failed."""
 
 
-def grants(workspace: str, accounts: int, prefix: str) -> Iterator[Command]:
-    """One grant for each of the bench's accounts."""
-    for number in range(accounts):
-        account = account_name(prefix, number)
-        yield GiveGrant(
-            workspace=workspace,
-            account=account,
-            amount=CREDITS * MICRO,
-            key=f"cw.add:{account}",
-            actor="bench",
-        )
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What is put into a ledger, and which part of it by this process: the accounts whose number leaves `part`."""
 
+    workspace: str
+    accounts: int
+    entries: int
+    ids: str
+    part: int = 0
+    parts: int = 1
 
-def charges(workspace: str, entries: int, accounts: int, prefix: str, ids: str, seed: int) -> Iterator[Command]:
-    """Charges of one credit, as the CountWerk face makes them, over accounts drawn at random."""
-    random = Random(seed)
-    new_id, words = id_maker(ids), metadata()
-    for _ in range(entries):
-        account = account_name(prefix, int(random.random() * accounts))
-        yield charge(workspace, account, new_id().decode(), words)
+    def grants(self) -> Iterator[Command]:
+        """One grant for each account of this part."""
+        for number in range(self.part, self.accounts, self.parts):
+            account = account_name(PREFIX, number)
+            yield GiveGrant(
+                workspace=self.workspace,
+                account=account,
+                amount=CREDITS * MICRO,
+                key=f"cw.add:{account}",
+                actor="bench",
+            )
+
+    def charges(self) -> Iterator[Command]:
+        """Charges of one credit, as the CountWerk face makes them, over accounts of this part drawn at random."""
+        random = Random(FILL_SEED + self.part)
+        new_id, words = id_maker(self.ids), metadata()
+        accounts = len(range(self.part, self.accounts, self.parts))
+        for _ in range(self.part, self.entries, self.parts):
+            number = self.part + self.parts * int(random.random() * accounts)
+            yield charge(self.workspace, account_name(PREFIX, number), new_id().decode(), words)
 
 
 def charge(workspace: str, account: str, event: str, words: str) -> TakeCharge:
@@ -82,18 +97,14 @@ async def carry_out(ledger: Ledger, commands: Iterator[Command]) -> int:
     return done
 
 
-def fill_ledger(url: str, workspace: str, accounts: int, entries: int, ids: str) -> None:
-    """Put so many funded accounts, and charges over them, into a ledger; through the engine, as callers would."""
-
-    async def run() -> None:
-        ledger = open_ledger(url, inline_on=asyncio.get_running_loop(), max_batch=1024)
-        try:
-            await carry_out(ledger, grants(workspace, accounts, PREFIX))
-            await carry_out(ledger, charges(workspace, entries, accounts, PREFIX, ids, seed=7))
-        finally:
-            ledger.close()
-
-    asyncio.run(run())
+async def fill_ledger(url: str, filling: Filling) -> None:
+    """Put funded accounts, and charges over them, into a ledger; through the engine, as callers would."""
+    ledger = open_ledger(url, inline_on=asyncio.get_running_loop(), max_batch=1024)
+    try:
+        await carry_out(ledger, filling.grants())
+        await carry_out(ledger, filling.charges())
+    finally:
+        await ledger.aclose()
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -149,13 +160,16 @@ def main() -> None:
         verb.add_argument("--accounts", type=int, required=True)
         verb.add_argument("--ids", choices=("ordered", "random"), default="ordered")
     fill.add_argument("--entries", type=int, required=True)
+    fill.add_argument("--part", type=int, default=0, help="which of the parts, counted from 0")
+    fill.add_argument("--parts", type=int, default=1, help="processes that fill together")
     run.add_argument("--callers", type=int, required=True)
     run.add_argument("--seconds", type=float, required=True)
     run.add_argument("--warmup", type=float, default=1.0)
     run.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.verb == "fill":
-        fill_ledger(options.db, options.workspace, options.accounts, options.entries, options.ids)
+        words = {name: getattr(options, name) for name in ("workspace", "accounts", "entries", "ids", "part", "parts")}
+        uvloop.run(fill_ledger(options.db, Filling(**words)))
     else:
         print(json.dumps(asyncio.run(measure(options))))
 

@@ -29,6 +29,8 @@ from bench.traffic import ATTEMPTS, Plan, request_maker
 FIRST_WAIT_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 REMEMBERED = 4096
+CHARGED = b'"status":"charged"'
+"""What the answer to a bulk has for each item that went well."""
 NANO = 1_000_000_000
 
 clock = time.perf_counter_ns
@@ -83,6 +85,8 @@ class Run:
             if self.plan.replays:
                 self._compare(request, expected, answer)
         name = status.decode("latin-1")
+        if self.plan.items and status == b"200" and answer.count(CHARGED) != self.plan.items:
+            name = "200, not all of them charged"
         if now < self.begin_at:
             self.warmup_status[name] += 1
             return
@@ -91,7 +95,7 @@ class Run:
         if now <= self.end_at:
             self.status[name] += 1
             self.last_at = now
-            if status == b"200":
+            if name == "200":
                 self.latencies.append(now - began)
 
     def _compare(self, request: bytes, expected: bytes, answer: bytes) -> None:
@@ -251,8 +255,9 @@ def percentile(ordered: Sequence[int], share: float) -> int:
 
 
 def summary(run: Run, hanging: int) -> dict[str, Any]:
-    """The figures of a run; the rate counts answers with 200 only."""
+    """The figures of a run; the rate counts charges whose answer was 200, and nothing else."""
     plan = run.plan
+    charges = plan.items or 1
     span = (run.last_at - run.begin_at if plan.requests else run.end_at - run.begin_at) / NANO
     if run.stopped:
         span = (run.last_at - run.begin_at) / NANO
@@ -264,7 +269,8 @@ def summary(run: Run, hanging: int) -> dict[str, Any]:
         "ok": ok,
         "ok_with_warmup": run.answered_ok,
         "seconds": round(span, 4),
-        "rate": round(ok / span, 1) if span > 0 else 0.0,
+        "charges_per_request": charges,
+        "rate": round(ok * charges / span, 1) if span > 0 else 0.0,
         "p50_ms": milliseconds(ordered, 0.5),
         "p99_ms": milliseconds(ordered, 0.99),
         "max_ms": milliseconds(ordered, 1.0),
@@ -298,6 +304,7 @@ def parse(arguments: Sequence[str] | None = None) -> Plan:
     parser.add_argument("--warmup", type=float, default=defaults.warmup, help="seconds that do not count")
     parser.add_argument("--path", default=defaults.path)
     parser.add_argument("--body", default="", help="template with {account} and {id}; default: a deduct")
+    parser.add_argument("--items", type=int, default=0, help="charges in a bulk; the body is the template of one")
     parser.add_argument("--prefix", default=defaults.prefix, help="what account ids begin with")
     parser.add_argument("--accounts", type=int, default=defaults.accounts)
     parser.add_argument("--pick", choices=("uniform", "hot", "zipf", "each"), default=defaults.pick)

@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -30,14 +30,33 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server for the length of the block, from the repository's root; its output goes to `log`."""
     with log.open("ab") as out:
-        child = subprocess.Popen(list(command), stdout=out, stderr=subprocess.STDOUT, cwd=REPO)
+        child = subprocess.Popen(
+            list(command), stdout=out, stderr=subprocess.STDOUT, cwd=REPO, env={**os.environ, **(environment or {})}
+        )
     try:
         yield child
     finally:
         end(child)
+
+
+@contextlib.contextmanager
+def in_environment(extra: Mapping[str, str]) -> Iterator[None]:
+    """What is started within the block has these variables as well; what runs already is not touched."""
+    before = {name: os.environ.get(name) for name in extra}
+    os.environ.update(extra)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def end(child: subprocess.Popen[bytes], patience: float = 15.0) -> int:
@@ -82,12 +101,13 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """User and system time that these processes and their descendants have used so far."""
+    """User and system time that these processes and their descendants have used so far, also those that have ended:
+    what a process has waited for is in its own account."""
     ticks = 0
     for pid in {member for root in pids for member in family(root)}:
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            ticks += sum(int(field) for field in fields[11:15])
     return ticks / TICKS_PER_SECOND
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.rows import Row
+from bench.row import Row
 from bench.targets import Figure, Target
 
 INTRO = """\
@@ -15,15 +15,40 @@ Made by `./dev bench --markdown docs/benchmarks.md`; do not edit by hand. Ratios
 what counts: the sides of a row take turns (A B A B ...), each ratio is one turn against its neighbour of the same
 round, and the table gives the median of the rounds with the smallest and largest in brackets. Absolute rates are
 below; they are this machine's, with the load generator on the same cores. Every Farthing database is examined by
-`farthing doctor` afterwards, the baseline's ledger by checks of its own, and a row with any finding, any answer
-other than 200 or any lost call is *invalid*.
+`farthing doctor` afterwards, the baseline's ledger and the floor's by checks of their own, and a row with any finding,
+any answer other than 200 or any lost call is *invalid*.
+"""
+RUN = """\
+## How to run
+
+`./dev bench` measures all rows (about an hour), `./dev bench pg64 pgfloor bulk` some, `./dev bench --list` names them;
+`--quick` sees within minutes that everything runs, `--full` grows ledgers to 5 million entries, `--rounds` and
+`--seconds` say how long, `--folder` where the databases are made: on a real disk. PostgreSQL is Debian's, in a cluster
+of its own that is gone afterwards; the row `slow_commit` needs a C compiler. Nothing else should run on the machine.
 """
 QUICK = "**A quick run**: one short turn for each side. It shows that everything runs, and nothing about speed.\n"
-BASELINE = """\
+SIDES = """\
+## The sides
+
+Farthing on PostgreSQL is `farthing serve --workers 2` in the same cluster as what it is held against, with a database
+of its own; *a port each* are two `farthing serve` beside it, on the same database, as the baseline has them. On SQLite
+it is one process. The rate limiter counts, but refuses nobody; logging is as it comes. Before the first turn what was
+loaded is analyzed and written to disk; between turns on PostgreSQL nobody asks for a checkpoint and none is due. CPU is
+that of the server's processes, of all processes of the cluster, and of what makes the load.
+
 The baseline is `bench/baseline/`: FastAPI, pydantic and asyncpg under uvicorn (uvloop, httptools), one transaction for
 each request (lock the account, look the key up, read the grants, write everything in one statement, commit), with
 the same promises as a charge on Farthing but for the hash chain and holds. PostgreSQL flushes every commit. With two
 processes each has a port of its own and half of the connections, so that none is idle by chance.
+
+The floor is `bench/pgbench.py`: one prepared statement takes a credit from an account that has it and inserts the entry
+with its time-ordered key, which is unique, and 150 bytes of metadata; 16 clients of pgbench over a Unix socket, no
+HTTP, no JSON, no answer to a repeated key, no grants, no hash.
+
+A slower disk is emulated below every contender alike: a library of a few lines (`bench/slow_flush.c`), preloaded into
+PostgreSQL and into the server on SQLite, sleeps 1 ms after each fdatasync and fsync, and is switched on and off between
+turns of the same servers. The flushes that were delayed, and by how much, are in the JSON; a turn in which they were
+not is invalid.
 """
 
 
@@ -46,8 +71,9 @@ def markdown(machine: dict[str, Any], options: dict[str, Any], rows: Sequence[Ro
         [QUICK] if options["quick"] else [],
         [*_table(rows), ""],
         _shortfalls(rows),
+        [RUN],
         ["## The machine", "", *_machine(machine, options), ""],
-        ["## Rates", "", *_rates(rows), "", BASELINE],
+        ["## Rates", "", *_rates(rows), "", SIDES],
     ]
     return "\n".join(line for part in parts for line in part)
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from bench.services import Measurement
 
+LATENCIES = ("mean", "p50", "p99")  # what a side knows of them: pgbench tells the mean only
+
 
 def say(text: str) -> None:
     """Progress, on standard error."""
@@ -26,7 +28,7 @@ def interleave(row: str, sides: Mapping[str, Callable[[], Measurement]], rounds:
             figures = turn.figures
             say(
                 f"{row}: round {number} of {rounds}: {name}: {turn.rate:,.0f}/s"
-                f" p50 {figures['p50_ms']} ms p99 {figures['p99_ms']} ms"
+                + "".join(f" {about} {figures[about + '_ms']} ms" for about in LATENCIES if figures.get(about + "_ms"))
                 + "".join(f"; {problem}" for problem in turn.problems)
             )
     return taken

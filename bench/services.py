@@ -1,13 +1,11 @@
-"""Owns the two services under test: bringing each up on a database of its own, funding it, and its final check."""
+"""Owns a service under test, whichever it is: driving it for a turn, what its turn cost, and the baseline's start."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,12 +20,6 @@ from bench.traffic import ACCOUNT_DIGITS, PREFIX
 
 POOL_IN_ALL = 32  # database connections of the baseline, shared out among its processes
 CREDITS = 100_000_000  # what each account is funded with: more than any row here can spend
-ADD_PATH, RESERVE_PATH, BALANCE_PATH = "/api/credits/add", "/api/credits/reserve", "/api/credits/balance"
-ADD_BODY = (
-    '{"account_id":"{account}","amount":' + str(CREDITS) + ","
-    '"source":{"productId":"bench","orderId":"{id}","transactionId":"{id}"}}'
-)
-RESERVE_BODY = '{"account_id":"{account}","operation":"chat.stream","amount":1,"validityMinutes":1440}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +57,7 @@ class Measurement:
 
     @property
     def rate(self) -> float:
-        """Answers with 200 per second."""
+        """Charges per second that were answered with 200."""
         return float(self.figures["rate"])
 
 
@@ -75,11 +67,12 @@ def load(service: Service, **plan: Any) -> Measurement:
     before = cpu_seconds(pids), cpu_seconds(service.database_pids)
     figures = run_generator(service, **plan)
     after = cpu_seconds(pids), cpu_seconds(service.database_pids)
-    calls = max(figures["ok_with_warmup"], 1)
+    charges = figures["charges_per_request"]
+    calls = max(figures["ok_with_warmup"] * charges, 1)
     cpu = {"server": (after[0] - before[0]) * 1e6 / calls}
     if service.database_pids:
         cpu["postgres"] = (after[1] - before[1]) * 1e6 / calls
-    cpu["generator"] = figures["generator_cpu_share"] * figures["seconds"] * 1e6 / max(figures["requests"], 1)
+    cpu["generator"] = figures["generator_cpu_share"] * figures["seconds"] * 1e6 / max(figures["requests"] * charges, 1)
     return Measurement(figures, {who: round(us, 1) for who, us in cpu.items()}, tuple(faults(service, figures)))
 
 
@@ -112,110 +105,11 @@ def faults(service: Service, figures: dict[str, Any]) -> list[str]:
     return [f"{service.name}: {count} {what}" for what, count in counts.items() if count]
 
 
-# --- Farthing --------------------------------------------------------------------------------------
-
-
-def farthing_command() -> list[str]:
-    """The installed command beside this Python; without one, the same entry point of the sources."""
-    beside = Path(sys.executable).with_name("farthing")
-    return (
-        [str(beside)]
-        if beside.exists()
-        else [sys.executable, "-c", "import sys; from farthing.cli import main; sys.exit(main())"]
-    )
-
-
-def farthing(*arguments: str) -> dict[str, Any]:
-    """Run one farthing command with --json and give what it answers."""
-    done = subprocess.run(
-        [*farthing_command(), *arguments, "--json"], capture_output=True, text=True, check=False, cwd=REPO
-    )
-    if done.returncode != 0:
-        raise BenchError(f"farthing {arguments[0]} failed ({done.returncode}): {done.stderr.strip()[-2000:]}")
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer
-
-
-@dataclass(slots=True)
-class Ledger:
-    """One Farthing database on SQLite in a folder of its own."""
-
-    folder: Path
-    workspace: str = ""
-    key: str = ""
-
-    @property
-    def url(self) -> str:
-        """The address as farthing wants it."""
-        return f"sqlite:///{self.folder / 'farthing.db'}"
-
-    def size(self) -> int:
-        """Bytes of the database with what belongs to it."""
-        return sum(file.stat().st_size for file in self.folder.glob("farthing.db*"))
-
-    def doctor(self) -> list[str]:
-        """What doctor finds; a figure whose doctor finds something does not count."""
-        done = subprocess.run(
-            [*farthing_command(), "doctor", "--db", self.url, "--json"],
-            capture_output=True, text=True, check=False, cwd=REPO,
-        )  # fmt: skip
-        if done.returncode == 0 and is_report(done.stdout):
-            return []
-        return [f"doctor ended with {done.returncode}: {(done.stdout.strip() or done.stderr.strip())[-500:]}"]
-
-
-def is_report(text: str) -> bool:
-    """Whether this is what doctor says when it has looked, and not an error that somebody ended with 0."""
-    try:
-        report = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(report, dict) and "error" not in report
-
-
-@contextlib.contextmanager
-def new_ledger(parent: Path) -> Iterator[Ledger]:
-    """A fresh database with one workspace for the length of the block."""
-    folder = Path(tempfile.mkdtemp(prefix="farthing-", dir=parent))
-    try:
-        ledger = Ledger(folder)
-        made = farthing("init", "--db", ledger.url)
-        ledger.workspace, ledger.key = made["workspace"], made["api_key"]
-        yield ledger
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def serving(ledger: Ledger, name: str = "farthing") -> Iterator[Service]:
-    """Farthing's server on this database, one process, no rate limit."""
-    port = free_port()
-    command = [*farthing_command(), "serve", "--db", ledger.url, "--host", "127.0.0.1", "--port", str(port)]
-    log = ledger.folder / "serve.log"
-    with running([*command, "--rate-limit", "1000000000"], log) as child:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_up(url + "/livez", child, log)
-        yield Service(name, (url,), ledger.key, (child,))
-
-
-def fund(service: Service, accounts: int, prefix: str = PREFIX) -> None:
-    """Give each of the bench's accounts one grant, over HTTP."""
-    each(service, accounts, ADD_PATH, ADD_BODY, accounts=accounts, prefix=prefix, pick="each")
-
-
 def each(service: Service, requests: int, path: str, body: str, **plan: Any) -> None:
     """Make so many calls that must all succeed, outside of any measurement."""
     figures = run_generator(service, requests=requests, path=path, body=body, connections=64, **plan)
     if figures["ok_with_warmup"] != requests:
         raise BenchError(f"{path}: {requests} calls should have succeeded: {faults(service, figures)}")
-
-
-@contextlib.contextmanager
-def farthing_service(parent: Path, accounts: int) -> Iterator[tuple[Ledger, Service]]:
-    """A fresh, funded ledger that is being served."""
-    with new_ledger(parent) as ledger, serving(ledger) as service:
-        fund(service, accounts)
-        yield ledger, service
 
 
 def stop(service: Service) -> list[str]:

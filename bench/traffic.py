@@ -15,6 +15,7 @@ ATTEMPTS = 3
 PICKS = 1 << 16
 ACCOUNT_DIGITS = 7
 DEDUCT_PATH = "/api/credits/deduct"
+BULK_PATH = "/v1/charges/bulk"
 PREFIX = "bench-"
 METADATA_BYTES = 150
 
@@ -35,6 +36,13 @@ def deduct_body() -> str:
     )
 
 
+def bulk_item() -> str:
+    """The template of one charge in a bulk of the native API; as large a charge as `deduct_body`."""
+    return (
+        '{"key":"{id}","account":"{account}","operation":"chat.completion","amount":"1","metadata":' + metadata() + "}"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to send, to whom, and for how long."""
@@ -47,6 +55,8 @@ class Plan:
     warmup: float = 1.0
     path: str = DEDUCT_PATH
     body: str = ""
+    items: int = 0
+    """How many charges are in a request: `body` is the template of one of them; 0: the request is a charge."""
     prefix: str = PREFIX
     accounts: int = 10_000
     pick: str = "uniform"
@@ -101,23 +111,27 @@ def account_picker(plan: Plan, random: Random) -> Callable[[], bytes]:
 
 def request_maker(plan: Plan, host: str, random: Random) -> Callable[[], bytes]:
     """Makes whole requests, headers and body, from one template filled in by a single formatting step."""
-    body = plan.body or deduct_body()
+    each = plan.body or (bulk_item() if plan.items else deduct_body())
+    body = '{"items":[' + ",".join([each] * plan.items) + "]}" if plan.items else each
     sample = body.replace("{account}", account_name(plan.prefix, 0)).replace("{id}", "0" * 32)
     head = (
         f"POST {plan.path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {plan.key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(sample.encode())}\r\n\r\n"
     )
     template = (head + body).encode().replace(b"%", b"%%")
-    marks = tuple(re.findall(rb"\{account\}|\{id\}", template))
     form = re.sub(rb"\{account\}|\{id\}", b"%b", template)
+    marks = tuple(re.findall(rb"\{account\}|\{id\}", each.encode()))
     account, new_id = account_picker(plan, random), id_maker(plan.ids)
-    if marks == (b"{account}",):
+    if not plan.items and marks == (b"{account}",):
         return lambda: form % account()
-    if marks == (b"{account}", b"{id}"):
+    if not plan.items and marks == (b"{account}", b"{id}"):
         return lambda: form % (account(), new_id())
 
     def general() -> bytes:
-        values = {b"{account}": account(), b"{id}": new_id()}
-        return form % tuple(values[mark] for mark in marks)
+        filled: list[bytes] = []
+        for _ in range(plan.items or 1):
+            values = {b"{account}": account(), b"{id}": new_id()}
+            filled += [values[mark] for mark in marks]
+        return form % tuple(filled)
 
     return general

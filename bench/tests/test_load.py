@@ -154,6 +154,29 @@ def test_a_template_may_name_the_account_only_or_the_id_twice():
     assert body["percent"] == "100%"
 
 
+def test_a_bulk_has_so_many_charges_each_with_an_account_and_a_key_of_its_own():
+    make = request_maker(Plan(urls=(), key="k", path="/v1/charges/bulk", items=30, pick="each"), "h", Random(1))
+    first, second = (make().partition(b"\r\n\r\n") for _ in range(2))
+    assert f"Content-Length: {len(first[2])}".encode() in first[0]
+    items = [item for request in (first, second) for item in json.loads(request[2])["items"]]
+    assert len({item["key"] for item in items}) == len({item["account"] for item in items}) == 60
+    assert all(json.dumps(item["metadata"], separators=(",", ":")) == metadata() for item in items)
+
+
+def test_the_rate_of_bulks_counts_charges():
+    said = b'{"results":[' + b",".join([b'{"status":"charged"}'] * 10) + b"]}"
+    figures = run(lambda _, __: answer(body=said), items=10, requests=40)
+    assert (figures["ok"], figures["status"]) == (40, {"200": 40})
+    assert figures["rate"] == pytest.approx(400 / figures["seconds"], rel=0.01)
+
+
+def test_a_bulk_in_which_one_was_not_charged_does_not_count():
+    said = b'{"results":[{"status":"charged"},{"status":"refused"}]}'
+    figures = run(lambda _, __: answer(body=said), items=2, requests=5)
+    assert (figures["ok"], figures["rate"]) == (0, 0.0)
+    assert figures["status"] == {"200, not all of them charged": 5}
+
+
 @pytest.mark.parametrize("kind", ["ordered", "random"])
 def test_ids_are_unique_within_a_run_and_between_runs(kind):
     one, two = id_maker(kind), id_maker(kind)

@@ -2,10 +2,12 @@
 
 import pytest
 
+from bench.ledgers import is_report
 from bench.report import document, markdown
 from bench.rounds import Spread, interleave, ratios, spread
-from bench.rows import Row
-from bench.services import Measurement, is_report
+from bench.row import Row
+from bench.rows import ROWS
+from bench.services import Measurement
 from bench.targets import TARGETS, Figure
 
 MACHINE = {
@@ -52,6 +54,14 @@ def test_the_spread_of_one_round_is_that_round():
         ("http64", 6.9, "reached"),
         ("http64", 4.99, "falls short"),
         ("http16", 0.1, "reported"),
+        ("pg64", 12.0, "aim reached"),
+        ("pg64", 7.99, "falls short"),
+        ("pg_p99", 2.5, "reached"),
+        ("pgfloor", 1.5, "reached"),
+        ("bulk", 1.99, "falls short"),
+        ("pg_growth", 0.85, "reached"),
+        ("slow_commit", 0.64, "falls short"),
+        ("slow_commit_sqlite", 0.1, "reported"),
         ("memory", 199.0, "aim reached"),
         ("memory", 201.0, "falls short"),
         ("clean_exit", 0.0, "aim reached"),
@@ -66,6 +76,18 @@ def test_the_aim_is_never_easier_than_the_least():
     for name, target in TARGETS.items():
         if target.least is not None and target.aim is not None:
             assert (target.aim - target.least) * (1 if target.more_is_better else -1) >= 0, name
+
+
+def test_every_row_has_a_figure_of_its_name():
+    assert set(ROWS) <= set(TARGETS)
+
+
+def test_a_side_without_percentiles_is_shown_all_the_same():
+    floor = Measurement(
+        {"rate": 10.0, "mean_ms": 1.5, "p50_ms": None, "p99_ms": None, "max_ms": None}, {"postgres": 9.0}
+    )
+    only = Row("pgfloor", {"pgbench": [floor]}, [Figure("pgfloor", Spread(2.0, 2.0, 2.0))])
+    assert "| pgfloor | pgbench | 10 (10 to 10) | - | - | -, 9, - |" in markdown(MACHINE, ASKED, [only])
 
 
 def test_a_problem_of_any_turn_makes_the_figure_invalid():

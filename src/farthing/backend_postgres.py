@@ -12,7 +12,8 @@ from farthing.backends import CONFIG, READERS, ConfigReader, DatabaseUrlError, O
 from farthing.clock import Clock, DatabaseClock
 from farthing.stores.contract import Store, StoreError
 from farthing.stores.migrate import PHASES, Migration, Phase, Status
-from farthing.stores.postgres import CLOCK, PostgresDatabase, PostgresStore
+from farthing.stores.postgres import CLOCK, PostgresStore
+from farthing.stores.postgres_database import PostgresDatabase
 from farthing.stores.postgres_errors import shown
 from farthing.stores.postgres_sync import SyncConnection
 from farthing.stores.reports import Database

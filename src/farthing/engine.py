@@ -22,11 +22,11 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 from farthing.core.commands import Command, Refund, check
-from farthing.core.context import Calendar, Context
+from farthing.core.context import AccountKey, Calendar, Context
 from farthing.core.decide import decide
 from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
-from farthing.stores.contract import Raced, Store, StoreError, Unknown
+from farthing.stores.contract import Overtaken, Raced, Store, StoreError, Unknown
 
 MAX_BATCH: Final = 256
 MAX_QUEUE: Final = 10_000
@@ -352,14 +352,17 @@ class Engine:
             await self._commit(batch)
         except Exception as error:  # an answer for everyone, whatever broke
             self._tell(batch, [self._failure(t.command, error) for t in batch])
+        # What another process overtook comes first in the next batch, in its order.
+        self._waiting.extendleft(reversed([ticket for ticket in batch if ticket.result is None]))
         for ticket in batch:
+            if ticket.result is None:
+                continue
             try:
-                assert ticket.result is not None
                 ticket.answer(ticket.result)
             except Exception as error:  # a caller whose callback raises must not hang the others
                 self._crash(ticket.command, error)
 
-    def _tell(self, batch: Sequence[Ticket], results: Sequence[Result]) -> None:
+    def _tell(self, batch: Sequence[Ticket], results: Sequence[Result | None]) -> None:
         for ticket, result in zip(batch, results, strict=True):
             ticket.result = result
 
@@ -402,11 +405,12 @@ class Engine:
                 else:
                     time.sleep(0.1)  # noqa: ASYNC251
 
-    async def _try(self, batch: Sequence[Ticket], again: bool = False) -> list[Result]:
-        """Load, decide, save, commit. The results are nobody's before this returns."""
+    async def _try(self, batch: Sequence[Ticket], again: bool = False) -> Sequence[Result | None]:
+        """Load, decide, save, commit. The results are nobody's before this returns; None for what was overtaken."""
         store, began = self._store, time.perf_counter()
         context = Context(self._ids, self._calendar)
         committing = False
+        overtaken: frozenset[AccountKey] = frozenset()
         try:
             # What is not well-formed may be more than a database can take; `decide` refuses it.
             await store.load([t.command for t in batch if check(t.command) is None], context, again=again)
@@ -414,7 +418,10 @@ class Engine:
             if accepted:
                 await store.save(accepted)
                 committing = True
-                await store.commit()
+                try:
+                    await store.commit()
+                except Overtaken as others:
+                    overtaken = others.accounts
             else:
                 await store.rollback()
         except BaseException as error:
@@ -428,7 +435,7 @@ class Engine:
             raise
         if self._observer is not None:
             self._observer.committed(len(batch), time.perf_counter() - began)
-        return results
+        return _without(overtaken, batch, results) if overtaken else results
 
     def _decide(self, batch: Sequence[Ticket], context: Context) -> tuple[list[Result], list[Accepted]]:
         results: list[Result] = []
@@ -457,6 +464,12 @@ class Engine:
         crashed = Crashed(f"{Crashed.__doc__} ({type(error).__name__})")
         crashed.__cause__ = error
         return crashed
+
+
+def _without(accounts: frozenset[AccountKey], batch: Sequence[Ticket], results: list[Result]) -> list[Result | None]:
+    """The results of all other accounts. Of these also a refusal was decided on what did not come to be."""
+    pairs = zip(batch, results, strict=True)
+    return [None if (t.command.workspace, t.command.account) in accounts else result for t, result in pairs]
 
 
 def drive(work: Coroutine[Any, Any, None]) -> None:

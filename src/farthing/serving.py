@@ -7,6 +7,7 @@ its connections from the parent (`workers`).
 """
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -46,6 +47,7 @@ Generation = Callable[[], int | None]
 """The version that caches hang on, None while it is not known."""
 
 RATE_WINDOW_SECONDS: Final = 60
+GARBAGE_AFTER: Final = 20_000
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -130,12 +132,21 @@ async def _serve(
         server = server_of(build_app(settings, ledger, lambda: watch.generation, metrics, log))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
+        _spare_the_collector()
         sweeper = loop.create_task(_sweep(settings, ledger, log))
         try:
             await server.serve([] if sock is None else [sock])
         finally:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
+
+
+def _spare_the_collector() -> None:
+    """What is there now stays, and needs no look; what a request leaves behind is no cycle. Looking for some after every
+    700 objects, as Python does by itself, takes a fortieth of the time of a charge."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 10, 10)
 
 
 def _open(settings: Settings, loop: asyncio.AbstractEventLoop, observer: "Observer") -> Ledger:

@@ -19,7 +19,7 @@ from farthing.api.pages import clock_check, database_check, pages, storage_check
 from farthing.backends import result_of
 from farthing.clock import ClockGuard, FakeClock
 from farthing.stores.contract import Unavailable
-from farthing.stores.postgres import PostgresDatabase
+from farthing.stores.postgres_database import PostgresDatabase
 from farthing.stores.reports import Reports
 from farthing.stores.sqlite import SqliteDatabase
 from farthing.timezones import calendar

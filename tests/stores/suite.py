@@ -286,8 +286,9 @@ class StoreSuite:
             other = replace(other, **{twice: getattr(entry, twice)})
         second = make_store()
         self.load(second, Lapse(**ALICE))
-        with pytest.raises(Raced):
+        with pytest.raises(Raced):  # as it is written, or where it is written with the commit
             self.run(second.save([Accepted(other, kept[0].account, [other], records=records)]))
+            self.run(second.commit())
         self.run(second.rollback())
         assert execute("select count(*) from entry") == [(2,)]
         self.accept(second, TakeCharge(**ALICE, amount=1))
@@ -328,9 +329,8 @@ class StoreSuite:
 
     def test_the_key_of_a_hold_that_is_not_there_is_nobodys(self, store, execute):
         """Keys of administrative writes belong to no account; a hold that was not found has none either."""
-        execute(
-            f"insert into key (workspace, key, account, bucket, number) values ('main', 'k', '', {bucket_of('main', '')}, 1)"
-        )
+        bucket = bucket_of("main", "")
+        execute(f"insert into key (workspace, key, account, bucket, number) values ('main', 'k', '', {bucket}, 1)")
         context = self.look(store, Settle(workspace="main", account="", hold="hold_" + "0" * 32, key="k"))
         assert context.keys == {}
 

@@ -20,7 +20,7 @@ from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.doctor import examine
 from farthing.stores.access import Act
-from farthing.stores.postgres import PostgresDatabase
+from farthing.stores.postgres_database import PostgresDatabase
 from farthing.stores.postgres_sync import SyncConnection
 from farthing.stores.schema import Place, bring_up_to_date, schema_of
 from tests.postgres import OWNER, Cluster, Databases, PostgresTrouble, _as_user, tail

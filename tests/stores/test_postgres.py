@@ -13,8 +13,10 @@ from farthing.stores.postgres import PostgresStore
 from tests.stores.suite import WORKSPACES, StoreSuite
 
 
-class TestPostgresStore(StoreSuite):
-    """What every store does."""
+class PostgresSuite(StoreSuite):
+    """On a database of its own."""
+
+    always_lock: bool
 
     @pytest.fixture
     def loop(self) -> Iterator[asyncio.AbstractEventLoop]:
@@ -43,7 +45,7 @@ class TestPostgresStore(StoreSuite):
         made: list[PostgresStore] = []
 
         def make() -> Store:
-            made.append(PostgresStore(postgres_url))
+            made.append(PostgresStore(postgres_url, always_lock=self.always_lock))
             return made[-1]
 
         yield make
@@ -53,3 +55,15 @@ class TestPostgresStore(StoreSuite):
     @pytest.fixture
     def execute(self, connection: Any) -> Callable[..., list[tuple[Any, ...]]]:
         return lambda sql: [tuple(row) for row in self.runner.run(connection.fetch(sql))]
+
+
+class TestUnderLocks(PostgresSuite):
+    """As behind a pooler, after a race, and after an unknown outcome."""
+
+    always_lock = True
+
+
+class TestWithoutLocks(PostgresSuite):
+    """As long as nobody else writes the same accounts."""
+
+    always_lock = False

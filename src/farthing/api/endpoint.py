@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import parse_qs
 
 from msgspec import Struct
 
@@ -123,12 +122,6 @@ class Request:
         """`http` or `https`, as far as the server knows."""
         scheme: str = self.scope["scheme"]
         return scheme
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The query's fields; of one that came twice the last counts."""
-        fields = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=50)
-        return {name: values[-1] for name, values in fields.items()}
 
 
 class Reply(Struct, gc=False):

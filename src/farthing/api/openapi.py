@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import fields as fields_of
 
 from .endpoint import Endpoint, Parameter
 
@@ -138,7 +139,9 @@ def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
         operation["security"] = [{name: []} for name in face.schemes]
     if endpoint.request is not None:
         content = _content(schemas.of(endpoint.request), {"example": endpoint.example})
-        operation["requestBody"] = {"required": True, "content": {_JSON: content}}
+        # No body at all is an object without fields.
+        needed = any(field.required for field in fields_of(endpoint.request))
+        operation["requestBody"] = {"required": needed, "content": {_JSON: content}}
     operation["responses"] = {**_successes(face, endpoint, schemas), **_errors(face, endpoint, schemas)}
     return operation
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from farthing.core.commands import Command
-from farthing.core.context import Context
+from farthing.core.context import AccountKey, Context
 from farthing.core.outcomes import Accepted
 
 
@@ -58,6 +58,15 @@ class Raced(StoreError):
     code = "raced"
 
 
+class Overtaken(Exception):
+    """Another process has written some of the accounts first, all others are committed; told to the engine only, which
+    decides theirs anew."""
+
+    def __init__(self, accounts: frozenset[AccountKey]) -> None:
+        super().__init__(f"{len(accounts)} accounts were written by another process first")
+        self.accounts = accounts
+
+
 class Unknown(StoreError):
     """It is not known whether the commit reached the disk; the same key finds out."""
 
@@ -79,7 +88,7 @@ class Store(Protocol):
         """Write entries, snapshots and the records that ride along."""
 
     async def commit(self) -> None:
-        """Make it durable; raises `Unknown` when that can't be told."""
+        """Make it durable; raises `Unknown` when that can't be told, `Overtaken` when it is, but for some accounts."""
 
     async def rollback(self) -> None:
         """Undo the batch."""

@@ -1,14 +1,18 @@
 """The ledger on PostgreSQL: any number of processes, each with a connection for each of its lanes.
 
-Nothing is kept between batches. `load` locks the accounts that a batch names, always in the same order, so that two
-processes wait for each other instead of deadlocking; what is read afterwards is what the last holder of the lock has
-committed. Accounts that are new have no row to lock: whoever is second meets the first's unique key, and is run again.
-A batch is read and written whole: a statement costs about the same for one command and for two hundred.
+Nothing is kept between batches. A batch of charges takes two statements: one reads accounts and keys; one writes each
+account, with its entries, on the condition that it still has the number of entries that was read, and commits. What
+another process has written in between is left out and told as `Overtaken`: its commands are decided anew. A batch that
+writes more than that, or meets the same account again and again, runs under locks: `load` locks the accounts that it
+names, always in the same order, so that two processes wait for each other instead of deadlocking. Either way an account
+is read before all that belongs to it, so that its number vouches for the rest. Accounts that are new have no row:
+whoever is second meets the first's unique key, and is run again.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -19,9 +23,8 @@ from farthing.core.outcomes import Accepted
 from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
-from .contract import Raced
-from .postgres_link import Link, Row, rows_of
-from .reports import Work
+from .contract import Overtaken, Raced
+from .postgres_link import Link, Row
 from .rows import (
     account_row,
     audit_row,
@@ -34,15 +37,14 @@ from .rows import (
     read_grant,
     read_workspace,
 )  # fmt: skip
-from .statements import in_words_of, statements
-
-T = TypeVar("T")
+from .statements import statements
 
 CLOCK_EVERY_SECONDS: Final = 1.0
 REFUNDABLE_PAGE: Final = 200
-WRITERS: Final = 4_715_886
-"""Number of the advisory lock under which administrative writes take turns."""
+PATIENCE: Final = 2
+"""How often in a row an account may be overtaken before it is locked."""
 _ACCOUNT_COLUMNS: Final = 19
+_WORKSPACE_COLUMNS: Final = 6
 _LAST: Final = 1 << 62
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
@@ -65,20 +67,37 @@ class PostgresStore:
 
     suspends = True
 
-    def __init__(self, dsn: str, clock: Follower | None = None) -> None:
+    def __init__(self, dsn: str, clock: Follower | None = None, *, always_lock: bool = False) -> None:
         self._link = Link(dsn)
         self._clock = clock
         self._clock_read_at = float("-inf")
-        self._known: set[tuple[str, str]] = set()
-        """Accounts that had a row when this batch was loaded."""
+        self._always_lock = always_lock
+        self._locking = True
+        """This batch has begun a transaction, and locked its accounts."""
+        self._lock_next = False
+        """The last batch met somebody else's write, and is run again."""
+        self._overtaken: Counter[tuple[str, str]] = Counter()
+        """How often in a row an account was written by somebody else first."""
+        self._known: dict[tuple[str, str], int] = {}
+        """Accounts that had a row when this batch was loaded, and how many entries."""
+        self._to_carry_out: tuple[Any, ...] | None = None
+        """What `commit` writes, where one statement is enough."""
 
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
-        """Begin, lock the accounts in order, then read what the commands name."""
-        await self._link.begin()
+        """Read the accounts, under a lock where that is needed, then what else the commands name."""
+        self._to_carry_out = None
+        self._locking = again or self._always_lock or self._lock_next or self._is_contended(commands)
+        self._locking = self._locking or await self._link.pooled()
+        self._lock_next = False
+        if self._locking:
+            await self._link.begin()
         await self._read_clock()
         await self._find_owners(commands)
-        await self._lock_accounts(commands, context)
-        await self._load_keys(commands, context)
+        if self._locking:
+            await self._lock_accounts(commands, context)
+            await self._load_keys(commands, context)
+        else:
+            await self._read_accounts(commands, context)
         await self._load_holds(commands, context)
         await self._load_due_holds(commands, context)
         if more := [c for c in commands if type(c) in _LOAD_MORE]:
@@ -86,15 +105,23 @@ class PostgresStore:
         if again:
             await self._load_done(commands, context)
 
+    def _is_contended(self, commands: Sequence[Command]) -> bool:
+        """An account that is overtaken again and again is better waited for."""
+        if not self._overtaken:
+            return False
+        return any(self._overtaken.get((c.workspace, c.account), 0) >= PATIENCE for c in commands)
+
     async def _fetch(self, name: str, *values: Any) -> list[Any]:
-        return await self._link.fetch(_SQL[name], *values)
+        fetch = self._link.fetch if self._link.open else self._link.read
+        return await fetch(_SQL[name], *values)
 
     async def _read_clock(self) -> None:
         if self._clock is None:
             return
         asked = self._clock.monotonic()
         if asked - self._clock_read_at >= CLOCK_EVERY_SECONDS:
-            ((now_us,),) = await self._link.fetch(CLOCK)
+            fetch = self._link.fetch if self._link.open else self._link.read
+            ((now_us,),) = await fetch(CLOCK)
             self._clock_read_at = self._clock.monotonic()
             self._clock.observe(now_us, asked, self._clock_read_at)
 
@@ -108,27 +135,37 @@ class PostgresStore:
                 c.account = owners.get((c.hold, c.workspace), "")
 
     async def _lock_accounts(self, commands: Sequence[Command], context: Context) -> None:
-        # By bucket first: a lane's accounts, and one shard's, lie together.
-        owners = sorted({(bucket_of(c.workspace, c.account), c.workspace, c.account) for c in commands if c.account})
-        self._known = set()
-        for row in await self._fetch("lock_accounts", [(workspace, id, bucket) for bucket, workspace, id in owners]):
+        self._take_accounts(await self._fetch("lock_accounts", _names(commands)), context)
+        await self._load_workspaces(commands, context)
+
+    async def _read_accounts(self, commands: Sequence[Command], context: Context) -> None:
+        """Accounts, and whether any of the keys was used, which is rare."""
+        rows = await self._fetch("read_accounts", _keys(commands), _names(commands))
+        self._take_accounts(rows, context)
+        await self._load_workspaces(commands, context)
+        if rows and rows[0][-1]:
+            await self._load_keys(commands, context)
+
+    def _take_accounts(self, rows: Sequence[Any], context: Context) -> None:
+        self._known = {}
+        for row in rows:
             values = tuple(row)
             account = read_account(values[:_ACCOUNT_COLUMNS])
             owner = (account.workspace, account.id)
             context.accounts[owner] = account
-            self._known.add(owner)
+            self._known[owner] = account.number
             if account.workspace not in context.workspaces:
-                context.workspaces[account.workspace] = read_workspace((account.workspace, *values[_ACCOUNT_COLUMNS:]))
+                workspace = values[_ACCOUNT_COLUMNS : _ACCOUNT_COLUMNS + _WORKSPACE_COLUMNS]
+                context.workspaces[account.workspace] = read_workspace((account.workspace, *workspace))
+
+    async def _load_workspaces(self, commands: Sequence[Command], context: Context) -> None:
+        """Those of which no account was found."""
         if missing := sorted({c.workspace for c in commands} - context.workspaces.keys()):
             for row in await self._fetch("workspaces", missing):
                 context.workspaces[row[0]] = read_workspace(tuple(row))
 
     async def _load_keys(self, commands: Sequence[Command], context: Context) -> None:
-        keyed = [
-            (c.workspace, c.key, c.account, bucket_of(c.workspace, c.account))
-            for c in commands
-            if c.key is not None and (c.workspace, c.account) in self._known
-        ]
+        keyed = [key for key in _keys(commands) if (key[0], key[2]) in self._known]
         for row in await self._fetch("keys", keyed) if keyed else ():
             entry = Entry(*row)
             assert entry.key is not None
@@ -235,19 +272,32 @@ class PostgresStore:
         context.done.update(await self._entries(c.id for c in commands))
 
     async def save(self, outcomes: Sequence[Accepted]) -> None:
-        """Write the batch, each table with one statement."""
+        """Write the batch, each table with one statement; or keep it for `commit`, where one is enough."""
         # Of several outcomes of one account the last has its state.
         accounts = {(o.account.workspace, o.account.id): o.account for o in outcomes if o.account is not None}
         opened = sorted(owner for owner in accounts if owner not in self._known)
-        changed = [account for owner, account in accounts.items() if owner in self._known]
-        if opened:
-            await self._fetch("open_accounts", [account_row(accounts[owner]) for owner in opened])
+        states = [(*account_row(a), self._known[owner]) for owner, a in accounts.items() if owner in self._known]
+        # In the order in which they are locked.
+        states.sort(key=_place)
         entries = [entry_row(e) for o in outcomes for e in o.entries]
-        states = [account_row(account) for account in changed]
-        ((count,),) = await self._fetch("save", entries, states)
-        if count != len(changed):
-            raise Raced(f"{len(changed)} accounts were locked, and {count} were there to be written")
-        await self._save_records(outcomes)
+        if not (self._locking or opened or any(_has_more(o) for o in outcomes)):
+            self._to_carry_out = (states, entries)
+            return
+        if not self._link.open:
+            await self._link.begin()
+        with self._noting_races():
+            if opened:
+                await self._fetch("open_accounts", [(*account_row(accounts[owner]), 0) for owner in opened])
+            await self._fetch("save", entries, states, len(states))
+            await self._save_records(outcomes)
+
+    @contextmanager
+    def _noting_races(self) -> Iterator[None]:
+        try:
+            yield
+        except Raced:
+            self._lock_next = True
+            raise
 
     async def _save_records(self, outcomes: Sequence[Accepted]) -> None:
         """Grants, holds and charges, of each the last state; then what rides along."""
@@ -282,7 +332,23 @@ class PostgresStore:
 
     async def commit(self) -> None:
         """Commit; returns once the server says that it is on the disk."""
-        await self._link.commit()
+        if self._to_carry_out is None:
+            await self._link.commit()
+            self._forget_overtaken()
+            return
+        with self._noting_races():
+            rows = await self._link.carry_out(_SQL["carry_out"], *self._to_carry_out)
+        behind = frozenset((row[0], row[1]) for row in rows)
+        self._forget_overtaken(behind)
+        if behind:
+            self._overtaken.update(behind)
+            raise Overtaken(behind)
+
+    def _forget_overtaken(self, behind: frozenset[tuple[str, str]] = frozenset()) -> None:
+        """What this batch has written was in time."""
+        if self._overtaken:
+            for owner in self._known.keys() - behind:
+                self._overtaken.pop(owner, None)
 
     async def rollback(self) -> None:
         """Undo; harmless where nothing is open."""
@@ -296,58 +362,32 @@ class PostgresStore:
 _LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
 
 
+def _names(commands: Sequence[Command]) -> list[Row]:
+    """The accounts that commands name, in the order in which they are locked: by bucket first, so that a lane's
+    accounts, and one shard's, lie together."""
+    owners = sorted({(bucket_of(c.workspace, c.account), c.workspace, c.account) for c in commands if c.account})
+    return [(workspace, id, bucket) for bucket, workspace, id in owners]
+
+
+def _keys(commands: Sequence[Command]) -> list[Row]:
+    """The keys that commands name."""
+    return [
+        (c.workspace, c.key, c.account, bucket_of(c.workspace, c.account))
+        for c in commands
+        if c.key is not None and c.account
+    ]
+
+
+def _place(state: Row) -> tuple[int, str, str]:
+    """Where an account's row stands in that order."""
+    return state[2], state[0], state[1]
+
+
+def _has_more(o: Accepted) -> bool:
+    """Whether an outcome writes more than entries and the account."""
+    return bool(o.grants or o.gone or o.holds or o.charges or o.records)
+
+
 def columns(rows: Iterable[Row]) -> list[list[Any]]:
     """Rows turned into a list for each column; there is at least one row."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-class PostgresDatabase:
-    """Reading for people, and small writes outside the engine, on a few connections of one event loop."""
-
-    dialect = "postgres"
-
-    def __init__(self, dsn: str, connections: int = 2) -> None:
-        self._links = [Link(dsn) for _ in range(connections)]
-        self._free: asyncio.LifoQueue[Link] = asyncio.LifoQueue()
-        for link in self._links:
-            self._free.put_nowait(link)
-
-    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """All rows of one statement, as they stood at one moment."""
-
-        async def work(link: Link) -> list[Row]:
-            return rows_of(await link.read(in_words_of(self.dialect, sql), *values))
-
-        return await self._on_a_link(work)
-
-    async def write(self, work: Work[T]) -> T:
-        """Run `work(execute)` in one transaction that is on the disk when this returns. Such writes take turns."""
-
-        async def locked(link: Link) -> T:
-            async def execute(sql: str, values: Sequence[Any] = ()) -> list[Row]:
-                return rows_of(await link.fetch(in_words_of(self.dialect, sql), *values))
-
-            await link.begin()
-            try:
-                # What is read here is what the one before has committed, as on a database with a single writer.
-                await link.fetch(f"select pg_advisory_xact_lock({WRITERS})")
-                result = await work(execute)
-            except BaseException:
-                await link.rollback()
-                raise
-            await link.commit()
-            return result
-
-        return await self._on_a_link(locked)
-
-    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]]) -> T:
-        link = await self._free.get()
-        try:
-            return await work(link)
-        finally:
-            self._free.put_nowait(link)
-
-    async def close(self) -> None:
-        """End the connections."""
-        for link in self._links:
-            await link.close()

@@ -58,6 +58,24 @@ class Link:
         await self._ensure()
         return await self._again_if_lost(lambda c: c.fetch(sql, *values))
 
+    async def pooled(self) -> bool:
+        """Whether a pooler stands between; connects where that is not known yet."""
+        await self._ensure()
+        return bool(self._pooled)
+
+    async def carry_out(self, sql: str, *values: Any) -> list[Any]:
+        """One statement that writes and commits by itself; `Unknown` when it can't be told what became of it."""
+        await self._ensure()
+        assert self._connection is not None
+        try:
+            return await self._within(self._connection.fetch(sql, *values))
+        except StoreError as error:
+            # A server that goes down says so also of what it has committed and not yet told.
+            if self._connection is None or isinstance(error, Unavailable):
+                self.drop()
+                raise _unknown(error) from error
+            raise
+
     async def begin(self) -> None:
         """Begin a transaction, on a new connection where there is none."""
         if self.open:
@@ -85,9 +103,7 @@ class Link:
             status = await self._within(self._connection.execute("commit"))
         except StoreError as error:
             self.drop()
-            # What the error says of nothing done is true of anything but a commit.
-            said = str(error).removesuffix("; nothing was done")
-            raise Unknown(f"the connection failed while committing: {said}") from error
+            raise _unknown(error) from error
         self.open = False
         if status != "COMMIT":
             raise Unavailable("the database undid the transaction; nothing was done")
@@ -148,6 +164,11 @@ class Link:
             if isinstance(error, Exception):
                 raise translate(error) from error
             raise
+
+
+def _unknown(error: StoreError) -> Unknown:
+    # What the error says of nothing done is true of anything but a commit.
+    return Unknown(f"the connection failed while committing: {str(error).removesuffix('; nothing was done')}")
 
 
 async def connect(dsn: str, **options: Any) -> "asyncpg.Connection[Any]":

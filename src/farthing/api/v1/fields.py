@@ -8,6 +8,7 @@ import re
 from calendar import timegm
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, defstruct
@@ -23,6 +24,8 @@ from .wire import MAX_AMOUNT_TEXT, MAX_DESCRIPTION, MAX_KEY, MAX_TEXT
 
 T = TypeVar("T", bound=str)
 PREFIX: Final = "v1:"
+MAX_NAMED: Final = 20
+"""How many unknown parameters are named."""
 _TIME: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
@@ -47,18 +50,21 @@ class Form:
         """The fields of the request's body; one that is missing is an object without fields."""
         check_media_type(request)
         body = request.body
-        try:
-            return self.read_part(body if body.strip() else b"{}", request)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise unreadable(error, request) from None
+        found = self.read_part(body if body.strip() else b"{}", request)
+        if request.scope.get("query_string"):
+            found.refuse_query()
+        return found
 
     def read_part(self, text: bytes | Raw, request: Request, at: str = "") -> "Fields":
         """The fields of an object, which stands at this pointer of the body."""
         found = Fields(request, at)
         try:
-            found.values = self._decode(text)
-        except msgspec.ValidationError:
-            self._take_apart(text, found)
+            try:
+                found.values = self._decode(text)
+            except msgspec.ValidationError:
+                self._take_apart(text, found)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise unreadable(error, request) from None
         return found
 
     def _take_apart(self, text: bytes | Raw, found: "Fields") -> None:
@@ -105,6 +111,12 @@ class Fields:
         pointer = f"{self._at}/{name.replace('~', '~0').replace('/', '~1')}"
         if all(w.pointer != pointer for w in self.wrong):
             self.wrong.append(Wrong(pointer=pointer, detail=detail))
+
+    def refuse_query(self) -> None:
+        """A write has no parameters: who says `?dry_run=true` must not be charged in earnest."""
+        query = self.request.scope["query_string"].decode("latin-1")
+        for name in list(dict(parse_qsl(query, keep_blank_values=True)))[:MAX_NAMED]:
+            self.wrong.append(Wrong(parameter=name[:100], detail="is no parameter of this call; it takes a body"))
 
     def check(self) -> None:
         """Refuse the request where something was wrong with it."""

@@ -9,6 +9,7 @@ from msgspec.structs import fields as fields_of
 from farthing.core.records import RefundLapsed, WorkspaceSettings
 from farthing.core.view import etag
 from farthing.stores.access import AccessError
+from farthing.stores.acts import checked_settings
 
 from ..bodies import whole_number
 from ..endpoint import Endpoint, Reply, Request
@@ -79,6 +80,7 @@ async def show_settings(request: Request, desk: Desk) -> Reply:
 
 
 def _plain(value: Any) -> Any:
+    """A whole number may have been written as 5.0."""
     number = whole_number(value)
     return value if number is None else number
 
@@ -90,8 +92,12 @@ async def change_settings(request: Request, desk: Desk) -> Reply:
     """Change some."""
     fields = _form.read(request)
     values = {name: getattr(fields.values, name) for name in NAMES}
-    # Bounds and words are told by who keeps the settings; a whole number may be written as 5.0.
     changes = {name: _plain(value) for name, value in values.items() if value not in (UNSET, None)}
+    for name, value in changes.items():
+        try:
+            checked_settings(WorkspaceSettings(), {name: value})
+        except AccessError as error:
+            fields.refuse(name, str(error).removeprefix(f"{name} "))
     if not changes:
         fields.wrong.append(Wrong(pointer="", detail=f"must have a setting to change: one of {', '.join(NAMES)}"))
     under = once(fields, changes=changes)

@@ -182,13 +182,23 @@ create type key_name as (workspace text, key text, account text, bucket smallint
 create type account_row as (
     workspace text, id text, bucket smallint, number bigint, balance bigint, held bigint, debt bigint, earned bigint,
     spent bigint, lapsed bigint, written_off bigint, at bigint, head bytea, holds bigint, lapse_at bigint,
-    hold_due_at bigint, grants text, settings text, spending text
+    hold_due_at bigint, grants text, settings text, spending text, number_before bigint
 );
 create type entry_row as (
     workspace text, account text, bucket smallint, number bigint, id text, kind text, amount bigint, balance bigint,
     held bigint, debt bigint, at bigint, key text, fingerprint bytea, actor text, request_id text, operation text,
     description text, metadata text, body text, version smallint, hash bytea
 );
+
+-- Ends a statement that wrote fewer accounts than it was meant to: somebody else has written one of them meanwhile.
+create function farthing_expect(written bigint, expected bigint) returns bigint language plpgsql as $$
+begin
+    if written <> expected then
+        raise exception '% of % accounts were written by another process first', expected - written, expected
+            using errcode = 'serialization_failure';
+    end if;
+    return written;
+end $$;
 
 create function farthing_refuse_change() returns trigger language plpgsql as $$
 begin

@@ -21,6 +21,22 @@ from unnest(cast(? as account_name[])) u
     ) a
     join workspace w on w.id = a.workspace
 
+-- name: read_accounts
+select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings,
+    (
+        select count(*) from unnest(cast(? as key_name[])) u cross join lateral (
+            select 1 from key k
+            where k.workspace = u.workspace and k.key = u.key and k.account = u.account and k.bucket = u.bucket limit 1
+        ) k
+    )
+from unnest(cast(? as account_name[])) u
+    cross join lateral (
+        select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds,
+            lapse_at, hold_due_at, grants, settings, spending
+        from account a where a.workspace = u.workspace and a.id = u.id and a.bucket = u.bucket limit 1
+    ) a
+    join workspace w on w.id = a.workspace
+
 -- name: workspaces
 select id, name, mode, unit, scale, created_at, settings from workspace where id = any(cast(? as text[]))
 
@@ -108,17 +124,45 @@ with e as (
         lapse_at = n.lapse_at, hold_due_at = n.hold_due_at, grants = n.grants, settings = n.settings,
         spending = n.spending
     from unnest(cast(? as account_row[])) n
-    where a.workspace = n.workspace and a.id = n.id and a.bucket = n.bucket
+    where a.workspace = n.workspace and a.id = n.id and a.bucket = n.bucket and a.number = n.number_before
     returning 1
 )
-select count(*) from changed
+select farthing_expect(count(*), cast(? as bigint)) from changed
+
+-- name: carry_out
+with n as (
+    select * from unnest(cast(? as account_row[]))
+), changed as (
+    update account a
+    set number = n.number, balance = n.balance, held = n.held, debt = n.debt, earned = n.earned, spent = n.spent,
+        lapsed = n.lapsed, written_off = n.written_off, at = n.at, head = n.head, holds = n.holds,
+        lapse_at = n.lapse_at, hold_due_at = n.hold_due_at, grants = n.grants, settings = n.settings,
+        spending = n.spending
+    from n
+    where a.workspace = n.workspace and a.id = n.id and a.bucket = n.bucket and a.number = n.number_before
+    returning a.workspace, a.id
+), e as (
+    select e.* from unnest(cast(? as entry_row[])) e join changed c on c.workspace = e.workspace and c.id = e.account
+), new_entries as (
+    insert into entry (
+        workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor,
+        request_id, operation, description, metadata, body, version, hash
+    )
+    select * from e
+), new_keys as (
+    insert into key (workspace, key, account, bucket, number)
+    select workspace, key, account, bucket, number from e where key is not null
+)
+select n.workspace, n.id from n left join changed c on c.workspace = n.workspace and c.id = n.id where c.id is null
 
 -- name: open_accounts
 insert into account (
     workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
     hold_due_at, grants, settings, spending
 )
-select * from unnest(cast(? as account_row[]))
+select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
+    hold_due_at, grants, settings, spending
+from unnest(cast(? as account_row[]))
 
 -- name: save_grants
 insert into grants (id, workspace, account, bucket, amount, created_at, expires_at, voided, terms, gone)

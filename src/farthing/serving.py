@@ -142,8 +142,8 @@ async def _serve(
 
 
 def _spare_the_collector() -> None:
-    """What is there now stays, and needs no look; what a request leaves behind is no cycle. Looking for some after every
-    700 objects, as Python does by itself, takes a fortieth of the time of a charge."""
+    """What is there now stays, and needs no look; what a request leaves behind is no cycle. To look for some after every
+    700 objects, as Python does, takes a fortieth of the time of a charge."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 10, 10)

@@ -1,4 +1,4 @@
-"""A real server for the tests of the HTTP faces: uvicorn in a thread, a ledger on a SQLite file, a small client."""
+"""A real server for the tests of the HTTP faces: uvicorn in a thread, a ledger on either database, a small client."""
 
 import asyncio
 import http.client
@@ -31,6 +31,7 @@ from farthing.server.http import Server as HttpServer
 from farthing.server.listening import listening
 from farthing.settings import Settings
 from farthing.stores.access import Act
+from farthing.stores.statements import in_words_of
 from tests.support import START_US
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class Server:
         clock: Clock | None = None,
         scale: int = 6,
         workspace: WorkspaceSettings | None = None,
+        url: str = "",
         build: Build = serving.build_app,
         inline: bool = True,
         **settings: Any,
@@ -104,23 +106,14 @@ class Server:
         log = make_logger("info", self.log, redact)
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop_thread = ThreadPoolExecutor(1, thread_name_prefix="test-server")
-        self.ledger = self._on_loop(
-            lambda loop: open_ledger(
-                f"sqlite:///{self.path}",
-                create=True,
-                clock=self.clock,
-                observer=serving.Observer(self.metrics, log),
-                inline_on=loop if inline else None,
-                reader=True,
-            )
-        )
+        self.ledger = self._at_home(self._open(url or f"sqlite:///{self.path}", log, inline))
         self.metrics.depth = lambda: self.ledger.engine.depth
         own = workspace or WorkspaceSettings()
         for row in (
             Workspace("main", "Main", "live", "credits", scale, START_US, own),
             Workspace("other", "Other", "test", "credits", 6, START_US, WorkspaceSettings()),
         ):
-            asyncio.run(self.ledger.access.create_workspace(row, ME))
+            self._at_home(self.ledger.access.create_workspace(row, ME))
         self.watch = ConfigWatch(lambda: self.ledger.backend.config(self.clock))
         self.watch.start()
         self.app = build(self.settings, self.ledger, lambda: self.watch.generation, self.metrics, log)
@@ -137,15 +130,26 @@ class Server:
         self._serving = self._loop_thread.submit(lambda: self._runner.run(self._server.serve([sock])))
         assert ready.wait(10)
 
-    def _on_loop(self, work: Callable[[asyncio.AbstractEventLoop], T]) -> T:
-        """Do something in the server's thread, before it serves."""
-        return self._loop_thread.submit(lambda: work(self._runner.get_loop())).result()
+    async def _open(self, url: str, log: FilteringBoundLogger, inline: bool) -> Ledger:
+        self._loop = asyncio.get_running_loop()
+        return open_ledger(
+            url,
+            create=True,
+            clock=self.clock,
+            observer=serving.Observer(self.metrics, log),
+            inline_on=self._loop if inline else None,
+            reader=True,
+        )
+
+    def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the server's thread, while it does not serve."""
+        return self._loop_thread.submit(lambda: self._runner.run(work)).result()
 
     def close(self) -> None:
         self._server.should_exit = True
         self._serving.result(20)
         self.watch.stop()
-        self._loop_thread.submit(lambda: self._runner.run(self.ledger.aclose())).result(20)
+        self._at_home(self.ledger.aclose())
         self._loop_thread.submit(self._runner.close).result(20)
         self._loop_thread.shutdown()
 
@@ -158,8 +162,15 @@ class Server:
     # Behind the face
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run something that reads or changes the database."""
-        return asyncio.run(work)
+        """Run something that reads or changes the database, on the loop that it belongs to."""
+        if self.ledger.backend.dialect == "sqlite":
+            return asyncio.run(work)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of a statement of our own, with ? for its values."""
+        told = in_words_of(self.ledger.backend.dialect, text)
+        return self.run(self.ledger.database.write(lambda execute: execute(told, values)))
 
     def new_key(
         self, scopes: str = "read,charge,grant", workspace: str = "main", ends_at: int | None = None, key: Any = None

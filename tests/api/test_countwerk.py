@@ -10,6 +10,8 @@ from farthing.core.commands import Adjust, GiveGrant, Refund, SetAccount, TakeCh
 from tests.api.serving import Server
 from tests.support import START_US, UNIT
 
+BOTH_DATABASES = True
+
 HOUR_US = 3_600_000_000
 
 
@@ -303,9 +305,7 @@ def test_adding_makes_the_account_and_claims_the_payment(server: Server, account
     (entry, opening) = server.entries(account)
     assert data == {"transactionId": entry.id, "newBalance": 900, "addedAmount": 900}
     assert (opening.kind, entry.kind, entry.description) == ("open", "grant", "Starter")
-    claims = server.run(
-        server.ledger.database.rows("select provider, object, entry from payment where account = ?", (account,))
-    )
+    claims = server.sql("select provider, object, entry from payment where account = ?", account)
     assert claims == [("digistore24", account + "-t", entry.id)]
 
 

@@ -27,6 +27,8 @@ from tests.api.serving import Answer, Server
 from tests.api.test_countwerk_bad_input import GOOD
 from tests.support import UNIT
 
+BOTH_DATABASES = True
+
 
 def deduct(server: Server, account: str, amount: Any, event: str = "e") -> Answer:
     body = {"account_id": account, "operation": "chat.message", "amount": amount, "usage_event_id": event}
@@ -175,8 +177,7 @@ def test_a_spend_limit_is_forbidden_and_says_what_is_left(server: Server, funded
 
 
 def test_a_balance_that_could_not_be_counted_is_an_invalid_amount(server: Server, funded: str):
-    sql = "update account set earned = 999999999999999999 where id = ?"
-    server.run(server.ledger.database.write(lambda execute: execute(sql, (funded,))))
+    server.sql("update account set earned = 999999999999999999 where id = ?", funded)
     before = server.count()
     source = {"productId": "p", "orderId": "o", "transactionId": funded}
     answer = server.post("add", {"account_id": funded, "amount": 1, "source": source})

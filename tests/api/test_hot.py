@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from farthing import serving
-from farthing.server import http as server_http
 from farthing.core.commands import Command
 from farthing.engine import Engine, Ticket
+from farthing.server import http as server_http
 from tests.api.serving import Server, wait_for
 from tests.api.test_asgi import connect, head, read_answer
 from tests.api.test_countwerk_bad_input import GOOD

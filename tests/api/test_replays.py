@@ -14,6 +14,8 @@ from farthing.core.records import WorkspaceSettings
 from tests.api.serving import Answer, Server
 from tests.support import START_US, UNIT
 
+BOTH_DATABASES = True
+
 MINUTE = 60
 
 
@@ -37,8 +39,8 @@ def bodies(account: str, reservation: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("call", ["deduct", "reserve", "confirm-reservation", "cancel-reservation", "add"])
-def test_a_replay_answers_byte_for_byte_but_for_the_timestamp(tmp_path, call: str):
-    with Server(tmp_path) as server:
+def test_a_replay_answers_byte_for_byte_but_for_the_timestamp(tmp_path, fresh_url: str, call: str):
+    with Server(tmp_path, url=fresh_url) as server:
         server.add("alice", 100)
         work = {"account_id": "alice", "operation": "chat.message", "amount": 10}
         body = bodies("alice", server.post("reserve", work).data["reservationId"])[call]

@@ -6,10 +6,10 @@ from farthing.api.countwerk.endpoints import ENDPOINTS
 from tests.api.transcripts import STORY, play, recorded
 
 
-def test_the_dialect_answers_as_recorded(tmp_path: Path):
+def test_the_dialect_answers_as_recorded(tmp_path: Path, fresh_url: str):
     pairs = recorded()
     requests = [pair["request"] for pair in pairs]
-    told = play(tmp_path, [(r["call"], r["body"], r["after_seconds"], r["headers"]) for r in requests])
+    told = play(tmp_path, [(r["call"], r["body"], r["after_seconds"], r["headers"]) for r in requests], fresh_url)
     for now, then in zip(told, pairs, strict=True):
         assert now == then
 

@@ -79,10 +79,10 @@ class Names:
         return _NAME.sub(lambda found: self._id[found[0]], text)
 
 
-def play(folder: Path, story: list[tuple[str, Any, float, dict[str, str]]]) -> list[dict[str, Any]]:
-    """Play a story on a fresh ledger; what was asked and answered."""
+def play(folder: Path, story: list[tuple[str, Any, float, dict[str, str]]], url: str = "") -> list[dict[str, Any]]:
+    """Play a story on a fresh ledger, in the folder or at the URL; what was asked and answered."""
     names, told = Names(), []
-    with Server(folder) as server:
+    with Server(folder, url=url) as server:
         for call, body, seconds, headers in story:
             server.clock.advance(seconds)  # type: ignore[attr-defined]
             fields = {"X-API-Key": server.key, "Content-Type": "application/json", **headers}

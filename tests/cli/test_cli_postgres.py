@@ -145,7 +145,7 @@ def test_a_right_password_is_shown_nowhere(cli: Cli, postgres: Cluster, database
     postgres.sql(f"grant create on schema public to {GUARDED}", database=name)
     made = cli("init", "--db", url, "--json")
     assert made.json["database"] == url.replace(":right@", ":***@")
-    cli.ok("grant", "alice", "1", "--db", url)
+    cli.ok("grant", "alice", "10", "--db", url)
     with program("serve", "--port", "0", "--workers", "2", "--access-log", "--db", url, folder=tmp_path) as serving:
         deduct(serving, made.json["api_key"], "u1")
         postgres.sql("alter table entry owner to farthing", database=name)

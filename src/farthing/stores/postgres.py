@@ -3,10 +3,10 @@
 Nothing is kept between batches. A batch of charges takes two statements: one reads accounts and keys; one writes each
 account, with its entries, on the condition that it still has the number of entries that was read, and commits. What
 another process has written in between is left out and told as `Overtaken`: its commands are decided anew. A batch that
-writes more than that, or meets the same account again and again, runs under locks: `load` locks the accounts that it
-names, always in the same order, so that two processes wait for each other instead of deadlocking. Either way an account
-is read before all that belongs to it, so that its number vouches for the rest. Accounts that are new have no row:
-whoever is second meets the first's unique key, and is run again.
+reads more than that, or meets the same account again and again, runs under locks: `load` locks the accounts that it
+names, always in the same order, so that two processes wait for each other instead of deadlocking. Accounts that are new
+have no row: whoever is second meets the first's unique key, and is run again. A little over 400 lines: both ways of a
+batch are told in one place.
 """
 
 from collections import Counter
@@ -86,7 +86,8 @@ class PostgresStore:
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Read the accounts, under a lock where that is needed, then what else the commands name."""
         self._to_carry_out = None
-        self._locking = again or self._always_lock or self._lock_next or self._is_contended(commands)
+        self._locking = again or self._always_lock or self._lock_next or _read_more(commands)
+        self._locking = self._locking or self._is_contended(commands)
         self._locking = self._locking or await self._link.pooled()
         self._lock_next = False
         if self._locking:
@@ -98,12 +99,25 @@ class PostgresStore:
             await self._load_keys(commands, context)
         else:
             await self._read_accounts(commands, context)
+            if _latest_of_due(commands, context):
+                await self._lock_after_all(commands, context)
+        if self._locking:
+            await self._load_the_rest(commands, context)
+        if again:
+            await self._load_done(commands, context)
+
+    async def _load_the_rest(self, commands: Sequence[Command], context: Context) -> None:
         await self._load_holds(commands, context)
         await self._load_due_holds(commands, context)
         if more := [c for c in commands if type(c) in _LOAD_MORE]:
             await self._load_more(more, context)
-        if again:
-            await self._load_done(commands, context)
+
+    async def _lock_after_all(self, commands: Sequence[Command], context: Context) -> None:
+        """Where it turns out that more has to be read than the accounts."""
+        self._locking = True
+        await self._link.begin()
+        await self._lock_accounts(commands, context)
+        await self._load_keys(commands, context)
 
     def _is_contended(self, commands: Sequence[Command]) -> bool:
         """An account that is overtaken again and again is better waited for."""
@@ -178,22 +192,13 @@ class PostgresStore:
                 context.holds[id] = _hold.decode(terms)
 
     async def _load_due_holds(self, commands: Sequence[Command], context: Context) -> None:
-        latest: dict[tuple[str, str], int] = {}
-        for c in commands:
-            owner = (c.workspace, c.account)
-            latest[owner] = max(c.at, latest.get(owner, 0))
-        for owner, at in latest.items():
-            account = context.accounts.get(owner)
-            if account is None or account.hold_due_at is None:
-                continue
-            at = max(at, account.at)
-            if account.hold_due_at <= at:
-                holds = [_hold.decode(row[0]) for row in await self._fetch("due_holds", *owner, at)]
-                context.holds.update((h.id, h) for h in holds)
-                context.due_holds[owner] = [h.id for h in holds]
-                ((following,),) = await self._fetch("next_hold", *owner, at)
-                if following is not None:
-                    context.next_hold[owner] = following
+        for owner, at in _latest_of_due(commands, context).items():
+            holds = [_hold.decode(row[0]) for row in await self._fetch("due_holds", *owner, at)]
+            context.holds.update((h.id, h) for h in holds)
+            context.due_holds[owner] = [h.id for h in holds]
+            ((following,),) = await self._fetch("next_hold", *owner, at)
+            if following is not None:
+                context.next_hold[owner] = following
 
     async def _load_more(self, commands: Sequence[Any], context: Context) -> None:
         for c in commands:
@@ -360,6 +365,24 @@ class PostgresStore:
 
 
 _LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+
+
+def _read_more(commands: Sequence[Command]) -> bool:
+    """Whether commands need more than accounts and keys, which one statement reads. What several statements read
+    without a lock may be of several moments: a hold that has ended, of an account that knows nothing of it yet.
+    Writing would find that out; a refusal, which writes nothing, would be told."""
+    return any(isinstance(c, NAMES_HOLD) or type(c) in _LOAD_MORE for c in commands)
+
+
+def _latest_of_due(commands: Sequence[Command], context: Context) -> dict[tuple[str, str], int]:
+    """The accounts that have holds which end by the time of their commands, and that time."""
+    latest: dict[tuple[str, str], int] = {}
+    for c in commands:
+        account = context.accounts.get((c.workspace, c.account))
+        if account is not None and account.hold_due_at is not None:
+            owner = (c.workspace, c.account)
+            latest[owner] = max(c.at, account.at, latest.get(owner, 0))
+    return {owner: at for owner, at in latest.items() if (context.accounts[owner].hold_due_at or 0) <= at}
 
 
 def _names(commands: Sequence[Command]) -> list[Row]:

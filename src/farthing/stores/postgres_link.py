@@ -70,8 +70,9 @@ class Link:
         try:
             return await self._within(self._connection.fetch(sql, *values))
         except StoreError as error:
-            # A server that goes down says so also of what it has committed and not yet told.
-            if self._connection is None or isinstance(error, Unavailable):
+            # A server that goes down says so also of what it has committed and not yet told; of a full disk or of a
+            # standby it speaks while nothing is done.
+            if self._connection is None or type(error) is Unavailable:
                 self.drop()
                 raise _unknown(error) from error
             raise

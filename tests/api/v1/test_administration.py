@@ -10,6 +10,8 @@ from tests.api.serving import Answer, Server, wait_for
 from tests.api.v1.client import Client, encoded, new_key, places, told
 from tests.api.v1.reading import ask, operators_key, patch, read, whole
 
+BOTH_DATABASES = True
+
 _numbers = count()
 WRITES = [
     ("POST", "accounts", {"account": "made-by-nobody"}),
@@ -228,6 +230,8 @@ def test_a_dry_run_changes_no_setting(client):
         ({}, [""]),
         ({"rate_limit": -1}, ["/rate_limit"]),
         ({"rate_limit": "9"}, ["/rate_limit"]),
+        ({"rate_limit": True, "max_live_holds": 1.5}, ["/max_live_holds", "/rate_limit"]),
+        ({"max_live_grants": 10_001, "refund_grace_days": 3_651}, ["/refund_grace_days", "/max_live_grants"]),
         ({"refund_lapsed": "maybe"}, ["/refund_lapsed"]),
         ({"unit": "USD"}, ["/unit"]),
         ({"workspace": {"id": "other"}}, ["/workspace"]),
@@ -237,6 +241,17 @@ def test_settings_of_the_workspace_that_make_no_sense_are_refused(client, body, 
     answer = patch(client, "settings", body)
     assert told(answer) == (400, "invalid")
     assert wrong == [place for place in places(answer) if place in wrong]
+
+
+def test_a_body_that_makes_no_sense_is_told_before_that_the_state_is_another(client):
+    answer = patch(client, "settings", {"rate_limit": True}, If_Match='"another"')
+    assert told(answer) == (400, "invalid")
+
+
+@pytest.mark.parametrize("number", ["11", "11.0", "1.1e1", "110e-1"])
+def test_a_whole_number_may_be_written_in_any_way(client, number):
+    answer = patch(client, "settings", f'{{"max_live_holds": {number}, "dry_run": true}}')
+    assert (answer.status, answer.json["max_live_holds"]) == (200, 11)
 
 
 # Operators

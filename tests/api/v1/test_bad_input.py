@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from farthing.api.endpoint import Endpoint
 from farthing.api.v1 import adjustments, charges, grants, holds
-from farthing.api.v1.fields import read_time
+from farthing.api.v1.fields import read_time, usual_amount
+from farthing.core.amounts import AmountError, read_amount
 from tests.api.serving import Server
 from tests.api.v1.client import Client, new_key, places, told
 
@@ -162,6 +163,24 @@ def test_an_unknown_field_is_refused_and_named(client: Client, path: str, name: 
     assert "it has " in answer.json["errors"][0]["detail"]
 
 
+@pytest.mark.parametrize("path", [*GOOD, "charges/bulk"])
+@pytest.mark.parametrize("query", ["dry_run=true", "x", "%ff=1", "dry_run=true&amount=5&amount=6"])
+def test_a_write_has_no_parameters(client: Client, path: str, query: str):
+    before = client.server.count()
+    answer = client.post(f"{path}?{query}", GOOD.get(path, {"items": []}))
+    assert told(answer) == (400, "invalid")
+    names = [name.partition("=")[0] for name in query.replace("%ff", "\ufffd").split("&")]
+    assert set(places(answer)) == set(names)
+    assert client.server.count() == before
+
+
+def test_of_a_thousand_parameters_some_are_named(client: Client):
+    query = "&".join(f"p{n}=1" for n in range(1_000))
+    answer = client.post(f"charges?{query}", GOOD["charges"])
+    assert told(answer) == (400, "invalid")
+    assert len(places(answer)) == 20
+
+
 def test_all_that_is_wrong_is_told_together(client: Client):
     body = {"account": 5, "amount": "x", "operation": "", "color": 1, "shape": 2, "shortfall": "x", "metadata": 5}
     answer = client.post("charges", {**body, "dry_run": "yes"})
@@ -234,7 +253,7 @@ def test_a_write_without_a_key_is_refused(client: Client, path: str):
     assert client.server.count() == before
 
 
-@pytest.mark.parametrize("key", ["x" * 256, '"' + "x" * 256 + '"', '""', "a\tb", "ü", '"a\x80"'])
+@pytest.mark.parametrize("key", ["x" * 256, '"' + "x" * 256 + '"', '""', '"', '"a', "a\tb", "ü", '"a\x80"'])
 def test_a_key_that_is_none_is_refused(client: Client, rich: str, key: str):
     text = key.encode().decode("latin-1")
     answer = client.post("charges", {"account": rich, "amount": "1"}, key=text)
@@ -242,7 +261,7 @@ def test_a_key_that_is_none_is_refused(client: Client, rich: str, key: str):
     assert places(answer) == ["Idempotency-Key"]
 
 
-@pytest.mark.parametrize("key", ["a", " a", '"', 'a"b', '"a', "x" * 255, '"' + "x" * 255 + '"', "~", "a b", "v1:x"])
+@pytest.mark.parametrize("key", ["a", " a", 'a"b', 'a"', '"a"b"', "x" * 255, '"' + "x" * 255 + '"', "~", "a b", "v1:x"])
 def test_a_key_may_be_any_text_of_a_header(client: Client, rich: str, key: str):
     assert client.charge(rich, "0.1", key=key)["amount"] == "0.1"
 
@@ -264,6 +283,23 @@ def test_an_amount_has_no_more_decimals_than_the_workspace(whole: Client):
         assert told(answer) == (400, "invalid")
         assert "decimals" in answer.json["detail"]
     assert whole.charge("alice", "2.0")["after"]["balance"] == "98"
+
+
+@given(
+    st.text("0123456789.-+ e٣", max_size=20) | st.from_regex(r"[0-9]{1,17}(\.[0-9]{1,8})?", fullmatch=True),
+    st.integers(0, 12),
+)
+def test_a_usual_amount_is_read_as_any_other(text: str, scale: int):
+    try:
+        exact = read_amount(text, scale)
+    except AmountError:
+        exact = 0
+    assert usual_amount(text, scale) in (0, exact)
+
+
+@pytest.mark.parametrize("text", ["1", "7.5", "007.50", "999999999.999999"])
+def test_an_amount_of_few_digits_is_a_usual_one(text: str):
+    assert usual_amount(text, 6) == read_amount(text, 6) > 0
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(9999, 12, 30)), st.integers(-1_439, 1_439))

@@ -15,6 +15,8 @@ from farthing.stores.contract import Busy, StoreError, Unknown
 from tests.api.serving import Answer, Server
 from tests.api.v1.client import Client, new_key, places, told
 
+BOTH_DATABASES = True
+
 
 def item(account: str, amount: Any = "1", **more: Any) -> dict[str, Any]:
     return {"key": new_key(), "account": account, "amount": amount, **more}
@@ -152,6 +154,22 @@ def test_an_envelope_that_can_not_be_read_is_refused(client: Client, body: Any, 
     answer = client.post("charges/bulk", body, key=None)
     assert told(answer) == (400, "invalid")
     assert sorted(places(answer)) == sorted(pointers)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"key": "a", "account": "\xff", "amount": "1"}',
+        b'{"key": "a", "account": "x", "amount": "1", "\xff": 1}',
+        b'{"key": "a", "account": "x", "amount": "1", "metadata": {"x": "\xff"}}',
+        b'{"key": "a", "account": "x", "amount": "1", "color": 1, "shortfall": "\xff"}',
+    ],
+)
+def test_an_item_that_is_no_utf8_fails_by_itself(client: Client, rich: str, text: bytes):
+    good = json.dumps(item(rich)).encode()
+    answer = client.post("charges/bulk", b'{"items": [' + text + b", " + good + b"]}", key=None)
+    bad, charged = answer.json["results"]
+    assert (bad["status"], bad["problem"]["code"], charged["status"]) == ("refused", "malformed", "charged")
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '{"items": [1,]}', '"x"', '{"items": [}'])

@@ -10,6 +10,8 @@ from tests.api.serving import Answer, Server
 from tests.api.v1.client import Client, new_key, places, told
 from tests.support import START_US, UNIT
 
+BOTH_DATABASES = True
+
 DAY_US = 86_400_000_000
 
 

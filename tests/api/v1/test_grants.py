@@ -10,6 +10,8 @@ from tests.api.serving import Server
 from tests.api.v1.client import Client, encoded, new_key, places, told
 from tests.support import START_US
 
+BOTH_DATABASES = True
+
 DAY_US = 86_400_000_000
 
 
@@ -112,8 +114,7 @@ def test_limits_of_a_workspace_are_told(tmp_path):
 
 
 def test_a_balance_that_could_not_be_counted_is_refused(client: Client, rich: str):
-    sql = "update account set earned = 999999999999999999 where id = ?"
-    client.server.run(client.server.ledger.database.write(lambda execute: execute(sql, (rich,))))
+    client.server.sql("update account set earned = 999999999999999999 where id = ?", rich)
     assert client.refused("grants", {"account": rich, "amount": "1"}) == (409, "balance_limit")
 
 

@@ -12,6 +12,8 @@ from tests.api.serving import Server
 from tests.api.v1.client import Client, new_key, places, told
 from tests.support import START_US
 
+BOTH_DATABASES = True
+
 HOUR = 3_600
 
 

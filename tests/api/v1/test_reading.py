@@ -15,6 +15,8 @@ from tests.api.serving import Server
 from tests.api.v1.client import Client, encoded, places, told
 from tests.api.v1.reading import ask, operators_key, read, whole, without_request
 
+BOTH_DATABASES = True
+
 _numbers = count()
 NOBODYS = {
     "entries/{}": ("ent", "entry_not_found"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, get_args
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct
 
 from farthing.core.amounts import write_amount
 from farthing.core.commands import Refund, Shortfall, TakeCharge
@@ -124,6 +124,9 @@ def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:
 
 def read_attributes(fields: Fields) -> dict[str, str]:
     """What grants with a scope look at, beside the operation."""
+    values = fields.values
+    if values.service is values.model is values.product is UNSET:
+        return {}
     found = {}
     for name in ("service", "model", "product"):
         if text := fields.text_if(name):
@@ -167,13 +170,17 @@ def write_charge(entry: Entry, caller: Caller) -> Charge:
 
 def taken(entry: Entry, scale: int, body: Body) -> dict[str, Any]:
     """What an entry took, and from where."""
-    charge = charge_of(entry, body)
+    if body.debts or body.gone:
+        charge = charge_of(entry, body)
+        slices, debt = [(s.grant, s.amount) for s in charge.slices], charge.debt
+    else:  # as nearly always: then what left the grants is what was taken
+        slices, debt = [(grant, -change) for grant, change, _ in body.slices if change < 0], 0
     return {
-        "amount": write_amount(charge.amount, scale),
+        "amount": write_amount(body.spent, scale),
         "unpaid": write_amount(body.unpaid, scale),
         "operation": entry.operation or None,
-        "grants": [Part(s.grant, write_amount(s.amount, scale)) for s in charge.slices],
-        "debt": write_amount(charge.debt, scale),
+        "grants": [Part(grant, write_amount(amount, scale)) for grant, amount in slices],
+        "debt": write_amount(debt, scale),
     }
 
 

@@ -151,7 +151,7 @@ class V1:
         if isinstance(answer, Reply):
             return answer
         if endpoint.location:
-            headers = (*headers, (b"location", endpoint.location.format(id=answer.id).encode()))
+            headers = (*headers, (b"location", endpoint.location.replace("{id}", answer.id).encode()))
         return Reply(endpoint.status, _encode(answer), headers=headers)
 
     # What goes wrong

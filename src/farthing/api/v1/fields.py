@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, defstruct
 from msgspec.structs import fields as fields_of
 
-from farthing.core.amounts import AmountError, read_amount
+from farthing.core.amounts import MAX_AMOUNT, AmountError, read_amount
 from farthing.core.commands import MAX_TIME_US, text_error
 
 from ..bodies import Sent, check_media_type, object_error, read_key, unreadable, whole_number
@@ -24,6 +24,7 @@ from .wire import MAX_AMOUNT_TEXT, MAX_DESCRIPTION, MAX_KEY, MAX_TEXT
 
 T = TypeVar("T", bound=str)
 PREFIX: Final = "v1:"
+USUAL_DIGITS: Final = 15
 MAX_NAMED: Final = 20
 """How many unknown parameters are named."""
 _TIME: Final = re.compile(
@@ -143,8 +144,10 @@ class Fields:
 
     def text_if(self, name: str, *, required: bool = False) -> str:
         """The same where it is there, else empty."""
-        value = self._get(name, required=required)
-        if value is None:
+        value = getattr(self.values, name)
+        if value is UNSET or value is None:
+            if required:
+                self.refuse(name, "is missing")
             return ""
         wrong = "must be a text" if type(value) is not str else text_error(value)
         if wrong:
@@ -161,17 +164,21 @@ class Fields:
 
     def amount_if(self, name: str, *, zero: bool = False, signed: bool = False) -> int | None:
         """The same where it is there."""
-        value = self._get(name)
-        if value is None:
+        value = getattr(self.values, name)
+        if value is UNSET or value is None:
             return None
         if type(value) is not str:
             self.refuse(name, 'must be a decimal number as text, such as "7.5"')
             return 0
+        scale = self.request.caller.workspace.scale
+        amount = usual_amount(value, scale)
+        if amount:
+            return amount
         if len(value) > MAX_AMOUNT_TEXT:
             self.refuse(name, f"must have at most {MAX_AMOUNT_TEXT} characters")
             return 0
         try:
-            amount = read_amount(value, self.request.caller.workspace.scale)
+            amount = read_amount(value, scale)
         except AmountError as error:
             self.refuse(name, str(error))
             return 0
@@ -209,8 +216,8 @@ class Fields:
 
     def flag_or(self, name: str, default: bool) -> bool:
         """True or false."""
-        value = self._get(name)
-        if value is None:
+        value = getattr(self.values, name)
+        if value is UNSET or value is None:
             return default
         if type(value) is not bool:
             self.refuse(name, "must be true or false")
@@ -219,8 +226,10 @@ class Fields:
 
     def choice(self, name: str, options: tuple[T, ...], default: T | None = None) -> T:
         """One of some words; the default, where there is one, when it is left out."""
-        value = self._get(name, required=default is None)
-        if value is None:
+        value = getattr(self.values, name)
+        if value is UNSET or value is None:
+            if default is None:
+                self.refuse(name, "is missing")
             return default or options[0]
         for option in options:
             if value == option and type(value) is str:
@@ -258,8 +267,8 @@ class Fields:
 
     def words(self, name: str = "description") -> str | None:
         """Words for people."""
-        value = self._get(name)
-        if value is None:
+        value = getattr(self.values, name)
+        if value is UNSET or value is None:
             return None
         if type(value) is not str:
             self.refuse(name, "must be a text")
@@ -273,9 +282,8 @@ class Fields:
 
     def object(self, name: str = "metadata") -> str | None:
         """An object of the client's own, kept as the text that it was sent as."""
-        value = self._get(name)
-        text = b"null" if value is None else bytes(value)
-        if text == b"null":
+        value = getattr(self.values, name)
+        if value is UNSET or (text := bytes(value)) == b"null":
             return None
         if wrong := object_error(text):
             self.refuse(name, wrong)
@@ -302,6 +310,18 @@ class Fields:
             "metadata": self.object(),
             "final": self.flag("final"),
         }
+
+
+def usual_amount(text: str, scale: int) -> int:
+    """What `read_amount` gives for a short text of digits and perhaps a point; 0 for any other, and for zero."""
+    whole, point, rest = text.partition(".")
+    digits = whole + rest
+    if len(digits) > USUAL_DIGITS or len(rest) > scale or not (digits.isascii() and digits.isdigit()):
+        return 0
+    if not whole or (point and not rest):
+        return 0
+    amount = int(digits) * 10 ** (scale - len(rest))
+    return amount if amount < MAX_AMOUNT else 0
 
 
 def _is_unicode(text: str) -> bool:

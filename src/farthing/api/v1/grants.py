@@ -10,12 +10,26 @@ from farthing.core.outcomes import Refusal, Refused
 from farthing.core.records import Category, Entry
 from farthing.core.refundable import read_body
 
+from ..bodies import TEXT
 from ..endpoint import Caller, Endpoint, Request
 from .charges import ENTRY_ID, GRANT_ID, TOLD
 from .desk import Desk
 from .fields import Form
 from .parameters import in_path
-from .wire import MAX_PATTERNS, AccountId, Amount, Command, Credits, Done, Expiry, Time, done, text_of, write_time
+from .wire import (
+    MAX_PATTERNS,
+    MAX_TEXT,
+    AccountId,
+    Amount,
+    Command,
+    Credits,
+    Done,
+    Expiry,
+    Time,
+    done,
+    text_of,
+    write_time,
+)
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
 MAX_SOURCE: Final = 20
@@ -32,7 +46,12 @@ Scope = Annotated[
     ),
 ]
 Source = Annotated[
-    dict[str, Pattern], Meta(max_length=MAX_SOURCE, description="Where the credits come from, in your own names.")
+    dict[str, Pattern],
+    Meta(
+        max_length=MAX_SOURCE,
+        description="Where the credits come from, in your own names.",
+        extra_json_schema={"propertyNames": {"minLength": 1, "maxLength": MAX_TEXT, "pattern": TEXT}},
+    ),
 ]
 
 

@@ -1,246 +1,95 @@
-"""The hammer: processes charge, hold, settle, refund and buy with repeated keys while the server is killed at random.
+"""The hammer: processes charge, hold, settle, refund and buy with repeated keys while what serves them is killed.
 
-`python -m tests.hammer [--kills N] [--seed S] [--workers W]`. Each worker writes down what it is about to ask and what
-was acknowledged, before it goes on. In the end every acknowledged command must be in the ledger once, with the answer
-that was given, none may be there twice, and nothing that nobody asked for; then doctor looks at the whole.
+`python -m tests.hammer [--kills N] [--seed S] [--callers N] [--db postgres [--processes N] [--workers N]]`. On SQLite
+one server is killed at random. On PostgreSQL there are several, on ports of their own (`--processes`) or as workers of
+one (`--workers`); servers, single workers and the database itself are killed (SIGKILL, `pg_ctl stop -m immediate`),
+and restarted in good order.
 
-A SIGKILL does not test a power cut (the page cache survives it); that rests on synchronous=FULL, which doctor checks.
+Each caller writes down what it is about to ask and what was acknowledged, before it goes on. In the end every
+acknowledged command must be in the ledger once, with the answer that was given, none may be there twice, and nothing
+that nobody asked for; then doctor looks at the whole.
+
+A SIGKILL does not test a power cut (the page cache survives it); that rests on synchronous=FULL and fsync, which doctor
+checks.
 """
 
 import argparse
+import contextlib
 import http.client
 import json
 import multiprocessing
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 
-ACCOUNTS = [f"hammer-{n}" for n in range(12)]
+from tests.hammer_callers import ACCOUNTS, UNIT, expect, http_worker, refund_worker
+from tests.postgres import Cluster, cluster, free_port
+
 FARTHING = [sys.executable, "-c", "from farthing.cli import main; main()"]
-UNIT = 1_000_000
+ROOT = Path(__file__).resolve().parents[1]
+Say = Callable[[str], None]
 
 
-class Failed(AssertionError):
-    """What the ledger and its callers disagree on."""
-
-
-# Workers
-
-
-class Journal:
-    """What a worker asked and what it was told, on disk before it goes on."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-
-    def note(self, **line: Any) -> None:
-        os.write(self._file, json.dumps(line).encode() + b"\n")
-
-
-class Caller:
-    """An HTTP client that asks again, with the same key, until it has an answer."""
-
-    def __init__(self, port: int, api_key: str, rng: random.Random) -> None:
-        self._port, self._rng = port, rng
-        self._headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
-        self._connection: http.client.HTTPConnection | None = None
-
-    def call(self, path: str, body: dict[str, Any], key: str | None = None) -> tuple[int, dict[str, Any]]:
-        headers = {**self._headers, **({"Idempotency-Key": key} if key else {})}
-        while True:
-            try:
-                if self._connection is None:
-                    self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
-                self._connection.request("POST", f"/api/credits/{path}", json.dumps(body), headers)
-                response = self._connection.getresponse()
-                answer = json.loads(response.read())
-                if response.status < 500 and response.status != 429:
-                    return response.status, answer
-            except (OSError, http.client.HTTPException, ValueError):
-                if self._connection is not None:
-                    self._connection.close()
-                self._connection = None
-            time.sleep(0.01 + 0.05 * self._rng.random())
-
-
-def http_worker(name: str, seed: str, port: int, api_key: str, folder: str, stop: Any) -> None:
-    """Charges, holds, confirms, cancels and buys over HTTP, repeating keys on purpose."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rng = random.Random(seed)
-    journal = Journal(Path(folder) / f"{name}.jsonl")
-    caller = Caller(port, api_key, rng)
-    acts = [charge] * 6 + [hold] * 3 + [buy]
-    number = 0
-    while not stop.is_set():
-        number += 1
-        rng.choice(acts)(f"{name}-{number}", rng, caller, journal)
-
-
-def charge(name: str, rng: random.Random, caller: Caller, journal: Journal) -> None:
-    account, amount = rng.choice(ACCOUNTS), rng.randint(1, 9)
-    body = {"account_id": account, "operation": "hammer.charge", "amount": amount, "usage_event_id": name}
-    key = f"cw.deduct:{name}"
-    journal.note(asked=key, account=account)
-    status, answer = caller.call("deduct", body)
-    if status == 402:
-        return
-    expect(status == 200, f"deduct {name}: {status} {answer}")
-    journal.note(told=key, account=account, entry=answer["data"]["transactionId"], amount=-amount * UNIT)
-    if rng.random() < 0.3:
-        again, second = caller.call("deduct", body)
-        same = again == 200 and second["data"] == answer["data"]
-        expect(same, f"repeat of {name}: {second} is not {answer}")
-    if rng.random() < 0.05:
-        status, answer = caller.call("deduct", {**body, "amount": amount + 1})
-        expect((status, answer["code"]) == (409, "IDEMPOTENCY_CONFLICT"), f"other amount for {name}: {answer}")
-
-
-def hold(name: str, rng: random.Random, caller: Caller, journal: Journal) -> None:
-    account, amount = rng.choice(ACCOUNTS), rng.randint(2, 20)
-    body = {"account_id": account, "operation": "hammer.hold", "amount": amount, "validityMinutes": 30}
-    journal.note(asked=f"cw.reserve:{name}", account=account)
-    status, answer = caller.call("reserve", body, key=name)
-    if status == 402:
-        return
-    expect(status == 200, f"reserve {name}: {status} {answer}")
-    reservation = answer["data"]["reservationId"]
-    journal.note(told=f"cw.reserve:{name}", account=account, entry="ent" + reservation[4:], amount=0)
-    if rng.random() < 0.3:
-        repeated = caller.call("reserve", body, key=name)[1]
-        expect(repeated["data"] == answer["data"], f"repeat of reserve {name}: {repeated}")
-    end(rng.random(), reservation, account, amount, rng, caller, journal)
-
-
-def end(
-    way: float, reservation: str, account: str, amount: int, rng: random.Random, caller: Caller, journal: Journal
-) -> None:  # fmt: skip
-    """Confirm a hold for less, as much or more; or cancel it; or leave it open."""
-    if way < 0.6:
-        actual = rng.randint(1, amount + 5)
-        body: dict[str, Any] = {"reservationId": reservation, "actualAmount": actual}
-        path, key, change = "confirm-reservation", f"cw.confirm:{reservation}", -actual * UNIT
-    elif way < 0.85:
-        body, path, key, change = {"reservationId": reservation}, "cancel-reservation", f"cw.cancel:{reservation}", 0
-    else:
-        return
-    journal.note(asked=key, account=account)
-    for _ in range(rng.choice((1, 1, 2))):
-        status, answer = caller.call(path, body)
-        if status == 402 and path == "confirm-reservation":
-            return
-        expect(status == 200, f"{path} {reservation}: {status} {answer}")
-    journal.note(told=key, account=account, entry=None, amount=change)
-
-
-def buy(name: str, rng: random.Random, caller: Caller, journal: Journal) -> None:
-    account, amount = rng.choice(ACCOUNTS), rng.randint(20, 60)
-    source = {"productId": "p1", "orderId": f"o-{name}", "transactionId": f"t-{name}"}
-    key = f"cw.add:t-{name}"
-    journal.note(asked=key, account=account)
-    for _ in range(rng.choice((1, 1, 3))):
-        status, answer = caller.call("add", {"account_id": account, "amount": amount, "source": source})
-        expect(status == 200, f"add {name}: {status} {answer}")
-    journal.note(told=key, account=account, entry=answer["data"]["transactionId"], amount=amount * UNIT)
-
-
-def refund_worker(name: str, seed: str, url: str, folder: str) -> None:
-    """Charges and refunds in a process of its own on the same file; is killed and started again."""
-    from farthing.app import open_ledger
-    from farthing.core.commands import Refund, TakeCharge
-    from farthing.core.outcomes import Accepted
-    from farthing.stores.contract import StoreError
-
-    rng = random.Random(seed)
-    journal = Journal(Path(folder) / f"{name}.jsonl")
-    number = 0
-    with open_ledger(url) as ledger:
-
-        def do(command: Any, key: str) -> Any:
-            journal.note(asked=key, account=command.account)
-            while True:
-                try:
-                    outcome = ledger.do(command)
-                    break
-                except StoreError:
-                    time.sleep(0.05)
-            if isinstance(outcome, Accepted) and outcome.entry is not None:
-                e = outcome.entry
-                journal.note(told=key, account=e.account, entry=e.id, amount=e.amount)
-                return e
-            return None
-
-        while True:
-            number += 1
-            account, key = rng.choice(ACCOUNTS), f"v1:{name}-{number}"
-            taken = do(TakeCharge(workspace="main", account=account, amount=5 * UNIT, key=key), key)
-            if taken is None:
-                continue
-            for part in range(rng.choice((1, 2))):
-                refund_key = f"{key}-refund-{part}"
-                # Twice under one key: the second must find the first.
-                for _ in range(rng.choice((1, 2))):
-                    amount = 2 * UNIT
-                    command = Refund(workspace="main", account=account, charge=taken.id, amount=amount, key=refund_key)
-                    do(command, refund_key)
-            time.sleep(0.02 * rng.random())
-
-
-def expect(right: bool, sentence: str) -> None:
-    if not right:
-        raise Failed(sentence)
-
-
-# The server and its killer
+# Servers
 
 
 class Server:
     """`farthing serve` on a port that stays the same when it is killed and started again."""
 
-    def __init__(self, url: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
-        self._command = [
-            *FARTHING,
-            "serve",
-            "--db",
-            url,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--rate-limit",
-            "0",
-        ]
+    def __init__(self, url: str, *options: str, program: Sequence[str] = FARTHING, wait: bool = True) -> None:
+        self.port = free_port()
+        place = ["--db", url, "--host", "127.0.0.1", "--port", str(self.port)]
+        self._command = [*program, "serve", *place, "--rate-limit", "0", *options]
         self.log = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
-        self.start()
+        self.start(wait=wait)
 
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=self.log, stderr=self.log)
+    def start(self, *, wait: bool = True) -> None:
+        self._begins = self._size()
+        self.process = subprocess.Popen(self._command, stdout=self.log, stderr=self.log, cwd=ROOT)
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Until it says that it listens: then all its workers are ready."""
         until = time.monotonic() + 60
-        while time.monotonic() < until:
+        while b"listening on " not in os.pread(self.log.fileno(), self._size(), self._begins):
             expect(self.process.poll() is None, f"the server did not start: {self.words()}")
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-                connection.request("GET", "/livez")
-                if connection.getresponse().status == 200:
-                    return
-            except OSError:
-                time.sleep(0.02)
-        raise Failed(f"the server did not answer in time: {self.words()}")
+            expect(time.monotonic() < until, f"the server was not ready in time: {self.words()}")
+            time.sleep(0.02)
+
+    def _size(self) -> int:
+        return os.fstat(self.log.fileno()).st_size
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of a page."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
 
     def words(self) -> str:
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")[-2000:]
+        # Reading by position: the server writes where this file's own position is.
+        return os.pread(self.log.fileno(), 2000, max(self._size() - 2000, 0)).decode(errors="replace")
+
+    def children(self) -> list[int]:
+        """The processes that it has started."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -249,6 +98,20 @@ class Server:
     def stop(self) -> None:
         self.process.terminate()
         expect(self.process.wait(30) == 0, f"SIGTERM ended the server with {self.process.returncode}: {self.words()}")
+
+    def restart(self) -> None:
+        """In good order: worker by worker where it has several."""
+        before = set(self.children())
+        if not before:
+            self.stop()
+            self.start()
+            return
+        self.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 60
+        while before & set(self.children()):
+            expect(self.process.poll() is None, f"SIGHUP ended the server: {self.words()}")
+            expect(time.monotonic() < until, f"its workers were not replaced: {self.words()}")
+            time.sleep(0.05)
 
 
 def run_farthing(*words: str) -> dict[str, Any]:
@@ -259,56 +122,234 @@ def run_farthing(*words: str) -> dict[str, Any]:
     return answer
 
 
-def hammer(folder: Path, *, kills: int, seed: int, workers: int = 3, say: Any = lambda text: None) -> dict[str, Any]:
-    """Run it; returns what was done. Raises `Failed` when the ledger and its callers disagree."""
-    rng = random.Random(seed)
-    url = f"sqlite:///{folder / 'hammer.db'}"
-    api_key = run_farthing("init", "--db", url)["api_key"]
-    for account in ACCOUNTS:
-        run_farthing("grant", account, "500", "--db", url, "--key", f"start-{account}")
-    server = Server(url)
-    spawn = multiprocessing.get_context("spawn")
-    stop = spawn.Event()
-    callers = [
-        spawn.Process(target=http_worker, args=(f"w{n}", f"{seed}-{n}", server.port, api_key, str(folder), stop))
-        for n in range(workers)
-    ]
-    for process in callers:
+# Databases
+
+
+class Anvil(Protocol):
+    """What is hammered on: a database, and how it can be killed."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def blows(self) -> tuple[str, ...]:
+        """What may be done to it and its servers, the more often the more likely."""
+
+    def strike(self, blow: str) -> None:
+        """Kill the database that way, and start it again."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What the database holds in the end."""
+
+
+@dataclass(frozen=True)
+class SqliteAnvil:
+    """A file."""
+
+    path: Path
+    blows = ("server",)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def strike(self, blow: str) -> None:
+        raise AssertionError(f"a file can't be struck by {blow}")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return list(db.execute(sql))
+        finally:
+            db.close()
+
+
+@dataclass(frozen=True)
+class PostgresAnvil:
+    """A cluster of its own."""
+
+    cluster: Cluster
+    blows = ("server", "server", "server", "all servers", "rolling restart", "SIGKILL", "immediate")
+
+    @property
+    def url(self) -> str:
+        return self.cluster.dsn
+
+    def strike(self, blow: str) -> None:
+        if blow == "SIGKILL":
+            self.cluster.kill()
+            self.cluster.start()
+        else:
+            self.cluster.restart("immediate")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        from farthing.stores.postgres_sync import SyncConnection
+
+        with SyncConnection(self.url) as db:
+            return db.rows(sql)
+
+
+# The hammer
+
+
+@dataclass
+class Forge:
+    """All that runs while it is hammered."""
+
+    anvil: Anvil
+    servers: list[Server]
+    folder: Path
+    rng: random.Random
+    seed: int
+    struck: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._spawn = multiprocessing.get_context("spawn")
+        self._stop = self._spawn.Event()
+        self._refunders = 0
+
+    def start(self, callers: int, api_key: str) -> None:
+        ports = [server.port for server in self.servers]
+        self._callers = [
+            self._started(http_worker, f"w{n}", f"{self.seed}-{n}", ports, api_key, str(self.folder), self._stop)
+            for n in range(callers)
+        ]
+        self._start_refunder()
+
+    def _started(self, work: Callable[..., None], *args: Any) -> BaseProcess:
+        process = self._spawn.Process(target=work, args=args)
         process.start()
-    embedded = 0
-    refunder = spawn.Process(target=refund_worker, args=("r0", f"{seed}-r0", url, str(folder)))
-    refunder.start()
-    try:
-        for n in range(kills):
-            time.sleep(rng.uniform(0.2, 1.2))
+        return process
+
+    def _start_refunder(self) -> None:
+        name = f"r{self._refunders}"
+        self._refunder = self._started(refund_worker, name, f"{self.seed}-{name}", self.anvil.url, str(self.folder))
+        self._refunders += 1
+
+    def strike(self, blow: str) -> None:
+        """Kill something, and have it started again."""
+        self.struck[blow] += 1
+        if blow == "server":
+            self._kill_one(self.rng.choice(self.servers))
+        elif blow == "all servers":
+            for server in self.servers:
+                server.kill()
+            for server in self.servers:
+                server.start(wait=False)
+            for server in self.servers:
+                server.wait_until_ready()
+        elif blow == "rolling restart":
+            for server in self.servers:
+                server.restart()
+        else:
+            self.anvil.strike(blow)
+        if self.rng.random() < 0.4:
+            self.struck["embedded"] += 1
+            self._refunder.kill()
+            self._refunder.join()
+            self._start_refunder()
+        expect(all(p.exitcode in (None, 0) for p in self._callers), "a caller found something wrong; see above")
+
+    def _kill_one(self, server: Server) -> None:
+        children = server.children()
+        # A worker is started again by its parent; a parent that is killed takes its workers with it.
+        if children and self.rng.random() < 0.8:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.rng.choice(children), signal.SIGKILL)
+        else:
             server.kill()
-            if rng.random() < 0.4:
-                refunder.kill()
-                refunder.join()
-                embedded += 1
-                args = (f"r{embedded}", f"{seed}-r{embedded}", url, str(folder))
-                refunder = spawn.Process(target=refund_worker, args=args)
-                refunder.start()
             server.start()
-            say(f"kill {n + 1} of {kills}")
-            broken = [p for p in callers if p.exitcode not in (None, 0)]
-            expect(not broken, "a worker found something wrong; its words are above")
-        time.sleep(0.5)
-    finally:
-        stop.set()
-        refunder.kill()
-        for process in callers:
+
+    def end(self) -> None:
+        """Let the callers finish what they have begun."""
+        self._stop.set()
+        self._refunder.kill()
+        for process in self._callers:
             process.join(60)
-        ended = [p.exitcode for p in callers]
-    expect(all(code == 0 for code in ended), f"workers ended with {ended}; their words are above")
-    server.stop()
-    told = verify(folder)
-    doctor = run_farthing("doctor", "--db", url)
-    return {**told, "kills": kills, "killed_embedded": embedded, "seed": seed, "doctor": doctor}
+        ended = [process.exitcode for process in self._callers]
+        expect(all(code == 0 for code in ended), f"callers ended with {ended}; their words are above")
 
 
-def verify(folder: Path) -> dict[str, Any]:
-    """Hold what the workers wrote down against the ledger."""
+def hammer(
+    folder: Path, *, seed: int, kills: int = 0, blows: Sequence[str] = (), callers: int = 3,
+    anvil: Anvil | None = None, processes: int = 1, options: Sequence[str] = (), pause: float = 0.7,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Strike these blows, or so many chosen by the seed; returns what was done. Raises `Failed` when the ledger and its
+    callers disagree."""
+    rng = random.Random(seed)
+    anvil = anvil or SqliteAnvil(folder / "hammer.db")
+    api_key = run_farthing("init", "--db", anvil.url)["api_key"]
+    fill(anvil.url)
+    with serving(anvil.url, processes, options) as servers:
+        forge = Forge(anvil, servers, folder, rng, seed)
+        forge.start(callers, api_key)
+        try:
+            blows = blows or rng.choices(anvil.blows, k=kills)
+            for number, blow in enumerate(blows, 1):
+                time.sleep(rng.uniform(pause * 0.3, pause * 1.7))
+                forge.strike(blow)
+                say(f"kill {number} of {len(blows)}: {blow}")
+            time.sleep(0.5)
+        finally:
+            forge.end()
+    told = verify(folder, anvil)
+    doctor = run_farthing("doctor", "--db", anvil.url)
+    return {**told, "kills": len(blows), "struck": dict(forge.struck), "seed": seed, "doctor": doctor}
+
+
+@contextlib.contextmanager
+def serving(
+    url: str, processes: int, options: Sequence[str] = (), program: Sequence[str] = FARTHING
+) -> Iterator[list[Server]]:  # fmt: skip
+    """So many servers on one database; they end by SIGTERM, and must end well."""
+    servers: list[Server] = []
+    try:
+        servers += [Server(url, *options, program=program, wait=False) for _ in range(processes)]
+        for server in servers:
+            server.wait_until_ready()
+        yield servers
+        for server in servers:
+            server.stop()
+    finally:
+        for server in servers:
+            server.kill()
+
+
+def fill(url: str) -> None:
+    """Something to spend for every account."""
+    from farthing.app import open_ledger
+    from farthing.core.commands import GiveGrant
+
+    with open_ledger(url) as ledger:
+        for account in ACCOUNTS:
+            ledger.do(GiveGrant(workspace="main", account=account, amount=500 * UNIT, key=f"v1:start-{account}"))
+
+
+def verify(folder: Path, anvil: Anvil) -> dict[str, Any]:
+    """Hold what the callers wrote down against the ledger."""
+    asked, told = read_journals(folder)
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    for account, key, entry, amount in anvil.rows("select account, key, id, amount from entry where key is not null"):
+        expect((account, key) not in found, f"{key} of {account} is there twice")
+        found[account, key] = (entry, amount)
+    for place, line in told.items():
+        expect(place in found, f"{place} was acknowledged and is not there")
+        entry, amount = found[place]
+        expect(line["entry"] in (None, entry), f"{place} was told as {line['entry']} and is {entry}")
+        expect(line["amount"] == amount, f"{place} was told as {line['amount']} and is {amount}")
+    nobody = [p for p in found if p not in asked and not p[1].startswith("v1:start-")]
+    expect(not nobody, f"nobody asked for {nobody[:5]}")
+    for account, balance, total in anvil.rows(
+        "select a.id, a.balance, (select sum(e.amount) from entry e "
+        "where e.workspace = a.workspace and e.account = a.id) from account a"
+    ):
+        expect(balance == total, f"{account} has {balance}, its entries add up to {total}")
+    return {"asked": len(asked), "acknowledged": len(told), "entries": len(found)}
+
+
+def read_journals(folder: Path) -> tuple[set[tuple[str, str]], dict[tuple[str, str], dict[str, Any]]]:
+    """What was asked, and what was told, by account and key."""
     asked: set[tuple[str, str]] = set()
     told: dict[tuple[str, str], dict[str, Any]] = {}
     for path in folder.glob("*.jsonl"):
@@ -318,37 +359,34 @@ def verify(folder: Path) -> dict[str, Any]:
                 asked.add((line["account"], line["asked"]))
             else:
                 told[line["account"], line["told"]] = line
-    db = apsw.Connection(str(folder / "hammer.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    found: dict[tuple[str, str], tuple[str, int]] = {}
-    for account, key, entry, amount in db.execute("select account, key, id, amount from entry where key is not null"):
-        expect((account, key) not in found, f"{key} of {account} is there twice")
-        found[account, key] = (entry, amount)
-    for place, line in told.items():
-        expect(place in found, f"{place} was acknowledged and is not there")
-        entry, amount = found[place]
-        expect(line["entry"] in (None, entry), f"{place} was told as {line['entry']} and is {entry}")
-        expect(line["amount"] == amount, f"{place} was told as {line['amount']} and is {amount}")
-    nobody = [p for p in found if p not in asked and not p[1].startswith("cli:start-")]
-    expect(not nobody, f"nobody asked for {nobody[:5]}")
-    for account, balance, total in db.execute(
-        "select a.id, a.balance, (select sum(e.amount) from entry e "
-        "where e.workspace = a.workspace and e.account = a.id) from account a"
-    ):
-        expect(balance == total, f"{account} has {balance}, its entries add up to {total}")
-    db.close()
-    return {"asked": len(asked), "acknowledged": len(told), "entries": len(found)}
+    return asked, told
+
+
+@contextlib.contextmanager
+def postgres_anvil() -> Iterator[PostgresAnvil]:
+    """A cluster of its own, with a database for a ledger."""
+    with cluster(database="hammer") as made:
+        yield PostgresAnvil(made)
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="./dev hammer", description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--callers", type=int, default=3)
+    parser.add_argument("--db", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--processes", type=int, default=1, help="servers, each on a port of its own")
+    parser.add_argument("--workers", type=int, default=1, help="workers of each server")
     given = parser.parse_args()
+    if given.db == "sqlite" and (given.processes, given.workers) != (1, 1):
+        parser.error("a SQLite file has one server with one worker: several are for --db postgres")
     print(f"seed {given.seed}", file=sys.stderr)
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as held:
         result = hammer(
-            Path(folder), kills=given.kills, seed=given.seed, workers=given.workers,
+            Path(held.enter_context(tempfile.TemporaryDirectory())), kills=given.kills, seed=given.seed,
+            callers=given.callers, anvil=held.enter_context(postgres_anvil()) if given.db == "postgres" else None,
+            processes=given.processes, options=("--workers", str(given.workers)) if given.workers > 1 else (),
             say=lambda text: print(text, file=sys.stderr),
         )  # fmt: skip
     print(json.dumps(result, indent=2))

@@ -10,12 +10,24 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from tests.hammer import hammer
-from tests.model.walk import Walk
+from farthing.app import open_ledger
+from farthing.backends import backend_of
+from tests.api import fuzz
+from tests.api.serving import Server
+from tests.conftest import _make_template as make_template
+from tests.hammer import hammer, postgres_anvil
+from tests.model.twin import MakeBook
+from tests.model.walk import Walk, on_both, on_sqlite
+from tests.partition import Storm, fill, make_quick, network_trouble
+from tests.postgres import TEMPLATE, Databases, cluster
+from tests.proxy import Proxy
+from tests.test_stampede import STAMPEDES, four_servers
 
 Run = Callable[[argparse.Namespace, int], None]
 
@@ -72,13 +84,15 @@ def walk_with_the_model(options: argparse.Namespace, seed: int) -> None:
         say(f"model: {count:>9,} {what}")
 
 
-def one_walk(seed: int, number: int, met: Counter[str], aloud: bool = False) -> None:
+def one_walk(
+    seed: int, number: int, met: Counter[str], aloud: bool = False, make_book: Callable[[Path], MakeBook] = on_sqlite
+) -> None:  # fmt: skip
     """One walk on a ledger of its own; on failure it says how to take it again, and what happened last."""
     rng = random.Random(f"{seed}:{number}")
     last: deque[str] = deque(maxlen=8)
     note = say if aloud else last.append
     with tempfile.TemporaryDirectory() as folder:
-        walk = Walk(Path(folder) / "ledger.db", note)
+        walk = Walk(make_book(Path(folder) / "ledger.db"), note)
         try:
             # Mostly short ones; long ones have many holds, charges and keys.
             for _ in range(rng.choice((50, 200, 200, 200, 200, 1_000))):
@@ -93,17 +107,110 @@ def one_walk(seed: int, number: int, met: Counter[str], aloud: bool = False) -> 
             walk.close()
 
 
+@long_form("model-on-both", "the same, with SQLite and PostgreSQL side by side", both=(100_000, "steps to take"))
+def walk_on_both(options: argparse.Namespace, seed: int) -> None:
+    """Walks on a file and on a database, compared with the model and with each other, down to the last row."""
+    met: Counter[str] = Counter()
+    number, told = 0, time.monotonic()
+    with postgres_databases() as databases:
+
+        def both(path: Path) -> MakeBook:
+            return on_both(path, databases.make(TEMPLATE))
+
+        while met["steps"] < options.both:
+            one_walk(seed, number, met, make_book=both)
+            number += 1
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                say(f"model-on-both: {met['steps']:,} steps in {number:,} walks")
+    say(f"model-on-both: {met['commands']:,} commands, {met['rows that are the same on both']:,} rows are the same")
+
+
+@contextmanager
+def postgres_databases() -> Iterator[Databases]:
+    """A cluster of its own, with a template."""
+    with cluster() as made:
+        make_template(made)
+        databases = Databases(made)
+        yield databases
+        databases.close()
+
+
 @long_form(
     "hammer",
     "processes charging while the server is killed",
     kills=(300, "times to kill the server"),
-    workers=(3, "processes that charge"),
+    callers=(3, "processes that charge"),
 )
 def hammer_for_long(options: argparse.Namespace, seed: int) -> None:
     """The hammer with many kills."""
     with tempfile.TemporaryDirectory() as folder:
-        result = hammer(Path(folder), kills=options.kills, seed=seed, workers=options.workers, say=say)
+        result = hammer(Path(folder), kills=options.kills, seed=seed, callers=options.callers, say=say)
     say(f"hammer: {result}")
+
+
+@long_form(
+    "hammer-postgres",
+    "the same on PostgreSQL: servers and the database are killed, then workers of one server",
+    blows=(100, "times to kill something, of servers and then of workers"),
+    processes=(4, "servers, and then workers of one server"),
+)
+def hammer_on_postgres_for_long(options: argparse.Namespace, seed: int) -> None:
+    """The hammer on servers of their own ports, and on one with workers."""
+    several: dict[str, Any] = {"processes": options.processes}
+    one: dict[str, Any] = {"options": ("--workers", str(options.processes))}
+    for how in (several, one):
+        with tempfile.TemporaryDirectory() as folder, postgres_anvil() as anvil:
+            result = hammer(Path(folder), kills=options.blows, seed=seed, anvil=anvil, say=say, **how)
+        say(f"hammer-postgres: {how}: {result}")
+
+
+@long_form("stampede", "many clients want the same of four servers at once", rounds=(200, "times for each stampede"))
+def stampede_for_long(options: argparse.Namespace, seed: int) -> None:
+    """Each stampede again and again, on new accounts; which clients come first is up to the machine."""
+    with postgres_databases() as databases, four_servers(databases.make(TEMPLATE)) as herd:
+        for number in range(options.rounds):
+            for act in STAMPEDES:
+                act(herd, f"{act.__name__}-{number}")
+        say(f"stampede: {options.rounds} rounds of {len(STAMPEDES)}")
+
+
+@long_form("partition", "a storm on the way to PostgreSQL, which is killed as well", seconds=(300, "how long it lasts"))
+def partition_for_long(options: argparse.Namespace, seed: int) -> None:
+    """Holes, cuts and delays, also exactly at a COMMIT; now and then another database server at the same address."""
+    make_quick()
+    with cluster(database="storm") as made:
+        backend_of(made.dsn).migrate()
+        with open_ledger(made.dsn) as direct, Proxy(made.dsn) as proxy:
+            fill(direct)
+            trouble = network_trouble(proxy)
+
+            def nemesis(rng: random.Random) -> str:
+                if rng.random() < 0.9:
+                    return trouble(rng)
+                made.restart("immediate")
+                return "restart"
+
+            with open_ledger(proxy.url) as ledger:
+                storm = Storm((ledger, direct), seed)
+                did = storm.run(nemesis, options.seconds)
+            storm.verify(made.dsn)
+        say(f"partition: {len(storm.told):,} keys told, {storm.asked:,} times asked; {dict(did)}; {storm.failures}")
+
+
+@long_form(
+    "document",
+    "requests made from the OpenAPI document, by schemathesis",
+    examples=(5_000, "examples for each operation"),
+)
+def fuzz_the_document(options: argparse.Namespace, seed: int) -> None:
+    """Every operation of every face, each on a ledger of its own."""
+    for operation in fuzz.ENDPOINTS:
+        with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
+            found = fuzz.Fuzz(server).run(operation, options.examples, seed)
+        say(f"document: {operation}: {len(found)} found")
+        if found:
+            raise AssertionError("\n\n".join(found))
 
 
 def main(words: list[str]) -> int:

@@ -142,7 +142,7 @@ async def _serve(
 
 
 def _spare_the_collector() -> None:
-    """What is there now stays, and needs no look; what a request leaves behind is no cycle. To look for some after every
+    """What is there now stays, and needs no look; what a request leaves behind is no cycle. To look for some after each
     700 objects, as Python does, takes a fortieth of the time of a charge."""
     gc.collect()
     gc.freeze()

@@ -181,8 +181,7 @@ def test_all_who_wait_are_answered_when_the_engine_closes_on_what_was_overtaken(
     async def scene(mine: Engine, store: Interrupted, other: Engine) -> None:
         once(store, lambda: other.ask(charge("alice", "theirs", 3)))
         told = asyncio.ensure_future(mine.ask(charge("alice", "a1")))
-        while not store.loaded:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # until it is in the queue
         await mine.aclose()
         assert balance_after(await told) == 6
 

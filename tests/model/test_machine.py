@@ -1,4 +1,7 @@
-"""The ledger against the plain model: hypothesis walks both through the same commands and compares every step."""
+"""The ledger against the plain model: hypothesis walks both through the same commands and compares every step.
+
+On SQLite alone, and on SQLite and PostgreSQL side by side. The long form: ./dev soak model model-on-both.
+"""
 
 import tempfile
 from collections import Counter
@@ -9,9 +12,12 @@ from hypothesis import HealthCheck, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from tests.model.walk import Walk
+from tests.model.twin import MakeBook
+from tests.model.walk import Walk, on_both, on_sqlite
+from tests.postgres import TEMPLATE, Databases
 
 STEPS = 10_000
+STEPS_ON_BOTH = 1_000
 STEPS_IN_A_WALK = 50
 
 KINDS = {
@@ -28,11 +34,12 @@ class LedgerMachine(RuleBasedStateMachine):
     """Each rule is one step of a walk; its bytes are its choices, and shrink to the plainest ones."""
 
     met: ClassVar[Counter[str]] = Counter()
+    make_book = staticmethod(on_sqlite)
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.walk = Walk(Path(self.folder.name) / "ledger.db", note)
+        self.walk = Walk(self.make_book(Path(self.folder.name) / "ledger.db"), note)
 
     @rule(data=st.binary(min_size=40, max_size=80))
     def step(self, data: bytes) -> None:
@@ -47,16 +54,34 @@ class LedgerMachine(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-def test_the_ledger_and_the_plain_model_agree_on_every_step():
-    profile = settings(
-        max_examples=STEPS // STEPS_IN_A_WALK * 5 // 4,  # some walks end early
+def profile(steps: int) -> settings:
+    """Walks of that many steps in all."""
+    return settings(
+        max_examples=steps // STEPS_IN_A_WALK * 5 // 4,  # some walks end early
         stateful_step_count=STEPS_IN_A_WALK,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
+
+
+def test_postgres_sqlite_and_the_plain_model_agree_on_every_step_and_every_row(databases: Databases):
+    class TwinMachine(LedgerMachine):
+        met: ClassVar[Counter[str]] = Counter()
+
+        @staticmethod
+        def make_book(path: Path) -> MakeBook:
+            return on_both(path, databases.make(TEMPLATE))
+
+    run_state_machine_as_test(TwinMachine, settings=profile(STEPS_ON_BOTH))
+    assert TwinMachine.met["steps"] >= STEPS_ON_BOTH
+    assert TwinMachine.met["rows that are the same on both"] >= STEPS_ON_BOTH
+    assert {f"accepted {kind}" for kind in KINDS} - TwinMachine.met.keys() == set()
+
+
+def test_the_ledger_and_the_plain_model_agree_on_every_step():
     LedgerMachine.met.clear()
-    run_state_machine_as_test(LedgerMachine, settings=profile)
+    run_state_machine_as_test(LedgerMachine, settings=profile(STEPS))
     # That they agree says something only where much has happened.
     assert LedgerMachine.met["steps"] >= STEPS
     assert {f"accepted {kind}" for kind in KINDS} - LedgerMachine.met.keys() == set()

@@ -10,7 +10,7 @@ from farthing.core.commands import Command
 from farthing.core.context import Context
 from farthing.core.decide import decide
 from farthing.core.outcomes import Outcome
-from tests.model.walk import Walk
+from tests.model.walk import Walk, on_sqlite
 
 LOADED = [name for name in Context.__slots__ if name not in ("new_id", "calendar")]
 
@@ -46,7 +46,7 @@ def test_deciding_leaves_what_was_loaded_as_it_was_and_says_the_same_again(seed,
 
     monkeypatch.setattr(engine_module, "decide", watched)
     rng = random.Random(seed)
-    walk = Walk(tmp_path / "ledger.db")
+    walk = Walk(on_sqlite(tmp_path / "ledger.db"))
     for _ in range(250):
         walk.step(rng.randbytes(96))
     walk.finish()

@@ -1,5 +1,6 @@
-"""A walk: the same random commands on the engine with a real SQLite file and on the plain model, compared at each step.
+"""A walk: the same random commands on the engine with a real database and on the plain model, compared at each step.
 
+The book is one on a SQLite file, or one with a twin on PostgreSQL, which is held against it as well.
 A step is a batch of commands, time passing, a restart on the same file, or a commit whose fate is unknown.
 """
 
@@ -23,6 +24,7 @@ from farthing.timezones import calendar
 from tests.model.account import Account, Line, Told, Verdict
 from tests.model.model import Ledger
 from tests.model.script import RULES, WAITS, Choices, Script
+from tests.model.twin import MakeBook, TwinBook
 from tests.support import START_US, Book, WrappedStore
 
 
@@ -42,6 +44,16 @@ class FaultyStore(WrappedStore):
             raise Unknown("the answer was lost")
 
 
+def on_sqlite(path: Path) -> MakeBook:
+    """Books on a file; without a wait for the disk, since walks prove rules."""
+    return lambda workspaces, wrap: Book(path, workspaces, durable=False, wrap=wrap)
+
+
+def on_both(path: Path, url: str) -> MakeBook:
+    """Books on a file, with a twin in a fresh database of PostgreSQL."""
+    return lambda workspaces, wrap: TwinBook(path, url, workspaces, wrap)
+
+
 def workspaces() -> list[Workspace]:
     """The model's rules as workspaces of the ledger."""
     return [
@@ -53,8 +65,9 @@ def workspaces() -> list[Workspace]:
 class Walk:
     """One ledger and its model, side by side."""
 
-    def __init__(self, path: Path, note: Callable[[str], None] = lambda _: None) -> None:
-        self.book = Book(path, workspaces(), durable=False, wrap=self._wrap)
+    def __init__(self, make_book: MakeBook, note: Callable[[str], None] = lambda _: None) -> None:
+        self.stores: dict[type[Store], FaultyStore] = {}
+        self.book = make_book(workspaces(), self._wrap)
         self.model = Ledger(RULES)
         self.script = Script(self.model)
         self.note = note
@@ -63,8 +76,9 @@ class Walk:
         self.heads: dict[tuple[str, str], bytes] = {}
 
     def _wrap(self, store: Store) -> Store:
-        self.store = FaultyStore(store)
-        return self.store
+        # One for each database; a restart's takes the place of the one before.
+        self.stores[type(store)] = FaultyStore(store)
+        return self.stores[type(store)]
 
     # Steps
 
@@ -79,9 +93,7 @@ class Walk:
         elif what >= 28:
             self._pass(self._until_next() if choices.one_in(3) else choices.of(WAITS))
         else:
-            self.store.fault = {26: "before", 27: "after"}.get(what, "")
-            self._batch(choices, max(1, what - 20))
-            self.store.fault = ""
+            self._batch(choices, max(1, what - 20), {26: "before", 27: "after"}.get(what, ""))
 
     def _until_next(self) -> int:
         """To the very instant at which time next does something anywhere."""
@@ -93,22 +105,29 @@ class Walk:
         self.note(f"wait {us} us")
         self.book.clock.advance(us=us)
 
-    def _batch(self, choices: Choices, size: int) -> None:
-        if self.store.fault:
-            self.note(f"the next commit's answer is lost {self.store.fault} it is written")
+    def _batch(self, choices: Choices, size: int, fault: str) -> None:
+        if fault:
+            self.note(f"the next commit's answer is lost {fault} it is written")
         batch = []
         for _ in range(size):
             self.book.clock.advance(us=choices.of((0, 0, 0, 1, 1, 1_000, 2_000_000)))
             batch.append(self.script.command(choices, self.book.clock.now_us()))
-        if self.store.fault:
+        if fault:
             # A refund begins a batch of its own where it is not the first; the fault belongs to the first batch.
             batch = batch[:1] + [c for c in batch[1:] if not isinstance(c, ask.Refund)]
         for command in batch:
             self.note(repr(command))
         self.met["commands"] += len(batch)
-        lost = self.store.fault == "after"
+        results = self._play(batch, fault)
+        self._compare(batch, results, lost=fault == "after")
+
+    def _play(self, batch: list[ask.Command], fault: str) -> list[Result]:
+        for store in self.stores.values():
+            store.fault = fault
         results = self.book.batch(*batch)
-        self._compare(batch, results, lost=lost)
+        for store in self.stores.values():
+            store.fault = ""
+        return results
 
     # Comparing
 
@@ -218,6 +237,8 @@ class Walk:
             "key": sum(len(a.keys) for a in accounts), "payment": len(self.model.payments),
         }  # fmt: skip
         same({table: self.book.count(table) for table in counts}, counts, "the number of rows")
+        if isinstance(self.book, TwinBook):
+            self.met["rows that are the same on both"] += self.book.compare_tables()
 
     def _replay(self, owner: tuple[str, str]) -> None:
         """The entries by themselves explain the account's row: doctor's replay finds nothing wrong."""

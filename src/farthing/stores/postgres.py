@@ -3,7 +3,7 @@
 Nothing is kept between batches. A batch of charges takes two statements: one reads accounts and keys; one writes each
 account, with its entries, on the condition that it still has the number of entries that was read, and commits. What
 another process has written in between is left out and told as `Overtaken`: its commands are decided anew. A batch that
-reads more than that, or meets the same account again and again, runs under locks: `load` locks the accounts that it
+looks at more than that, or meets the same account again and again, runs under locks: `load` locks the accounts that it
 names, always in the same order, so that two processes wait for each other instead of deadlocking. Accounts that are new
 have no row: whoever is second meets the first's unique key, and is run again. A little over 400 lines: both ways of a
 batch are told in one place.
@@ -86,7 +86,7 @@ class PostgresStore:
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Read the accounts, under a lock where that is needed, then what else the commands name."""
         self._to_carry_out = None
-        self._locking = again or self._always_lock or self._lock_next or _read_more(commands)
+        self._locking = again or self._always_lock or self._lock_next or _may_tear(commands)
         self._locking = self._locking or self._is_contended(commands)
         self._locking = self._locking or await self._link.pooled()
         self._lock_next = False
@@ -99,18 +99,14 @@ class PostgresStore:
             await self._load_keys(commands, context)
         else:
             await self._read_accounts(commands, context)
-            if _latest_of_due(commands, context):
+            if _latest_of_due(commands, context) or _may_repay(commands, context):
                 await self._lock_after_all(commands, context)
-        if self._locking:
-            await self._load_the_rest(commands, context)
-        if again:
-            await self._load_done(commands, context)
-
-    async def _load_the_rest(self, commands: Sequence[Command], context: Context) -> None:
         await self._load_holds(commands, context)
         await self._load_due_holds(commands, context)
         if more := [c for c in commands if type(c) in _LOAD_MORE]:
             await self._load_more(more, context)
+        if again:
+            await self._load_done(commands, context)
 
     async def _lock_after_all(self, commands: Sequence[Command], context: Context) -> None:
         """Where it turns out that more has to be read than the accounts."""
@@ -364,14 +360,21 @@ class PostgresStore:
         await self._link.close()
 
 
+_APART: Final = (*NAMES_HOLD, Refund, Void)
 _LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
 
 
-def _read_more(commands: Sequence[Command]) -> bool:
-    """Whether commands need more than accounts and keys, which one statement reads. What several statements read
-    without a lock may be of several moments: a hold that has ended, of an account that knows nothing of it yet.
-    Writing would find that out; a refusal, which writes nothing, would be told."""
-    return any(isinstance(c, NAMES_HOLD) or type(c) in _LOAD_MORE for c in commands)
+def _may_tear(commands: Sequence[Command]) -> bool:
+    """Whether commands look at what changes apart from its account's row, which several statements without a lock may
+    find as it was at several moments: a hold that has ended, of an account that knows nothing of it yet. Writing would
+    find that out; a refusal, which writes nothing, would be told."""
+    return any(isinstance(c, _APART) for c in commands)
+
+
+def _may_repay(commands: Sequence[Command], context: Context) -> bool:
+    """Whether charges with debt have to be looked at: those change apart from the account's row as well."""
+    debtors = {owner for owner, account in context.accounts.items() if account.debt}
+    return bool(debtors) and any(type(c) in _LOAD_MORE and (c.workspace, c.account) in debtors for c in commands)
 
 
 def _latest_of_due(commands: Sequence[Command], context: Context) -> dict[tuple[str, str], int]:

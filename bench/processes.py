@@ -94,9 +94,9 @@ def family(pid: int) -> list[int]:
     """A process and all its descendants that live now."""
     members = [pid]
     for member in members:
-        for task in Path(f"/proc/{member}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                members.extend(int(child) for child in task.read_text().split())
+        with contextlib.suppress(OSError):  # it may end while it is looked at
+            for task in Path(f"/proc/{member}/task").iterdir():
+                members.extend(int(child) for child in (task / "children").read_text().split())
     return members
 
 

@@ -22,5 +22,7 @@ def test_the_document_is_true(tmp_path: Path, operation: str):
         found = fuzz.run(operation, EXAMPLES, SEED)
         assert not found, "\n\n".join(found)
         # All of this would be true of a server that refuses everything.
-        assert any(phase == "fuzzing" and status < 300 for phase, status in fuzz.met), fuzz.met
+        # ("examples" are sent as they stand, and need not be of things that are there.)
+        went_well = {status for phase, status in fuzz.met if phase != "examples" and status in (200, 201)}
+        assert went_well, fuzz.met
         assert not any(status >= 500 for _, status in fuzz.met)

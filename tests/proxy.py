@@ -19,8 +19,10 @@ from farthing.stores.statements import statements
 COMMIT = b"Q\x00\x00\x00\x0bcommit\x00"
 READY = b"Z\x00\x00\x00\x05I"
 """The server's last word on what it was asked, when no transaction is open."""
+STATUS = re.compile(rb"Z\x00\x00\x00\x05([ITE])")
+"""The server's last word: whether a transaction is open."""
 CARRY_OUT = statements("postgres", "store")["carry_out"].encode()
-"""The one statement that commits by itself."""
+"""The one statement that commits by itself, where no transaction is open."""
 PARSED = re.compile(rb"(__asyncpg_stmt_\w+)\x00" + re.escape(CARRY_OUT) + rb"\x00")
 """It gets a name, by which it is carried out later."""
 AtCommit = Literal["cut before", "cut after", "hole before", "hole after"]
@@ -163,6 +165,8 @@ class Proxy:
 
     def _fails_at(self, way: Way, data: bytes, pair: "Pair") -> bool:
         """Whether the connections end here; a hole is made on the way."""
+        if way == "down" and (said := STATUS.findall(data)):
+            pair.in_transaction = said[-1] != b"I"
         commits = way == "up" and pair.commits(data)
         if commits and self._at_commit:
             pair.at_commit, self._at_commit = self._at_commit, None
@@ -186,13 +190,14 @@ class Pair:
     down: asyncio.StreamWriter
     at_commit: AtCommit | Literal[""] = ""
     """What is to happen at the COMMIT that has passed."""
+    in_transaction: bool = False
     _names: set[bytes] = field(default_factory=set)
 
     def commits(self, data: bytes) -> bool:
         """Whether a message to the server makes it commit."""
         carried_out = any(b"\x00" + name + b"\x00" in data for name in self._names)
         self._names |= set(PARSED.findall(data))
-        return carried_out or COMMIT in data
+        return (carried_out and not self.in_transaction) or COMMIT in data
 
     def abort(self) -> None:
         """End both at once; raises, so that what was read is not forwarded."""

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from time import monotonic, perf_counter
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -32,12 +32,13 @@ from .endpoint import (
     Receive,
     Reply,
     Request,
+    Route,
     Send,
     Stop,
     Trouble,
     write_time,
 )
-from .hot import BUG, LATE, HotFace, HotPath, HotRoute
+from .hot import BUG, LATE, HotPath
 from .limits import RateLimiter, Verdict, header_fields, limit_field, policy_field
 from .pages import Page, problem
 from .routes import Templates
@@ -69,11 +70,6 @@ class _Gone(Exception):
     """The client left before its body was complete."""
 
 
-class _Route(Struct, frozen=True):
-    face: Face
-    endpoint: Endpoint
-
-
 class App:
     """Serves the faces' endpoints, and the pages beside them."""
 
@@ -102,8 +98,8 @@ class App:
         self._watch = Watch(limits.body_seconds, limits.answer_seconds)
         self._faces: dict[CredentialKind, Face] = {kind: f for f in faces if not f.prefix for kind in f.credentials}
         self._owned = [f for f in faces if f.prefix]
-        routes = {(e.method, e.path, kind): _Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints}
-        self._hot = {key: route for key, route in routes.items() if "{" not in key[1]}
+        routes = {(e.method, e.path, kind): Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints}
+        self._whole = {key: route for key, route in routes.items() if "{" not in key[1]}
         self._named = {key: route for key, route in routes.items() if "{" in key[1]}
         self._methods: dict[str, list[str]] = {}
         for method, path in dict.fromkeys((method, path) for method, path, _ in routes):
@@ -116,10 +112,11 @@ class App:
         """The short way, past this application's front door."""
 
     def _hot_path(self, engine: Engine) -> HotPath:
+        """For calls that are read from their body alone, and are one command of a known account."""
         routes = {
-            (path, kind): HotRoute(cast(HotFace, route.face), route.endpoint)
-            for (method, path, kind), route in self._hot.items()
-            if method == "POST" and route.endpoint.read is not None and hasattr(route.face, "known")
+            (path, kind): route
+            for (method, path, kind), route in self._whole.items()
+            if method == "POST" and route.endpoint.read is not None and route.endpoint.owner is None
         }
         limits = self._limits
         return HotPath(routes, engine, self, self.request_id, limits.body_bytes, limits.answer_seconds)
@@ -168,11 +165,11 @@ class App:
 
     async def _reply(self, request: Request, task: asyncio.Task[Any]) -> tuple[str, Reply | None]:
         """The answer and whose it is; None for a client that has gone."""
-        route = self._hot.get((request.method, request.path, request.credential)) or self._by_template(request)
+        route = self._whole.get((request.method, request.path, request.credential)) or self._by_template(request)
         try:
             if route is None:
                 return await self._cold(request)
-            return route.face.name, await self._hot_reply(route.face, route.endpoint, request)
+            return route.face.name, await self._carried_out(route.face, route.endpoint, request)
         except asyncio.CancelledError:
             if request.cut is None:
                 raise
@@ -184,7 +181,7 @@ class App:
                 return "pages", problem(500, "internal_error", BUG)
             return route.face.name, route.face.stopped(Stop(Trouble.BUG, BUG), route.endpoint, request)
 
-    def _by_template(self, request: Request) -> _Route | None:
+    def _by_template(self, request: Request) -> Route | None:
         """The route of a path with names in it; what stands in their place goes to the request."""
         if request.path in self._exact or self._owner(request.path) is None:
             return None
@@ -201,7 +198,7 @@ class App:
                 return face
         return None
 
-    async def _hot_reply(self, face: Face, endpoint: Endpoint, request: Request) -> Reply | None:
+    async def _carried_out(self, face: Face, endpoint: Endpoint, request: Request) -> Reply | None:
         """Who asks, how often, may he; then the body; then what was asked for."""
         try:
             request.caller = caller = await face.identify(request)
@@ -236,7 +233,7 @@ class App:
         message = f"Too many requests with this key; try again in {verdict.retry_after} s."
         raise Stop(Trouble.RATE_LIMIT, message, tuple(header_fields(verdict)))
 
-    def _after_cut(self, route: _Route | None, request: Request, cut: Cut) -> tuple[str, Reply | None]:
+    def _after_cut(self, route: Route | None, request: Request, cut: Cut) -> tuple[str, Reply | None]:
         if route is None:
             return "pages", None if cut is Cut.GONE else problem(503, "no_answer", _LATE_READING)
         face, endpoint = route.face, route.endpoint
@@ -321,7 +318,7 @@ class App:
         message = "Send your API key in the header X-API-Key."
         if AUTHORIZATION in request.headers:
             message = "This path takes an API key in the header X-API-Key, no other credential."
-        owners = [r for (method, path, _), r in self._hot.items() if (method, path) == (request.method, request.path)]
+        owners = [r for (method, path, _), r in self._whole.items() if (method, path) == (request.method, request.path)]
         stop = Stop(Trouble.CREDENTIAL_MISSING, message)
         if len(owners) == 1 and not owners[0].endpoint.shared and AUTHORIZATION not in request.headers:
             return owners[0].face.name, owners[0].face.stopped(stop, owners[0].endpoint, request)

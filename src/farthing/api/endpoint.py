@@ -253,6 +253,15 @@ class Face(Protocol):
     def identify(self, request: Request) -> Awaitable[Caller]:
         """Who asks; stops a request whose credential is not good."""
 
+    def known(self, request: Request) -> Caller | None:
+        """Who asks, where that is remembered and needs no look at the database."""
+
+    def start(self, endpoint: Endpoint, request: Request) -> Command | Reply:
+        """The command that a writing request asks for, or why there is none."""
+
+    def finish(self, endpoint: Endpoint, request: Request, command: Command, outcome: Outcome) -> Reply:
+        """What came of that command."""
+
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for, and write what came of it."""
 
@@ -261,6 +270,13 @@ class Face(Protocol):
 
     def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
         """The same trouble in the face's own words."""
+
+
+class Route(Struct, frozen=True):
+    """A call, and the face that it belongs to."""
+
+    face: Face
+    endpoint: Endpoint
 
 
 class Observer(Protocol):

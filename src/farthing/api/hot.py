@@ -8,50 +8,17 @@ it the long way, through the application, which can do all of it; the answers of
 import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from msgspec import Struct
-
-from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
-from farthing.engine import Engine
+from farthing.engine import Engine, Ticket
 from farthing.stores.contract import StoreError
 
-from .endpoint import Caller, CredentialKind, Endpoint, Headers, Reply, Request, Stop, Trouble
+from .endpoint import Caller, CredentialKind, Endpoint, Headers, Reply, Request, Route, Stop, Trouble
 
 EVERY_SECONDS: Final = 0.1
 LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
 BUG: Final = "Something went wrong here; it has been logged."
-
-
-class HotFace(Protocol):
-    """A face whose writes can be read and told without waiting."""
-
-    @property
-    def name(self) -> str:
-        """What metrics and logs call it."""
-
-    def known(self, request: Request) -> Caller | None:
-        """Who asks, where that is known without a look at the database."""
-
-    def start(self, endpoint: Endpoint, request: Request) -> Command | Reply:
-        """The command that the request asks for, or why there is none."""
-
-    def finish(self, endpoint: Endpoint, request: Request, command: Command, outcome: Outcome) -> Reply:
-        """What came of it."""
-
-    def failed(self, error: StoreError, endpoint: Endpoint, request: Request) -> Reply:
-        """The machine failed while this was being done."""
-
-    def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
-        """Trouble around the endpoint, in the face's own words."""
-
-
-class HotRoute(Struct, frozen=True):
-    """Where a hot call goes."""
-
-    face: HotFace
-    endpoint: Endpoint
 
 
 class Door(Protocol):
@@ -91,21 +58,20 @@ class HotCall:
     """One call on its way. To the protocol it looks like a cycle of the server's own."""
 
     __slots__ = (
-        "_path", "connection", "disconnected", "keep_alive", "message_event", "more_body", "request",
-        "response_complete", "route", "ticket",
+        "_path", "connection", "disconnected", "keep_alive", "message_event", "request", "response_complete",
+        "route", "ticket",
     )  # fmt: skip
     _event: Final = _Event()
 
-    def __init__(self, path: "HotPath", route: HotRoute, request: Request, connection: Connection) -> None:
+    def __init__(self, path: "HotPath", route: Route, request: Request, connection: Connection) -> None:
         self._path = path
         self.route = route
         self.request = request
         self.connection = connection
-        self.ticket: Any = None
+        self.ticket: Ticket | None = None
         self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
-        self.more_body = False
         self.message_event = HotCall._event
 
     def told(self, result: Outcome | Exception) -> None:
@@ -125,7 +91,7 @@ class HotPath:
 
     def __init__(
         self,
-        routes: Mapping[tuple[str, CredentialKind], HotRoute],
+        routes: Mapping[tuple[str, CredentialKind], Route],
         engine: Engine,
         door: Door,
         request_ids: Callable[[Request], bytes],
@@ -152,8 +118,7 @@ class HotPath:
         if not self._engine.runs_here or len(body) > self._body_bytes:
             return None
         request = Request.complete("POST", url, headers, body, perf_counter())
-        kind: CredentialKind = request.credential
-        route = self._routes.get((url, kind))
+        route = self._routes.get((url, request.credential))
         caller = None if route is None else route.face.known(request)
         if route is None or caller is None:
             return None
@@ -201,6 +166,7 @@ class HotPath:
             elif isinstance(result, Exception):
                 raise result
             else:
+                assert call.ticket is not None, "the engine answers what was submitted"
                 reply = face.finish(endpoint, call.request, call.ticket.command, result)
         except Exception:
             return self._bug(call)

@@ -49,7 +49,7 @@ _LAST: Final = 1 << 62
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
 _SQL: Final = statements("postgres", "store")
-CLOCK: Final = "select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)"
+CLOCK: Final = _SQL["clock"]
 
 
 class Follower(Protocol):
@@ -86,9 +86,14 @@ class PostgresStore:
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Read the accounts, under a lock where that is needed, then what else the commands name."""
         self._to_carry_out = None
-        self._locking = again or self._always_lock or self._lock_next or _may_tear(commands)
-        self._locking = self._locking or self._is_contended(commands)
-        self._locking = self._locking or await self._link.pooled()
+        self._locking = (
+            again
+            or self._always_lock
+            or self._lock_next
+            or _may_tear(commands)
+            or self._is_contended(commands)
+            or await self._link.pooled()
+        )
         self._lock_next = False
         if self._locking:
             await self._link.begin()
@@ -101,8 +106,9 @@ class PostgresStore:
             await self._read_accounts(commands, context)
             if _latest_of_due(commands, context) or _may_repay(commands, context):
                 await self._lock_after_all(commands, context)
-        await self._load_holds(commands, context)
-        await self._load_due_holds(commands, context)
+        if self._locking:
+            await self._load_holds(commands, context)
+            await self._load_due_holds(commands, context)
         if more := [c for c in commands if type(c) in _LOAD_MORE]:
             await self._load_more(more, context)
         if again:
@@ -130,8 +136,7 @@ class PostgresStore:
             return
         asked = self._clock.monotonic()
         if asked - self._clock_read_at >= CLOCK_EVERY_SECONDS:
-            fetch = self._link.fetch if self._link.open else self._link.read
-            ((now_us,),) = await fetch(CLOCK)
+            ((now_us,),) = await self._fetch("clock")
             self._clock_read_at = self._clock.monotonic()
             self._clock.observe(now_us, asked, self._clock_read_at)
 
@@ -276,10 +281,10 @@ class PostgresStore:
         """Write the batch, each table with one statement; or keep it for `commit`, where one is enough."""
         # Of several outcomes of one account the last has its state.
         accounts = {(o.account.workspace, o.account.id): o.account for o in outcomes if o.account is not None}
-        opened = sorted(owner for owner in accounts if owner not in self._known)
-        states = [(*account_row(a), self._known[owner]) for owner, a in accounts.items() if owner in self._known]
+        states = [(*account_row(account), self._known.get(owner, 0)) for owner, account in accounts.items()]
         # In the order in which they are locked.
         states.sort(key=_place)
+        opened = [state for state in states if not state[-1]]
         entries = [entry_row(e) for o in outcomes for e in o.entries]
         if not (self._locking or opened or any(_has_more(o) for o in outcomes)):
             self._to_carry_out = (states, entries)
@@ -288,8 +293,9 @@ class PostgresStore:
             await self._link.begin()
         with self._noting_races():
             if opened:
-                await self._fetch("open_accounts", [(*account_row(accounts[owner]), 0) for owner in opened])
-            await self._fetch("save", entries, states, len(states))
+                await self._fetch("open_accounts", opened)
+            if behind := await self._fetch("carry_out", states, entries):
+                raise Raced(f"{len(behind)} accounts were written by another process first")
             await self._save_records(outcomes)
 
     @contextmanager
@@ -346,7 +352,7 @@ class PostgresStore:
             raise Overtaken(behind)
 
     def _forget_overtaken(self, behind: frozenset[tuple[str, str]] = frozenset()) -> None:
-        """What this batch has written was in time."""
+        """What this batch has written was in time, and what it only looked at is nobody's to wait for."""
         if self._overtaken:
             for owner in self._known.keys() - behind:
                 self._overtaken.pop(owner, None)
@@ -354,6 +360,7 @@ class PostgresStore:
     async def rollback(self) -> None:
         """Undo; harmless where nothing is open."""
         await self._link.rollback()
+        self._forget_overtaken()
 
     async def close(self) -> None:
         """End the connection."""

@@ -3,6 +3,9 @@
 -- A look-up goes through `lateral (... limit 1)`: joined in any other way, a table that was never analyzed may be read
 -- by its workspace alone.
 
+-- name: clock
+select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)
+
 -- name: hold_owners
 select u.id, u.workspace, h.account
 from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[])) u (id, bucket, workspace)
@@ -105,29 +108,8 @@ from unnest(cast(? as text[]), cast(? as text[]), cast(? as text[])) u (workspac
         where p.workspace = u.workspace and p.provider = u.provider and p.object = u.object limit 1
     ) p
 
--- name: save
-with e as (
-    select * from unnest(cast(? as entry_row[]))
-), new_entries as (
-    insert into entry (
-        workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor,
-        request_id, operation, description, metadata, body, version, hash
-    )
-    select * from e
-), new_keys as (
-    insert into key (workspace, key, account, bucket, number)
-    select workspace, key, account, bucket, number from e where key is not null
-), changed as (
-    update account a
-    set number = n.number, balance = n.balance, held = n.held, debt = n.debt, earned = n.earned, spent = n.spent,
-        lapsed = n.lapsed, written_off = n.written_off, at = n.at, head = n.head, holds = n.holds,
-        lapse_at = n.lapse_at, hold_due_at = n.hold_due_at, grants = n.grants, settings = n.settings,
-        spending = n.spending
-    from unnest(cast(? as account_row[])) n
-    where a.workspace = n.workspace and a.id = n.id and a.bucket = n.bucket and a.number = n.number_before
-    returning 1
-)
-select farthing_expect(count(*), cast(? as bigint)) from changed
+-- Writes each account, with its entries and keys, on the condition that it has the number of entries that was read; gives
+-- those that somebody else has written meanwhile.
 
 -- name: carry_out
 with n as (
@@ -160,8 +142,8 @@ insert into account (
     workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
     hold_due_at, grants, settings, spending
 )
-select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
-    hold_due_at, grants, settings, spending
+select workspace, id, bucket, number_before, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds,
+    lapse_at, hold_due_at, grants, settings, spending
 from unnest(cast(? as account_row[]))
 
 -- name: save_grants

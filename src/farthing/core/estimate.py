@@ -1,0 +1,74 @@
+"""Estimates: what a call to a model may cost, before it is made."""
+
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .pricing import Book, price
+from .quantities import PriceRefusal, invalid
+from .usage import Priced, Usage
+
+MESSAGE_TOKENS: Final = 4
+"""What a message costs beside its text: its role and where it ends."""
+USUAL_COMPLETION: Final = 500
+"""Tokens of an answer of which nothing is known."""
+_BYTES_PER_TOKEN: Final = 4
+_WIDE_FROM: Final = "\u2e80"  # from here on: Chinese, Japanese, Korean, emoji
+
+
+class Estimate(Struct, frozen=True):
+    """The cost of a call as it will probably be, and its range."""
+
+    low: Priced
+    expected: Priced
+    high: Priced
+    tokens: tuple[int, int, int]
+    """How long the answer is in each case."""
+
+
+def count_tokens(text: str) -> int:
+    """About how many tokens a text is: four bytes of UTF-8 to a token, and one for each wide character. Within a fifth
+    for English prose, too many rather than too few for other languages; a hold made by it wants a margin."""
+    wide = sum(letter >= _WIDE_FROM for letter in text)
+    rest = sum(len(letter.encode("utf-8", "replace")) for letter in text if letter < _WIDE_FROM)
+    return wide + -(-rest // _BYTES_PER_TOKEN)
+
+
+def count_prompt(messages: list[str]) -> int:
+    """About how many tokens the messages of a conversation are."""
+    return sum(MESSAGE_TOKENS + count_tokens(message) for message in messages)
+
+
+def estimate(
+    usage: Usage,
+    book: Book,
+    prompt_tokens: int,
+    completion_tokens: int | None = None,
+    least: int = 0,
+    most: int | None = None,
+) -> Estimate | PriceRefusal:
+    """What a call will cost whose prompt has so many tokens; everything else of it (model, operation, attributes) is
+    in `usage`. The answer is expected to have `completion_tokens` (500 where nobody knows), and at most `most` (twice
+    what is expected)."""
+    expected = USUAL_COMPLETION if completion_tokens is None else completion_tokens
+    if completion_tokens is None and most is not None:
+        expected = min(max(expected, least), most)
+    highest = 2 * expected if most is None else most
+    if prompt_tokens < 0:
+        return invalid("prompt_tokens", "must not be negative")
+    if not 0 <= least <= expected <= highest:
+        return invalid("completion_tokens", f"must be from the least ({least}) to the most ({highest})")
+    priced: list[Priced] = []
+    for completion in (least, expected, highest):
+        found = price(_with_tokens(usage, prompt_tokens, completion), book)
+        if isinstance(found, PriceRefusal):
+            return found
+        priced.append(found)
+    low, usual, high = priced
+    return Estimate(low, usual, high, (least, expected, highest))
+
+
+def _with_tokens(usage: Usage, prompt: int, completion: int) -> Usage:
+    counted = {"input_tokens": str(prompt), "output_tokens": str(completion)}
+    return replace(usage, dimensions={**usage.dimensions, **counted})

@@ -3,11 +3,12 @@
 import pytest
 
 from farthing.app import open_ledger
-from farthing.backends import result_of
 from farthing.core.credentials import hash_key
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.identity.keys import make_key
 from farthing.stores.access import AccessError, Act
+from farthing.stores.contract import result_of
+from tests.support import config_version, is_live
 
 ACT = Act("tester", 1_000, "req_1")
 
@@ -17,16 +18,21 @@ def workspace(id: str = "main") -> Workspace:
 
 
 @pytest.fixture
-def access(tmp_path):
+def ledger(tmp_path):
     with open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", create=True) as ledger:
         result_of(ledger.access.create_workspace(workspace(), ACT))
-        yield ledger.access
+        yield ledger
 
 
-def test_a_change_is_audited_and_raises_the_version(access):
-    before = result_of(access.config_version())
+@pytest.fixture
+def access(ledger):
+    return ledger.access
+
+
+def test_a_change_is_audited_and_raises_the_version(ledger, access):
+    before = result_of(config_version(ledger))
     result_of(access.change_settings("main", {"hold_max_minutes": 60}, ACT))
-    assert result_of(access.config_version()) == before + 1
+    assert result_of(config_version(ledger)) == before + 1
     newest = result_of(access.audit("main"))[0]
     assert (newest.action, newest.actor, newest.request_id) == ("settings.change", "tester", "req_1")
     assert newest.detail == {"changes": {"hold_max_minutes": 60}}
@@ -41,11 +47,11 @@ def test_a_change_is_audited_and_raises_the_version(access):
         ({"refund_lapsed": "maybe"}, "refund_lapsed"),
     ],
 )
-def test_a_wrong_setting_is_refused_by_name_and_nothing_changes(access, changes, words):
-    before = result_of(access.config_version())
+def test_a_wrong_setting_is_refused_by_name_and_nothing_changes(ledger, access, changes, words):
+    before = result_of(config_version(ledger))
     with pytest.raises(AccessError, match=words):
         result_of(access.change_settings("main", changes, ACT))
-    assert result_of(access.config_version()) == before
+    assert result_of(config_version(ledger)) == before
     assert result_of(access.settings("main")) == WorkspaceSettings()
 
 
@@ -67,8 +73,8 @@ def test_a_key_is_found_by_its_hash_and_rotates_with_an_overlap(access):
     found = result_of(access.credential(hash_key(old.text)))
     assert (found.key_id, found.workspace, found.mode, found.scopes) == ("key_1", "main", "test", scopes)
     result_of(access.rotate_key("key_1", "key_2", new, 5_000, ACT))
-    assert result_of(access.credential(old.hash)).is_live(4_999)
-    assert not result_of(access.credential(old.hash)).is_live(5_000)
+    assert is_live(result_of(access.credential(old.hash)), 4_999)
+    assert not is_live(result_of(access.credential(old.hash)), 5_000)
     assert result_of(access.credential(new.hash)).scopes == scopes
 
 

@@ -7,28 +7,24 @@ what was answered. Secrets never come here: a key is stored as its hash.
 """
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from farthing.core.credentials import OPERATOR, Credential, parse_scopes
-from farthing.core.ids import bucket_of
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.core.view import etag
 
 from .acts import (
-    REQUEST,
     AccessError,
     Act,
+    Acts,
     ApiKey,
     AuditRecord,
     Once,
-    Rehearsed,
     Rotated,
     StoredKey,
     checked_settings,
-    first_answer,
     read_audit,
     read_key,
 )
@@ -39,7 +35,6 @@ from .statements import statements
 
 __all__ = ["Access", "AccessError", "Act", "ApiKey", "AuditRecord", "Once", "Rotated", "StoredKey"]
 
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _settings = msgspec.json.Decoder(WorkspaceSettings)
 _WORKSPACE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -51,6 +46,8 @@ class Access:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._sql = statements(db.dialect, "access")
+        acts = Acts(db)
+        self._once, self._changed = acts.once, acts.changed
 
     async def _rows(self, name: str, *values: Any) -> list[Row]:
         return await self._db.rows(self._sql[name], values)
@@ -303,50 +300,6 @@ class Access:
             await self._changed(execute, "", act, "clock.accept", "clock", {})
 
         await self._db.write(work)
-
-    async def config_version(self) -> int:
-        """Raised by every change of what processes cache."""
-        return int((await self._rows("config_version"))[0][0])
-
-    # Once
-
-    async def _once(
-        self, once: Once | None, keys_of: str, action: str, made: type[T], work: Callable[[Execute], Awaitable[T]]
-    ) -> T:
-        """Do the work in a transaction; under a key that was used before, give the first answer instead."""
-
-        async def keyed(execute: Execute) -> T:
-            assert once is not None
-            first = await execute(self._sql["first_act"], (keys_of, once.key, bucket_of(keys_of, "")))
-            once.replayed = bool(first)
-            if first:
-                return msgspec.convert(first_answer(once, action, first[0]), made)
-            result = await work(execute)
-            if once.dry_run:
-                raise Rehearsed(result)
-            return result
-
-        if once is None:
-            return await self._db.write(work)
-        try:
-            return await self._db.write(keyed)
-        except Rehearsed as rehearsed:
-            result: T = rehearsed.result
-            return result
-
-    async def _changed(
-        self, execute: Execute, workspace: str, act: Act, action: str, subject: str, detail: dict[str, Any],
-        once: Once | None = None, answer: Any = None, *, keys_of: str | None = None,
-    ) -> None:  # fmt: skip
-        """Write down what was done; under a key, with what a repeat is to be told."""
-        if once is not None:
-            detail = detail | {REQUEST: {"key": once.key, "asked": once.asked, "answer": answer}}
-        record = (workspace, act.at, act.actor, act.request_id, action, subject, _encode(detail).decode())
-        ((position,),) = await execute(self._sql["insert_audit"], record)
-        if once is not None:
-            owner = workspace if keys_of is None else keys_of
-            await execute(self._sql["use_key"], (owner, once.key, bucket_of(owner, ""), position))
-        await execute(self._sql["raise_config_version"])
 
 
 class _Stored(msgspec.Struct, frozen=True):

@@ -1,13 +1,22 @@
-"""Acts: the records of administration, how one is done once under its key, and why one is refused."""
+"""Acts: the records of administration, how one is done once under its key, and why one is refused.
 
-from typing import Any, Final, Protocol, get_args
+Every act is one transaction with its audit record, and raises the version that processes' caches hang on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
+from farthing.core.ids import bucket_of
 from farthing.core.records import WorkspaceSettings
 
-from .reports import Row
+from .reports import Database, Execute, Row
+from .statements import statements
+
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
 
 REQUEST: Final = "request"
 """Where the detail of an audit record keeps the key of its act, with what was asked and answered."""
@@ -102,6 +111,52 @@ class Rehearsed(Exception):
         self.result = result
 
 
+class Acts:
+    """Carries out acts: once under a key of their caller's, and written down."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._sql = statements(db.dialect, "access")
+
+    async def once(
+        self, once: Once | None, keys_of: str, action: str, made: type[T], work: Callable[[Execute], Awaitable[T]]
+    ) -> T:
+        """Do the work in a transaction; under a key that was used before, give the first answer instead."""
+
+        async def keyed(execute: Execute) -> T:
+            assert once is not None
+            first = await execute(self._sql["first_act"], (keys_of, once.key, bucket_of(keys_of, "")))
+            once.replayed = bool(first)
+            if first:
+                return msgspec.convert(first_answer(once, action, first[0]), made)
+            result = await work(execute)
+            if once.dry_run:
+                raise Rehearsed(result)
+            return result
+
+        if once is None:
+            return await self._db.write(work)
+        try:
+            return await self._db.write(keyed)
+        except Rehearsed as rehearsed:
+            result: T = rehearsed.result
+            return result
+
+    async def changed(
+        self, execute: Execute, workspace: str, act: Act, action: str, subject: str, detail: dict[str, Any],
+        once: Once | None = None, answer: Any = None, *, keys_of: str | None = None,
+    ) -> None:  # fmt: skip
+        """Write down what was done; under a key, with what a repeat is to be told."""
+        if once is not None:
+            detail = detail | {REQUEST: {"key": once.key, "asked": once.asked, "answer": answer}}
+        record = (workspace, act.at, act.actor, act.request_id, action, subject, _encode(detail).decode())
+        ((position,),) = await execute(self._sql["insert_audit"], record)
+        if once is not None:
+            owner = workspace if keys_of is None else keys_of
+            await execute(self._sql["use_key"], (owner, once.key, bucket_of(owner, ""), position))
+        await execute(self._sql["raise_config_version"])
+
+
 def first_answer(once: Once, action: str, row: Row) -> Any:
     """What was answered the first time, from (action, detail) of the record; a conflict where it was another act."""
     first = msgspec.json.decode(row[1])[REQUEST]
@@ -133,13 +188,16 @@ def read_audit(row: Row) -> AuditRecord:
 
 
 _KINDS = {field.name: field.type for field in msgspec.structs.fields(WorkspaceSettings)}
-_BOUNDS = {
+BOUNDS: Final = {
     "refund_grace_days": (0, 3_650),
     "hold_max_minutes": (1, 525_600),
     "max_live_grants": (1, 10_000),
     "max_live_holds": (1, 1_000_000),
     "rate_limit": (0, 10_000_000),
+    "usage_late_hours": (0, 87_600),
+    "usage_ahead_seconds": (0, 86_400),
 }
+"""The least and the most that a setting may be."""
 
 
 def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> WorkspaceSettings:
@@ -154,7 +212,7 @@ def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> Work
         except msgspec.ValidationError as error:
             words = " or ".join(get_args(_KINDS[name])) or "a whole number"
             raise AccessError(f"{name} must be {words}", field=name) from error
-        least, most = _BOUNDS.get(name, (0, 0))
-        if name in _BOUNDS and not least <= changes[name] <= most:
+        least, most = BOUNDS.get(name, (0, 0))
+        if name in BOUNDS and not least <= changes[name] <= most:
             raise AccessError(f"{name} must be from {least:,} to {most:,}", field=name)
     return msgspec.convert({**known, **changes}, WorkspaceSettings)

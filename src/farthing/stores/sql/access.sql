@@ -83,8 +83,5 @@ select value from config where name = ?
 -- name: accept_clock
 insert into config (name, value) values ('clock_accepted', ?) on conflict (name) do update set value = excluded.value
 
--- name: config_version
-select cast(value as integer) from config where name = 'version'
-
 -- name: raise_config_version
 update config set value = cast(cast(value as integer) + 1 as text) where name = 'version'

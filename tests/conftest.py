@@ -54,10 +54,11 @@ def play(book: Book) -> Callable[[Iterable[Command]], list[Outcome]]:
 @pytest.fixture(scope="session")
 def postgres() -> Cluster:
     """The cluster that all tests of a run share: make databases in it, but never stop it."""
-    return Shared.join().get(_make_template)
+    return Shared.join().get(make_template)
 
 
-def _make_template(postgres: Cluster) -> None:
+def make_template(postgres: Cluster) -> None:
+    """Make the migrated database that every fresh one is a copy of."""
     from farthing.stores.postgres_sync import SyncConnection
 
     postgres.sql(f"create database {TEMPLATE}")

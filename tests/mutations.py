@@ -44,6 +44,17 @@ MUTATIONS: tuple[Mutation, ...] = (
         tests=("tests/engine/test_callers.py::test_an_answer_comes_after_the_commit",),
     ),
     Mutation(
+        name="after an unknown outcome nobody looks for what was written",
+        law="3: once",
+        file="src/farthing/engine.py",
+        old="await self._try(batch, again=True)",
+        new="await self._try(batch)",
+        tests=(
+            "tests/test_partition.py::test_a_connection_that_ends_at_the_commit_is_answered_by_what_became_of_it"
+            "[cut after-without-charge]",
+        ),
+    ),
+    Mutation(
         name="a key used for other content is taken for a repeat",
         law="3: once",
         file="src/farthing/core/decide.py",

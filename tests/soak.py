@@ -20,7 +20,7 @@ from farthing.app import open_ledger
 from farthing.backends import backend_of
 from tests.api import fuzz
 from tests.api.serving import Server
-from tests.conftest import _make_template as make_template
+from tests.conftest import make_template
 from tests.hammer import hammer, postgres_anvil
 from tests.model.twin import MakeBook
 from tests.model.walk import Walk, on_both, on_sqlite

@@ -12,13 +12,16 @@ from typing import Any, cast
 import apsw
 import msgspec
 
+from farthing.app import Ledger
 from farthing.clock import ClockGuard, FakeClock
 from farthing.core.commands import Command
 from farthing.core.context import Context
+from farthing.core.credentials import Credential
 from farthing.core.ids import bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.core.records import Account, Charge, Entry, Hold, Workspace, WorkspaceSettings
 from farthing.core.refundable import charge_of
+from farthing.core.usage import Metered, Priced, Usage
 from farthing.engine import MAX_BATCH, MAX_QUEUE, Engine, Observer, Result
 from farthing.stores import migrate, sqlite
 from farthing.stores.contract import Store
@@ -214,6 +217,17 @@ def hold_id(entry: Entry) -> str:
     return "hold" + entry.id[3:]
 
 
+def is_live(credential: Credential, now_us: int) -> bool:
+    """Whether a key may be used, by its row: at the very instant of its end it no longer may."""
+    return all(end is None or now_us < end for end in (credential.expires_at, credential.revoked_at))
+
+
+async def config_version(ledger: Ledger) -> int:
+    """What every change of what processes cache raises."""
+    ((version,),) = await ledger.database.rows("select value from config where name = 'version'")
+    return int(version)
+
+
 class WrappedStore:
     """A store around another; tests override what they want to break."""
 
@@ -238,3 +252,7 @@ class WrappedStore:
 
     async def close(self) -> None:
         await self.store.close()
+
+
+USED = Metered(Usage(service="tests", dimensions={"requests": "1"}), Priced(amount=0, exact="0"), given=True)
+"""A usage whose caller says himself what it comes to."""

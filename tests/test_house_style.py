@@ -59,8 +59,11 @@ DIRECTORIES = {
     "api_key": "found by its hash, before the workspace is known",
     "audit": "acts of people on a workspace, not on an account",
     "config": "one row per setting of the database",
+    "lane": "how far the commits of one connection are folded",
+    "model_price": "what models cost, for all workspaces",
     "operator_key": "belongs to no workspace, let alone an account",
     "payment": "unique whatever the account: says whose a payment is",
+    "rate_card": "prices of a workspace, for all its accounts",
     "workspace": "the tenants themselves",
 }
 

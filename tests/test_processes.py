@@ -4,11 +4,11 @@ import multiprocessing
 from pathlib import Path
 
 from farthing.app import open_ledger
-from farthing.backends import result_of
 from farthing.core.commands import GiveGrant, TakeCharge
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.stores.access import Act
+from farthing.stores.contract import result_of
 from tests.hammer import run_farthing
 
 UNIT = 1_000_000

@@ -7,7 +7,7 @@ about credits. PostgreSQL has a file of its own, so that a command on a SQLite f
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -16,7 +16,7 @@ import apsw
 
 from farthing.clock import Clock, SystemClock
 from farthing.stores import sqlite
-from farthing.stores.contract import Store
+from farthing.stores.contract import Store, result_of
 from farthing.stores.migrate import PHASES, Migration, Phase, Status
 from farthing.stores.reports import Database, Work
 from farthing.stores.schema import Place, bring_up_to_date, schema_of, translated
@@ -200,6 +200,10 @@ class ThreadedDatabase:
         """All rows of one statement."""
         return await self._run(lambda: result_of(self._mine().rows(sql, values)))
 
+    async def read(self, work: Work[T]) -> T:
+        """Run `work(execute)` on what stood at one moment."""
+        return await self._run(lambda: result_of(self._mine().read(work)))
+
     async def write(self, work: Work[T]) -> T:
         """Run `work(execute)` in one transaction."""
         return await self._run(lambda: result_of(self._mine().write(work)))
@@ -212,15 +216,3 @@ class ThreadedDatabase:
         self._pool.shutdown(wait=True)
         for database in self._opened:
             await database.close()
-
-
-def result_of(work: Awaitable[T]) -> T:
-    """The result of a coroutine that never suspends."""
-    coroutine: Any = work
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    coroutine.close()
-    raise RuntimeError("this database suspends; await it instead")

@@ -25,8 +25,11 @@ from farthing.stores.schema import Place, is_postgres, schema_of
 PAGE_ROWS = 5_000
 PAGE_BYTES = 4_000_000
 """A page ends at whichever comes first."""
-NOT_COPIED: Final = frozenset({"config", "migration"})
-"""`config` is put in place at the end; which migrations were run is for each side itself to know."""
+NOT_COPIED: Final = frozenset({"config", "migration", "rollup", "lane"})
+"""`config` is put in place at the end; which migrations were run is for each side itself to know; what reports are read
+from is folded again out of the entries."""
+OWN_COLUMNS: Final = {"entry": frozenset({"lane", "batch"})}
+"""How PostgreSQL's own writers number their commits; what is copied has none."""
 SUMS: Final = ("balance", "held", "debt", "earned", "spent", "lapsed", "written_off")
 
 Progress = Callable[[str, int, int], None]
@@ -192,11 +195,12 @@ def _plan(source: dict[str, Table], target: dict[str, Table]) -> tuple[list[Plan
 def _shared(source: Table, target: Table) -> Planned:
     """The columns that both have. A primary key that one side alone has is a row number of its own: the source's is
     read, for the order, and not written; the target gives its own."""
+    own = OWN_COLUMNS.get(source.name, frozenset())
     for one, other in ((source, target), (target, source)):
-        missing = set(one.columns) - set(other.columns)
+        missing = set(one.columns) - set(other.columns) - own
         if missing and missing != set(one.key):
             raise SchemasDiffer(f"only one side has the column {min(missing)} of {source.name}")
-    shared = tuple(column for column in source.columns if column in target.columns)
+    shared = tuple(column for column in source.columns if column in target.columns and column not in own)
     numbered = () if set(source.key) <= set(shared) else source.key
     read = Table(source.name, (*numbered, *shared), source.key)
     return Planned(source.name, read, Table(source.name, shared, target.key), len(numbered))

@@ -17,7 +17,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
@@ -26,7 +26,7 @@ from farthing.core.context import AccountKey, Calendar, Context
 from farthing.core.decide import decide
 from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
-from farthing.stores.contract import Overtaken, Raced, Store, StoreError, Unknown
+from farthing.stores.contract import Overtaken, Raced, Store, StoreError, Unknown, result_of
 
 MAX_BATCH: Final = 256
 MAX_QUEUE: Final = 10_000
@@ -216,7 +216,8 @@ class Engine:
             raise Unknown("no answer in time; the same key finds out what became of it") from None
 
     async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
-        """Submit and wait, on an event loop; a caller that is cancelled is skipped if it was not decided yet."""
+        """Submit and wait, on an event loop; a caller that is cancelled is skipped if it was not decided yet. What
+        would come of a `dry` one is told, nothing is kept, and its key is not used up."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         if loop is self._loop:
@@ -228,10 +229,6 @@ class Engine:
         except asyncio.CancelledError:
             ticket.gone = True
             raise
-
-    async def preview(self, command: Command) -> Outcome:
-        """What would come of a command now; nothing is kept, its key is not used up."""
-        return await self.ask(command, dry=True)
 
     @property
     def runs_here(self) -> bool:
@@ -265,8 +262,8 @@ class Engine:
             self._thread.join(timeout)
         else:
             while self._waiting:
-                drive(self._run_batch(self._take()))
-            drive(self._store.close())
+                result_of(self._run_batch(self._take()))
+            result_of(self._store.close())
         self._refuse_all()
 
     async def aclose(self) -> None:
@@ -299,21 +296,21 @@ class Engine:
         while self._wake.get():
             while True:
                 while self._waiting:
-                    drive(self._run_batch(self._take()))
+                    result_of(self._run_batch(self._take()))
                 self._idle = True
                 if not self._waiting:
                     break
                 self._idle = False
         while self._waiting:
-            drive(self._run_batch(self._take()))
-        drive(self._store.close())
+            result_of(self._run_batch(self._take()))
+        result_of(self._store.close())
 
     def _run_inline(self) -> None:
         if self._store.suspends:
             assert self._loop is not None
             self._task = self._loop.create_task(self._run_as_task())
             return
-        drive(self._run_batch(self._take()))
+        result_of(self._run_batch(self._take()))
         self._idle = True
         if self._waiting:
             self._awaken()
@@ -470,16 +467,6 @@ def _without(accounts: frozenset[AccountKey], batch: Sequence[Ticket], results: 
     """The results of all other accounts. Of these also a refusal was decided on what did not come to be."""
     pairs = zip(batch, results, strict=True)
     return [None if (t.command.workspace, t.command.account) in accounts else result for t, result in pairs]
-
-
-def drive(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine that never suspends."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    work.close()
-    raise RuntimeError("a store that suspends needs an event loop")
 
 
 def _resolve_on(loop: asyncio.AbstractEventLoop, future: Any, result: Result) -> None:

@@ -20,7 +20,7 @@ from farthing.core.amounts import read_amount, write_amount
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.core.records import Account, Entry, Workspace, WorkspaceSettings
 from farthing.core.refundable import read_body
-from tests.support import START_US, Book, grant_id, hold_id
+from tests.support import START_US, USED, Book, grant_id, hold_id
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _FACTS_IN_CREDITS = {"required", "available", "deficit", "refundable", "left", "metered", "at_least", "at_most"}
@@ -106,7 +106,9 @@ class Story:
         return ask.GiveGrant(**who, amount=credits(amount), **options)
 
     def _charge(self, who: Any, name: str, amount: str, operation: str = "", **options: Any) -> ask.Command:
-        return ask.TakeCharge(**who, amount=credits(amount), operation=operation, has_usage=amount == "0", **options)
+        return ask.TakeCharge(
+            **who, amount=credits(amount), operation=operation, usage=USED if amount == "0" else None, **options
+        )
 
     def _hold(self, who: Any, name: str, amount: str, operation: str = "", **options: Any) -> ask.Command:
         return ask.PlaceHold(**who, amount=credits(amount), operation=operation, **options)

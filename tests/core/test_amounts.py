@@ -15,6 +15,7 @@ from farthing.core.amounts import (
     AmountError,
     read_amount,
     round_amount,
+    usual_amount,
     write_amount,
     write_number,
 )
@@ -197,6 +198,51 @@ def test_any_text_is_read_exactly_or_refused(text):
     except AmountError:
         return
     assert Fraction(amount, 10**6) == Fraction(text)
+
+
+@given(
+    st.text("0123456789.-+ e٣", max_size=20) | st.from_regex(r"[0-9]{1,17}(\.[0-9]{1,8})?", fullmatch=True),
+    SCALES,
+)
+def test_the_quick_way_reads_a_text_as_decimals_do_or_leaves_it(text, scale):
+    usual = usual_amount(text, scale)
+    if usual:
+        assert "+" not in text
+        assert read_amount(Decimal(text), scale) == usual
+        assert text.replace(".", "", 1).isdigit()
+        assert text.isascii()
+        assert text[0] != "." != text[-1]
+
+
+@pytest.mark.parametrize("text", ["1", "7.5", "007.50", "999999999.999999"])
+def test_an_amount_of_few_digits_takes_the_quick_way(text):
+    assert usual_amount(text, 6) == Fraction(text) * 10**6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "0",
+        "0.0",
+        "5.",
+        ".5",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "1_0",
+        "1e3",
+        "1.2.3",
+        "٣",
+        "²",
+        "0.0000001",
+        "1000000000",
+    ],
+)
+def test_whatever_else_is_left_to_the_slow_way(text):
+    assert usual_amount(text, 6) == 0
 
 
 def test_the_caller_s_decimal_context_changes_nothing():

@@ -24,6 +24,7 @@ from farthing.core.commands import (
     check,
     text_error,
 )
+from tests.support import USED
 
 WHO: dict[str, Any] = {"workspace": "main", "account": "alice"}
 HOLD = "hold_" + "0" * 32
@@ -33,7 +34,7 @@ GOOD: dict[str, Command] = {
     "grant": GiveGrant(**WHO, amount=1, priority=0, expires_at=1, scope=("chat",), source={"type": "shop", "id": ""}),
     "void": Void(**WHO, grant="grt_" + "0" * 32),
     "charge": TakeCharge(**WHO, amount=1, key="k", operation="chat", attributes={"model": ""}),
-    "charge of nothing": TakeCharge(**WHO, amount=0, has_usage=True),
+    "charge of nothing": TakeCharge(**WHO, amount=0, usage=USED),
     "hold": PlaceHold(**WHO, amount=1, ttl=1),
     "extend": Extend(**WHO, hold=HOLD, metered=0),
     "settle": Settle(**WHO, hold=HOLD, amount=0),
@@ -93,7 +94,7 @@ def charge(**fields: Any) -> TakeCharge:
         (charge(attributes={"model": "\ud800"}), "attributes", "must be valid Unicode text"),
         (charge(amount=0), "amount", ABOVE),
         (charge(amount=-1), "amount", ABOVE),
-        (charge(amount=-1, has_usage=True), "amount", NOT_NEGATIVE),
+        (charge(amount=-1, usage=USED), "amount", NOT_NEGATIVE),
         (charge(amount=MAX_AMOUNT), "amount", LARGE),
         (charge(amount=2**63), "amount", LARGE),
         (charge(amount=1.0), "amount", INT),

@@ -62,7 +62,7 @@ def test_many_at_once_are_each_charged_once_in_every_lane(ledger: Ledger, postgr
 
 def test_a_dry_run_keeps_nothing(ledger: Ledger):
     for name in NAMES:
-        seen = ledger.wait(ledger.engine.preview(charge(name, "k")))
+        seen = ledger.wait(ledger.engine.ask(charge(name, "k"), dry=True))
         assert isinstance(seen, Accepted)
         assert not seen.replayed
         done = ledger.do(charge(name, "k"))

@@ -161,7 +161,7 @@ def test_after_its_lock_an_account_is_read_without_one_again(play):
 def test_a_dry_run_on_an_account_that_was_overtaken_sees_what_came_to_be(play):
     async def scene(mine: Engine, store: Interrupted, other: Engine) -> None:
         once(store, lambda: other.ask(charge("alice", "theirs", 3)))
-        charged, dry = await asyncio.gather(mine.ask(charge("alice", "a1")), mine.preview(charge("alice", "a2")))
+        charged, dry = await asyncio.gather(mine.ask(charge("alice", "a1")), mine.ask(charge("alice", "a2"), dry=True))
         assert (balance_after(charged), balance_after(dry)) == (6, 5)
 
     play(scene)

@@ -1,4 +1,4 @@
-"""API keys: their form, what a wrong one is told, what they allow, and that no log ever shows one."""
+"""API keys: their form, what a wrong one is told, how scopes are named, and that no log ever shows one."""
 
 import string
 from hashlib import sha256
@@ -9,18 +9,14 @@ from hypothesis import strategies as st
 
 from farthing.core.credentials import (
     SCOPES,
-    Credential,
     KeyProblem,
     Mode,
-    Scope,
-    allows,
     hash_key,
     hint_of,
     looks_like,
     parse_key,
     parse_scopes,
     redact,
-    same_hash,
 )
 from farthing.identity.keys import make_key
 
@@ -140,35 +136,9 @@ def test_no_text_breaks_the_reading_of_keys(text: str) -> None:
     assert isinstance(redact(text), str)
 
 
-def test_hashes_are_compared() -> None:
-    assert same_hash(hash_key(KNOWN), hash_key(KNOWN))
-    assert not same_hash(hash_key(KNOWN), hash_key(KNOWN[:-1]))
-
-
 def test_a_short_key_has_no_hint() -> None:
     assert hint_of("cs_1a2b3c4d") == ""
     assert hint_of(KNOWN) == KNOWN[-4:]
-
-
-@pytest.mark.parametrize(
-    ("held", "allowed"),
-    [
-        ("read", {"read"}),
-        ("charge", {"charge"}),
-        ("grant", {"grant"}),
-        ("read,charge", {"read", "charge"}),
-        ("charge,grant", {"charge", "grant"}),
-        ("admin", {"read", "charge", "grant", "admin"}),
-    ],
-)
-def test_a_scope_allows_itself_and_only_admin_allows_the_others(held: str, allowed: set[str]) -> None:
-    needs: tuple[Scope, ...] = ("read", "charge", "grant", "admin")
-    assert {need for need in needs if allows(parse_scopes(held), need)} == allowed
-
-
-def test_no_scopes_allow_nothing() -> None:
-    needs: tuple[Scope, ...] = ("read", "charge", "grant", "admin")
-    assert not any(allows(frozenset(), need) for need in needs)
 
 
 def test_scopes_are_read_from_a_list_or_a_text() -> None:
@@ -185,22 +155,6 @@ def test_unknown_or_no_scopes_are_refused_with_the_known_ones(names: str | list[
 def test_the_unknown_scope_is_named() -> None:
     with pytest.raises(ValueError, match="'write'"):
         parse_scopes("read,write")
-
-
-@pytest.mark.parametrize(
-    ("expires_at", "revoked_at", "live_until"),
-    [(None, None, None), (100, None, 100), (None, 100, 100), (100, 50, 50), (50, 100, 50)],
-)
-def test_a_credential_is_live_until_the_instant_of_its_end(
-    expires_at: int | None, revoked_at: int | None, live_until: int | None
-) -> None:
-    credential = Credential("key_1", "ws_1", "live", frozenset({"read"}), expires_at=expires_at, revoked_at=revoked_at)
-    assert credential.is_live(49)
-    if live_until is None:
-        assert credential.is_live(10**18)
-    else:
-        assert credential.is_live(live_until - 1)
-        assert not credential.is_live(live_until)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class Ledger:
 def ill_formed(c: ask.Command) -> str:
     """The field that can't be right, whatever the books say."""
     if isinstance(c, ask.TakeCharge):
-        return "amount" if c.amount < 0 or (c.amount == 0 and not c.has_usage) else ""
+        return "amount" if c.amount < 0 or (c.amount == 0 and c.usage is None) else ""
     if isinstance(c, ask.GiveGrant | ask.PlaceHold):
         return "amount" if c.amount <= 0 else ""
     if isinstance(c, ask.Refund) and (c.charge is None or c.amount is not None):

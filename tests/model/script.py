@@ -9,6 +9,7 @@ from msgspec import UNSET
 from farthing.core import commands as ask
 from tests.model.account import Account, Rules
 from tests.model.model import Ledger
+from tests.support import USED
 
 T = TypeVar("T")
 
@@ -109,7 +110,7 @@ class Script:
             shortfall=choices.of(("refuse", "refuse", "take", "debt")),
             operation=choices.of(OPERATIONS),
             attributes=choices.of(ATTRIBUTES),
-            has_usage=choices.one_in(3),
+            usage=USED if choices.one_in(3) else None,
         )
 
     def _make_grant(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:

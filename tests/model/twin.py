@@ -30,6 +30,8 @@ INSERT_WORKSPACE = (
     "insert into workspace (id, name, mode, unit, scale, created_at, settings) values (?, ?, ?, ?, ?, ?, ?)"
 )
 POSITION = "position"
+ORDER = {POSITION, "lane", "batch"}
+"""In which order rows were committed, which each database says in its own way."""
 COLUMNS = "select column_name from information_schema.columns where table_name = ?"
 
 
@@ -148,7 +150,7 @@ class TwinBook(Book):
             names = {str(row[1]) for row in self.db.execute(f"pragma table_info({table})")}
             there = {str(row[0]) for row in self.twin.db.execute(COLUMNS, (table,))}
             # A number of the row itself is no part of what it says: it may be missing, and have gaps.
-            assert names - {POSITION} == there - {POSITION}, f"the columns of {table}"
+            assert names - ORDER == there - ORDER, f"the columns of {table}"
             mine, other = (sorted_rows(book, table, names & there) for book in (self, self.twin))
             for on_sqlite, on_postgres in zip(mine, other, strict=False):
                 assert on_sqlite == on_postgres, f"{table}\non SQLite     {on_sqlite}\non PostgreSQL {on_postgres}"

@@ -32,10 +32,9 @@ from farthing.core.decide import decide
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.core.records import Audit, Due, Entry, PaymentClaim, Workspace, WorkspaceSettings
-from farthing.engine import drive
-from farthing.stores.contract import Raced, Store
+from farthing.stores.contract import Raced, Store, result_of
 from farthing.timezones import calendar
-from tests.support import START_US, UNIT, SteadyIds, entry_of, grant_id, hold_id
+from tests.support import START_US, UNIT, USED, SteadyIds, entry_of, grant_id, hold_id
 
 T = TypeVar("T")
 ALICE: dict[str, Any] = {"workspace": "main", "account": "alice"}
@@ -61,7 +60,7 @@ class StoreSuite:
         raise NotImplementedError
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        drive(work)
+        result_of(work)
 
     @pytest.fixture
     def store(self, make_store: Callable[[], Store]) -> Store:
@@ -297,10 +296,11 @@ class StoreSuite:
         assert execute("select count(*) from entry") == [(2,)]
         self.accept(second, TakeCharge(**ALICE, amount=1))
 
-    @pytest.mark.parametrize("table", ["entry", "audit", "key"])
+    @pytest.mark.parametrize("table", ["entry", "audit", "key", "usage"])
     @pytest.mark.parametrize("change", ["update {} set workspace = 'x'", "delete from {}"])
-    def test_entries_audit_and_keys_are_never_changed_or_deleted(self, store, execute, table, change):
+    def test_entries_audit_keys_and_usage_are_never_changed_or_deleted(self, store, execute, table, change):
         self.accept(store, GiveGrant(**ALICE, amount=5, key="k"))
+        self.accept(store, TakeCharge(**ALICE, amount=1, usage=USED))
         before = execute(f"select * from {table}")
         assert before
         with pytest.raises(Exception, match=r"never|for ever"):
@@ -406,6 +406,20 @@ class StoreSuite:
         assert execute("select actor, action, detail from audit where action = 'shop.sold'") == [
             ("key_1", "shop.sold", '{"n":1}')
         ]
+
+    def test_usage_is_a_row_of_the_commit_for_each_charge_that_has_it(self, store, execute):
+        self.accept(store, GiveGrant(**ALICE, amount=50))
+        used, plain = TakeCharge(**ALICE, amount=3, usage=USED), TakeCharge(**ALICE, amount=2)
+        broke = TakeCharge(**BOB, amount=1, usage=USED)
+        outcomes = self.play(store, used, plain, broke)
+        assert isinstance(outcomes[2], Refused)
+        assert execute("select id, account, bucket, service, amount, cost, unpriced from usage") == [
+            (used.id, "alice", bucket_of("main", "alice"), "tests", 3, None, 0)
+        ]
+        unkept = TakeCharge(**ALICE, amount=1, usage=USED)
+        self.run(store.save(self.decide(self.load(store, unkept), unkept)[1]))
+        self.run(store.rollback())
+        assert execute("select count(*) from usage") == [(1,)]
 
     def test_what_time_will_do_next_is_on_the_table_and_taken_off_again(self, store, execute):
         due = "select workspace, subject, bucket, due_at from job where kind = 'account'"

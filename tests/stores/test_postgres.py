@@ -8,9 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from farthing.core.commands import GiveGrant
 from farthing.stores.contract import Store
 from farthing.stores.postgres import PostgresStore
-from tests.stores.suite import WORKSPACES, StoreSuite
+from tests.stores.suite import ALICE, BOB, WORKSPACES, StoreSuite
 
 
 class PostgresSuite(StoreSuite):
@@ -55,6 +56,30 @@ class PostgresSuite(StoreSuite):
     @pytest.fixture
     def execute(self, connection: Any) -> Callable[..., list[tuple[Any, ...]]]:
         return lambda sql: [tuple(row) for row in self.runner.run(connection.fetch(sql))]
+
+
+    def test_batches_of_a_connection_are_numbered_in_the_order_of_their_commits(self, store, execute):
+        for _ in range(3):
+            self.play(store, GiveGrant(**ALICE, amount=5), GiveGrant(**BOB, amount=5))
+        numbered = execute("select lane, batch, count(*) from entry group by lane, batch order by lane, batch")
+        ((lane,),) = execute("select max(id) from lane")
+        assert lane > 0
+        assert numbered == [(lane, 1, 4), (lane, 2, 2), (lane, 3, 2)]
+
+    def test_a_new_connection_opens_a_lane_of_its_own(self, store, execute, make_store):
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        store._link.drop()
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        self.accept(make_store(), GiveGrant(**ALICE, amount=5))
+        lanes = [lane for (lane,) in execute("select distinct lane from entry order by lane")]
+        assert len(lanes) == 3
+        assert [lane for (lane,) in execute("select id from lane where id > 0 order by id")] == lanes
+
+    def test_a_lane_that_has_rested_too_long_is_not_taken_up_again(self, store, execute, monkeypatch):
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        monkeypatch.setattr("farthing.stores.postgres.LANE_SECONDS", -1.0)
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        assert execute("select count(distinct lane), max(batch) from entry") == [(2, 1)]
 
 
 class TestUnderLocks(PostgresSuite):

@@ -8,11 +8,14 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from .exact import half_even_ratio
+
 MAX_AMOUNT: Final = 10**15
 """An amount in a command is below this many smallest units."""
 MAX_BALANCE: Final = 10**18
 """A balance, and a debt, stay below this many smallest units (they fit a 64-bit column with room to add)."""
 MAX_SCALE: Final = 12
+USUAL_DIGITS: Final = 15
 
 # Longer than any amount needs, shorter than what would make parsing costly.
 _MAX_DIGITS: Final = 400
@@ -36,6 +39,8 @@ def round_amount(value: object, scale: int) -> tuple[int, bool]:
     if type(value) is int:
         return _in_range(value * 10**scale), True
     if type(value) is str:
+        if usual := usual_amount(value, scale):
+            return usual, True
         if not _DECIMAL_TEXT.fullmatch(value):
             raise AmountError("must be a decimal number such as 7.5, without exponent, blanks or signs but '-'")
         value = Decimal(value)
@@ -46,6 +51,18 @@ def round_amount(value: object, scale: int) -> tuple[int, bool]:
     if type(value) is float:
         raise AmountError("must be an int, a Decimal or decimal text: a binary float is not exact")
     raise AmountError("must be a decimal number")
+
+
+def usual_amount(text: str, scale: int) -> int:
+    """The quick way for most texts: few digits and perhaps a point. 0 for any other, and for zero."""
+    whole, point, rest = text.partition(".")
+    digits = whole + rest
+    if len(digits) > USUAL_DIGITS or len(rest) > scale or not (digits.isascii() and digits.isdigit()):
+        return 0
+    if not whole or (point and not rest):
+        return 0
+    amount = int(digits) * 10 ** (scale - len(rest))
+    return amount if amount < MAX_AMOUNT else 0
 
 
 def _from_decimal(value: Decimal, scale: int) -> tuple[int, bool]:
@@ -66,17 +83,8 @@ def _from_decimal(value: Decimal, scale: int) -> tuple[int, bool]:
     shift = exponent + scale
     if shift >= 0:
         return _in_range((-whole if sign else whole) * 10**shift), True
-    rounded, exact = _half_even(whole, 10**-shift)
-    return _in_range(-rounded if sign else rounded), exact
-
-
-def _half_even(numerator: int, denominator: int) -> tuple[int, bool]:
-    quotient, rest = divmod(numerator, denominator)
-    if rest == 0:
-        return quotient, True
-    twice = 2 * rest
-    up = twice > denominator or (twice == denominator and quotient % 2 == 1)
-    return quotient + up, False
+    rounded = half_even_ratio(whole, 10**-shift)
+    return _in_range(-rounded if sign else rounded), rounded * 10**-shift == whole
 
 
 def _in_range(amount: int) -> int:

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from .amounts import MAX_AMOUNT
+from .quantities import form_problem
 from .records import Category, OnExpiry, Record
+from .usage import Metered
 
 Shortfall = Literal["refuse", "take", "debt"]
 
@@ -93,8 +95,8 @@ class TakeCharge(Command):
     amount: int
     shortfall: Shortfall = "refuse"
     attributes: dict[str, str] = {}
-    has_usage: bool = False
-    """Carries usage, which is recorded even when it costs nothing."""
+    usage: Metered | None = None
+    """What was used; recorded even when it costs nothing. `amount` is its price."""
 
 
 class PlaceHold(Command):
@@ -105,6 +107,8 @@ class PlaceHold(Command):
     ttl: int
     on_expiry: OnExpiry = "release"
     attributes: dict[str, str] = {}
+    usage: Metered | None = None
+    """What is expected to be used, where `amount` was reckoned from it."""
 
 
 class Extend(Command):
@@ -126,6 +130,8 @@ class Settle(Command):
     last: bool = True
     shortfall: Shortfall = "refuse"
     late: Literal["refuse", "charge"] = "refuse"
+    usage: Metered | None = None
+    """What was used; `amount` is its price."""
 
 
 class Release(Command):
@@ -170,6 +176,7 @@ class Lapse(Command):
 
 
 NAMES_HOLD = (Extend, Settle, Release)
+USAGE_TEXTS = ("provider", "model", "service", "operation", "product", "chat")
 ADMINISTRATIVE = frozenset({"open", "settings", "grant", "void", "refund", "adjust", "set"})
 """Kinds that leave an audit record in their commit."""
 
@@ -219,7 +226,7 @@ def _check_words(command: Command) -> Invalid | None:
     if len(description) > 1_000:
         return Invalid("description", "must have at most 1,000 characters")
     for field, text in (("description", description), ("metadata", metadata)):
-        if not _is_unicode(text):
+        if not is_unicode(text):
             return Invalid(field, "must be valid Unicode text")
         if "\0" in text:
             return Invalid(field, "must not contain the character NUL")
@@ -228,13 +235,13 @@ def _check_words(command: Command) -> Invalid | None:
     return None
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether the text can be written down: half a surrogate pair can't."""
     return text.isascii() or not any(0xD800 <= ord(c) < 0xE000 for c in text)
 
 
 def _check_texts(field: str, texts: dict[str, str]) -> Invalid | None:
-    if all(map(_is_unicode, (*texts, *texts.values()))):
+    if all(map(is_unicode, (*texts, *texts.values()))):
         return None
     return Invalid(field, "must be valid Unicode text")
 
@@ -254,9 +261,27 @@ def _below_maximum(amount: int) -> Invalid | None:
 def _check_charge(c: Any) -> Invalid | None:
     if wrong := _below_maximum(c.amount):
         return wrong
-    if c.amount > 0 or (c.amount == 0 and c.has_usage):
+    if c.amount > 0 or (c.amount == 0 and c.usage is not None):
+        if c.usage is not None and (wrong := _check_usage(c.usage)):
+            return wrong
         return _check_texts("attributes", c.attributes) if c.attributes else None
-    return Invalid("amount", "must be above zero" if not c.has_usage else "must not be negative")
+    return Invalid("amount", "must be above zero" if c.usage is None else "must not be negative")
+
+
+def _check_usage(metered: Metered) -> Invalid | None:
+    """That what names a usage can be written down. Its numbers were looked at where it was priced, if it was."""
+    usage = metered.usage
+    if metered.given and (problem := form_problem(usage)):
+        return Invalid(f"usage.{problem.field}", problem.message.removeprefix(f"{problem.field} "))
+    for field in USAGE_TEXTS:
+        text = getattr(usage, field)
+        if text and (wrong := text_error(text)):
+            return Invalid(f"usage.{field}", wrong)
+    if metered.priced.model and (wrong := text_error(metered.priced.model)):
+        return Invalid("usage.model", wrong)
+    if usage.at is not None and not 0 < usage.at < MAX_TIME_US:
+        return Invalid("usage.at", "must be a date before the year 10000")
+    return _check_texts("usage", {**usage.attributes, **usage.dimensions})
 
 
 def _check_grant(c: Any) -> Invalid | None:
@@ -283,6 +308,8 @@ def _check_date(expires_at: int | None) -> Invalid | None:
 def _check_hold(c: Any) -> Invalid | None:
     if c.ttl <= 0:
         return Invalid("ttl", "must be above zero")
+    if c.usage is not None and (wrong := _check_usage(c.usage)):
+        return wrong
     return _above_zero(c.amount) or _check_texts("attributes", c.attributes)
 
 
@@ -300,6 +327,8 @@ def _check_extend(c: Any) -> Invalid | None:
 
 
 def _check_settle(c: Any) -> Invalid | None:
+    if c.usage is not None and (wrong := _check_usage(c.usage)):
+        return wrong
     return None if c.amount is None else _not_negative(c.amount)
 
 

@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 from hashlib import sha256
-from hmac import compare_digest
 from typing import Final, Literal, get_args
 from zlib import crc32
 
@@ -76,11 +75,6 @@ class Credential(Struct, frozen=True):
     rate_limit: int | None = None
     """Requests per window, in place of the default; 0 is no limit."""
 
-    def is_live(self, now_us: int) -> bool:
-        """Whether it may be used: at the very instant of its expiry or revocation it no longer may."""
-        ends = (self.expires_at, self.revoked_at)
-        return all(end is None or now_us < end for end in ends)
-
 
 def checksum(body: str) -> str:
     """CRC-32 of prefix and secret, six digits of base 62."""
@@ -129,11 +123,6 @@ def hint_of(text: str) -> str:
     return text[-_HINT_LENGTH:] if len(text) >= _HINT_NEEDS else ""
 
 
-def same_hash(a: bytes, b: bytes) -> bool:
-    """Equality in constant time."""
-    return compare_digest(a, b)
-
-
 def parse_scopes(names: str | Iterable[str]) -> frozenset[str]:
     """Scopes from `"read,charge"` or from a list; at least one, and only known ones."""
     given = names.replace(",", " ").split() if isinstance(names, str) else names
@@ -143,11 +132,6 @@ def parse_scopes(names: str | Iterable[str]) -> frozenset[str]:
         problem = f"unknown scope {', '.join(map(repr, unknown))}" if unknown else "scopes: none given"
         raise ValueError(f"{problem}; a key has one or more of {', '.join(SCOPES)}")
     return scopes
-
-
-def allows(scopes: frozenset[str], need: Scope) -> bool:
-    """Whether `scopes` are enough for what needs `need`."""
-    return need in scopes or "admin" in scopes
 
 
 def redact(text: str) -> str:

@@ -39,6 +39,8 @@ from .ids import bucket_of
 from .outcomes import Accepted, Outcome, Refusal, Refused
 from .records import Audit, Body, Entry, PaymentClaim
 from .refundable import read_body
+from .usage import Metered, Usage
+from .used import out_of_time, usage_record
 
 
 def _nothing(c: Any, d: Draft) -> Refused | None:
@@ -95,6 +97,9 @@ def _decide_on(account: Any, c: Command, context: Context) -> Outcome:
     pass_time(d)
     if isinstance(c, Lapse):
         return _accept(d, None)
+    metered: Metered | None = getattr(c, "usage", None)
+    if metered is not None and (late := out_of_time(metered, d)):
+        return late
     refused = RULES[type(c)](c, d) or _too_large(d)
     if refused:
         return _record(refused, account, c, context) if c.final and c.key else refused
@@ -109,6 +114,10 @@ def _seal(c: Command, d: Draft) -> Entry:
         d.body.asked = c.asked
     if isinstance(c, GiveGrant) and c.claim:
         d.records.append(PaymentClaim(c.workspace, *c.claim, c.account, c.id, d.at))
+    if isinstance(c, TakeCharge | Settle | PlaceHold) and c.usage is not None:
+        d.body.usage = c.usage
+        if not isinstance(c, PlaceHold):
+            d.records.append(usage_record(c, c.usage, operation, d))
     mark = content_mark(c, d.context) if c.key is not None else None
     return d.seal(c.kind, id=c.id, key=c.key, own=True, fingerprint=mark, operation=operation)
 
@@ -171,6 +180,10 @@ class Content(NamedTuple):
 def content(c: Any, context: Context) -> Content:
     """The content of a command."""
     amount = c.asked or getattr(c, "amount", None)
+    metered = getattr(c, "usage", None)
+    if metered is not None and not metered.given:
+        ref = getattr(c, "hold", None)
+        return Content(c.kind, _as_sent(metered.usage), c.operation, ref)
     if isinstance(c, NAMES_HOLD):
         if isinstance(c, Extend):
             amount = [c.raise_by, c.metered, c.expires_at]
@@ -187,9 +200,15 @@ def content(c: Any, context: Context) -> Content:
     return Content(c.kind, amount, c.operation, getattr(c, "charge", None) or getattr(c, "grant", None))
 
 
+def _as_sent(usage: Usage) -> list[Any]:
+    """A usage but for its time, whatever the order of its parts."""
+    words = [usage.provider, usage.model, usage.service, usage.product, usage.chat]
+    return [sorted(usage.dimensions.items()), sorted(usage.attributes.items()), words]
+
+
 def content_mark(c: Command, context: Context) -> bytes:
     """The fingerprint of that content."""
-    if type(c) is TakeCharge:  # the common one, spared the way round
+    if type(c) is TakeCharge and c.usage is None:  # the common one, spared the way round
         return fingerprint(c.workspace, c.account, c.kind, c.asked or c.amount, c.operation, None, None)
     return fingerprint(c.workspace, c.account, *content(c, context))
 
@@ -218,9 +237,13 @@ def _differs(c: Command, first: Entry, context: Context) -> list[str]:
         return ["kind"]
     body, asked = read_body(first), content(c, context)
     names = []
-    known = body.asked or _amount_of(first, body)
-    if known is not None and str(known) != str(asked.amount):
-        names.append("amount")
+    if body.usage is not None and not body.usage.given and isinstance(asked.amount, list):
+        if _as_sent(body.usage.usage) != asked.amount:
+            names.append("usage")
+    else:
+        known = body.asked or _amount_of(first, body)
+        if known is not None and str(known) != str(asked.amount):
+            names.append("amount")
     if not isinstance(c, NAMES_HOLD) and first.operation != asked.operation:
         names.append("operation")
     if asked.ref is not None and body.ref != asked.ref:

@@ -8,10 +8,13 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from .usage import Metered
+
 Category = Literal["paid", "promotional"]
 OnExpiry = Literal["release", "metered", "all"]
 HoldState = Literal["live", "settled", "released", "expired"]
 RefundLapsed = Literal["grace", "lapse"]
+UnknownModels = Literal["default", "refuse", "unpriced"]
 
 
 class Grant(Struct, array_like=True, frozen=True, gc=False):
@@ -204,6 +207,8 @@ class Body(Struct, omit_defaults=True):
     """The amount as it was sent, where rounding changed it or nothing else tells it."""
     refused: dict[str, Any] | None = None
     """A refusal that was recorded under its key (`final`)."""
+    usage: Metered | None = None
+    """What was used, and how it came to its price."""
 
 
 class Entry(Struct, gc=False):
@@ -259,6 +264,13 @@ class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """Holds that an account may have at a time."""
     rate_limit: int = 0
     """Requests a minute for each API key; 0 leaves it to the process's own setting."""
+    unknown_models: UnknownModels = "default"
+    """Usage that nothing has a price for: by the card's default rules (refused without one), refused, or recorded as
+    unpriced, which charges nothing and says so."""
+    usage_late_hours: int = 840
+    """How long ago usage may have been that is charged now."""
+    usage_ahead_seconds: int = 300
+    """How far in the future its time may lie, for clocks that differ."""
 
 
 # Records that ride in a command's commit. Each is one row; a claim is unique and decides who came first.
@@ -288,6 +300,32 @@ class Audit(Struct, frozen=True):
     detail: dict[str, Any] | None = None
 
 
+class UsageRecord(Struct, frozen=True):
+    """What was used, for a charge: a row to find it by, and to count it."""
+
+    id: str
+    """Of the charge's entry, which has the rest."""
+    workspace: str
+    account: str
+    bucket: int
+    at: int
+    """When it was used."""
+    booked_at: int
+    service: str
+    operation: str
+    provider: str
+    model: str
+    chat: str
+    input_tokens: int
+    output_tokens: int
+    tokens: int
+    amount: int
+    """What was charged."""
+    cost: int | None
+    """The provider's price, in billionths of the unit."""
+    unpriced: bool
+
+
 class Due(Struct, frozen=True):
     """Something time will do to an account; `at` None takes it off the table."""
 
@@ -297,4 +335,4 @@ class Due(Struct, frozen=True):
     at: int | None
 
 
-Record = PaymentClaim | Audit | Due
+Record = PaymentClaim | Audit | UsageRecord | Due

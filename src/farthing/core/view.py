@@ -6,7 +6,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from .burn import free
+from .burn import Attributes, free, out_of_scope
 from .records import Account, AccountSettings, GrantTerms, WorkspaceSettings
 
 GrantState = Literal["live", "spent", "lapsed", "voided"]
@@ -21,6 +21,12 @@ def available(account: Account) -> int:
     """What a request without scope may take now; below zero after debt, a void or a lowered allowance."""
     scoped_free = free([g for g in account.grants if g.scope])
     return account.balance - account.held + account.settings.allowance - scoped_free
+
+
+def available_to(account: Account, operation: str, attributes: Attributes) -> int:
+    """What a request of this kind may take now, out of grants with a scope that it matches too."""
+    everything = account.balance - account.held + account.settings.allowance
+    return everything - out_of_scope(account.grants, operation, attributes)
 
 
 def unscoped_balance(account: Account) -> int:

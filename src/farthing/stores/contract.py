@@ -2,15 +2,18 @@
 
 A store is driven by one batch at a time. `load` begins a transaction, locks the accounts that the commands name and
 reads what the commands need; `save` writes what was decided; `commit` makes it durable before it returns. The verbs
-are coroutines because a database over a network needs it; a store on a local file never suspends in them.
+are coroutines because a database over a network needs it; a store on a local file never suspends in them, and
+`result_of` runs them without an event loop.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from farthing.core.commands import Command
 from farthing.core.context import AccountKey, Context
 from farthing.core.outcomes import Accepted
+
+T = TypeVar("T")
 
 
 class StoreError(Exception):
@@ -95,3 +98,15 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Let go of the database."""
+
+
+def result_of(work: Awaitable[T]) -> T:
+    """The result of a coroutine that never suspends."""
+    coroutine: Any = work
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    coroutine.close()
+    raise RuntimeError("what suspends needs an event loop: await it there")

@@ -9,6 +9,7 @@ have no row: whoever is second meets the first's unique key, and is run again. A
 batch are told in one place.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refun
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
-from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record
+from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record, UsageRecord
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
 from .contract import Overtaken, Raced
@@ -36,11 +37,14 @@ from .rows import (
     read_account,
     read_grant,
     read_workspace,
+    usage_row,
 )  # fmt: skip
 from .statements import statements
 
 CLOCK_EVERY_SECONDS: Final = 1.0
 REFUNDABLE_PAGE: Final = 200
+LANE_SECONDS: Final = 3_600.0
+"""How long a lane may rest and still go on."""
 PATIENCE: Final = 2
 """How often in a row an account may be overtaken before it is locked."""
 _ACCOUNT_COLUMNS: Final = 19
@@ -82,10 +86,17 @@ class PostgresStore:
         """Accounts that had a row when this batch was loaded, and how many entries."""
         self._to_carry_out: tuple[Any, ...] | None = None
         """What `commit` writes, where one statement is enough."""
+        self._lane = 0
+        self._lane_used_at = float("-inf")
+        self._lane_connection = 0
+        """The connection that the lane was opened for."""
+        self._batch = 0
+        """Number of the last batch in the lane."""
 
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         """Read the accounts, under a lock where that is needed, then what else the commands name."""
         self._to_carry_out = None
+        await self._ensure_lane()
         self._locking = (
             again
             or self._always_lock
@@ -113,6 +124,16 @@ class PostgresStore:
             await self._load_more(more, context)
         if again:
             await self._load_done(commands, context)
+
+    async def _ensure_lane(self) -> None:
+        """A lane commits in the order of its batches. After a connection was lost nobody knows what is still to come of
+        it: a new lane begins. So it does after a long time, when who folds may have struck the old one off."""
+        now, connection = time.monotonic(), await self._link.connection_number()
+        if connection != self._lane_connection or now - self._lane_used_at > LANE_SECONDS:
+            # A lane that was opened in vain stays empty, so that this may be tried again like a reading.
+            ((self._lane,),) = await self._link.read(_SQL["open_lane"])
+            self._lane_connection, self._batch = connection, 0
+        self._lane_used_at = now
 
     async def _lock_after_all(self, commands: Sequence[Command], context: Context) -> None:
         """Where it turns out that more has to be read than the accounts."""
@@ -285,16 +306,26 @@ class PostgresStore:
         # In the order in which they are locked.
         states.sort(key=_place)
         opened = [state for state in states if not state[-1]]
-        entries = [entry_row(e) for o in outcomes for e in o.entries]
+        self._batch += 1
+        writes = (
+            states,
+            [entry_row(e) for o in outcomes for e in o.entries],
+            self._lane,
+            self._batch,
+            [usage_row(r) for o in outcomes for r in o.records if isinstance(r, UsageRecord)],
+        )
         if not (self._locking or opened or any(_has_more(o) for o in outcomes)):
-            self._to_carry_out = (states, entries)
+            self._to_carry_out = writes
             return
         if not self._link.open:
             await self._link.begin()
+            if opened:
+                # Whoever locks has the accounts that are there before those that he opens.
+                await self._fetch("lock_accounts", [state[:3] for state in states if state[-1]])
         with self._noting_races():
             if opened:
                 await self._fetch("open_accounts", opened)
-            if behind := await self._fetch("carry_out", states, entries):
+            if behind := await self._fetch("carry_out", *writes):
                 raise Raced(f"{len(behind)} accounts were written by another process first")
             await self._save_records(outcomes)
 
@@ -417,8 +448,10 @@ def _place(state: Row) -> tuple[int, str, str]:
 
 
 def _has_more(o: Accepted) -> bool:
-    """Whether an outcome writes more than entries and the account."""
-    return bool(o.grants or o.gone or o.holds or o.charges or o.records)
+    """Whether an outcome writes more than entries, usage and the account."""
+    return bool(
+        o.grants or o.gone or o.holds or o.charges or any(not isinstance(record, UsageRecord) for record in o.records)
+    )
 
 
 def columns(rows: Iterable[Row]) -> list[list[Any]]:

@@ -47,6 +47,7 @@ class Link:
         """In a transaction."""
         self._used = False
         """It has served before, so that its end may have come unnoticed."""
+        self._made = 0
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         """The rows of one statement, inside a transaction."""
@@ -76,6 +77,11 @@ class Link:
                 self.drop()
                 raise _unknown(error) from error
             raise
+
+    async def connection_number(self) -> int:
+        """Which connection this is, counted from the first; makes it where there is none."""
+        await self._ensure()
+        return self._made
 
     async def begin(self) -> None:
         """Begin a transaction, on a new connection where there is none."""
@@ -140,6 +146,7 @@ class Link:
             return
         self.drop()
         self._connection = await self._connect()
+        self._made += 1
         self._used = False
 
     async def _connect(self) -> "asyncpg.Connection[Any]":

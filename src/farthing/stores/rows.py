@@ -15,6 +15,7 @@ from farthing.core.records import (
     GrantTerms,
     Hold,
     PaymentClaim,
+    UsageRecord,
     Window,
     Workspace,
     WorkspaceSettings,
@@ -94,3 +95,17 @@ def audit_row(a: Audit) -> tuple[Any, ...]:
     """The columns of an audit record, but for its position."""
     detail = _encode(a.detail or {}).decode()
     return (a.workspace, a.at, a.actor, a.request_id, a.action, a.subject, a.entry, detail)
+
+
+def read_usage(row: tuple[Any, ...]) -> UsageRecord:
+    """A usage record from its row."""
+    *columns, unpriced = row
+    return UsageRecord(*(*columns, bool(unpriced)))
+
+
+def usage_row(u: UsageRecord) -> tuple[Any, ...]:
+    """The columns of a usage record."""
+    return (
+        u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+        u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, int(u.unpriced),
+    )  # fmt: skip

@@ -2,6 +2,8 @@
 
 Nothing is kept between batches: each begins with `BEGIN IMMEDIATE`, which waits for other processes, and reads what
 it needs. A connection belongs to the process that opened it; after a fork a new store has to be opened.
+
+A few lines over 400 lines: every statement of a batch stands at the top.
 """
 
 import os
@@ -16,7 +18,7 @@ from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refun
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
-from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record
+from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record, UsageRecord
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
 from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
@@ -32,6 +34,7 @@ from .rows import (
     read_account,
     read_grant,
     read_workspace,
+    usage_row,
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -97,6 +100,10 @@ INSERT_PAYMENT = "insert into payment (workspace, provider, object, account, ent
 INSERT_AUDIT = (
     "insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) "
     "values (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_USAGE = (
+    "insert into usage (id, workspace, account, bucket, at, booked_at, service, operation, provider, model, chat, "
+    f"input_tokens, output_tokens, tokens, amount, cost, unpriced) values ({', '.join('?' * 17)})"
 )
 UPSERT_DUE = (
     "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) "
@@ -319,7 +326,9 @@ class SqliteStore:
         self._cursor.executemany(sql, rows)
 
     def _save_record(self, r: Record) -> None:
-        if isinstance(r, Due):
+        if isinstance(r, UsageRecord):
+            self._cursor.execute(INSERT_USAGE, usage_row(r))
+        elif isinstance(r, Due):
             if r.at is None:
                 self._cursor.execute(DELETE_DUE, (r.workspace, r.account, r.bucket))
             else:
@@ -370,14 +379,20 @@ class SqliteDatabase:
         except apsw.Error as error:
             raise translate(error) from error
 
+    async def read(self, work: Work[T]) -> T:
+        """Run `work(execute)`, which only reads: all that it sees is of one moment."""
+        return await self._transaction("begin", work)
+
     async def write(self, work: Work[T]) -> T:
         """Run `work(execute)` in one transaction that is on the disk when this returns."""
+        return await self._transaction(BEGIN, work)
 
+    async def _transaction(self, begin: str, work: Work[T]) -> T:
         async def execute(sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
             return list(self._db.execute(sql, tuple(values)))
 
         try:
-            self._db.execute(BEGIN)
+            self._db.execute(begin)
             try:
                 result = await work(execute)
                 self._db.execute("commit")

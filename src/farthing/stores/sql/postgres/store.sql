@@ -108,12 +108,21 @@ from unnest(cast(? as text[]), cast(? as text[]), cast(? as text[])) u (workspac
         where p.workspace = u.workspace and p.provider = u.provider and p.object = u.object limit 1
     ) p
 
--- Writes each account, with its entries and keys, on the condition that it has the number of entries that was read; gives
--- those that somebody else has written meanwhile.
+-- Writes each account, with its entries, keys and usage, on the condition that it has the number of entries that was
+-- read; gives those that somebody else has written meanwhile.
+-- Each is locked before any is written, in the order of the rows: an update by itself goes in the order in which a join
+-- happens to find them, and two batches would wait for each other.
 
 -- name: carry_out
-with n as (
+with rows as (
     select * from unnest(cast(? as account_row[]))
+), n as (
+    select rows.* from rows left join lateral (
+        select 1 from account a
+        where a.workspace = rows.workspace and a.id = rows.id and a.bucket = rows.bucket
+            and a.number = rows.number_before
+        for no key update
+    ) a on true
 ), changed as (
     update account a
     set number = n.number, balance = n.balance, held = n.held, debt = n.debt, earned = n.earned, spent = n.spent,
@@ -128,14 +137,27 @@ with n as (
 ), new_entries as (
     insert into entry (
         workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor,
-        request_id, operation, description, metadata, body, version, hash
+        request_id, operation, description, metadata, body, version, hash, lane, batch
     )
-    select * from e
+    select e.*, cast(? as bigint), cast(? as bigint) from e
 ), new_keys as (
     insert into key (workspace, key, account, bucket, number)
     select workspace, key, account, bucket, number from e where key is not null
+), new_usage as (
+    insert into usage (
+        id, workspace, account, bucket, at, booked_at, service, operation, provider, model, chat, input_tokens,
+        output_tokens, tokens, amount, cost, unpriced
+    )
+    select u.* from unnest(cast(? as usage_row[])) u join changed c on c.workspace = u.workspace and c.id = u.account
 )
 select n.workspace, n.id from n left join changed c on c.workspace = n.workspace and c.id = n.id where c.id is null
+
+-- A lane is registered before its first batch, so that who folds knows of it.
+
+-- name: open_lane
+insert into lane (id, batch, entry, moved_at)
+values (nextval('lane_number'), 0, '', cast(extract(epoch from clock_timestamp()) * 1000000 as bigint))
+returning id
 
 -- name: open_accounts
 insert into account (

@@ -22,14 +22,17 @@ import uvloop
 from bench.load import NANO, milliseconds
 from bench.traffic import PREFIX, account_name, id_maker, metadata
 from farthing.app import Ledger, open_ledger
-from farthing.core.commands import Command, GiveGrant, TakeCharge
+from farthing.core.commands import DAY_US, Command, GiveGrant, TakeCharge
 from farthing.core.outcomes import Accepted
+from farthing.core.usage import Line, Metered, Priced, Usage
 
 MICRO = 1_000_000
 CREDITS = 100_000_000
 FILL_SEED = 7
 BURST = 4096  # commands in flight while filling: more than one batch, less than the queue holds
 OPERATION = "chat.completion"
+PAST_US = 30 * DAY_US
+MODELS = [(provider, f"{provider}-{size}") for provider in ("acme", "borealis", "cirrus") for size in range(4)]
 
 
 class FillError(Exception):
@@ -44,6 +47,8 @@ class Filling:
     accounts: int
     entries: int
     ids: str
+    usage: bool = False
+    """Each charge carries what was used, at some time of the last thirty days."""
     part: int = 0
     parts: int = 1
 
@@ -66,14 +71,32 @@ class Filling:
         accounts = len(range(self.part, self.accounts, self.parts))
         for _ in range(self.part, self.entries, self.parts):
             number = self.part + self.parts * int(random.random() * accounts)
-            yield charge(self.workspace, account_name(PREFIX, number), new_id().decode(), words)
+            used = usage(random, time.time_ns() // 1000) if self.usage else None
+            yield charge(self.workspace, account_name(PREFIX, number), new_id().decode(), words, used)
 
 
-def charge(workspace: str, account: str, event: str, words: str) -> TakeCharge:
+def charge(workspace: str, account: str, event: str, words: str, used: Metered | None = None) -> TakeCharge:
     """A charge of one credit."""
     return TakeCharge(
         workspace=workspace, account=account, amount=MICRO, key=f"cw.deduct:{event}", operation=OPERATION,
-        metadata=words, actor="bench",
+        metadata=words, actor="bench", usage=used,
+    )  # fmt: skip
+
+
+def usage(random: Random, now_us: int) -> Metered:
+    """Tokens of one of some models."""
+    provider, model = MODELS[int(random.random() * len(MODELS))]
+    into, out = int(random.random() * 4000), int(random.random() * 1000)
+    lines = tuple(
+        Line("price", "0.5", name, str(count), "0.0025", 1000, f"{model}.{name}", "bench@1")
+        for name, count in (("input_tokens", into), ("output_tokens", out))
+    )
+    return Metered(
+        Usage(
+            dimensions={"input_tokens": str(into), "output_tokens": str(out)}, provider=provider, model=model,
+            service="chat", at=now_us - int(random.random() * PAST_US),
+        ),
+        Priced(amount=MICRO, exact="1", lines=lines, cost=into * 2500, card="bench@1", provider=provider, model=model),
     )  # fmt: skip
 
 
@@ -160,6 +183,7 @@ def main() -> None:
         verb.add_argument("--accounts", type=int, required=True)
         verb.add_argument("--ids", choices=("ordered", "random"), default="ordered")
     fill.add_argument("--entries", type=int, required=True)
+    fill.add_argument("--usage", choices=("yes", "no"), default="no", help="whether charges say what was used")
     fill.add_argument("--part", type=int, default=0, help="which of the parts, counted from 0")
     fill.add_argument("--parts", type=int, default=1, help="processes that fill together")
     run.add_argument("--callers", type=int, required=True)
@@ -169,7 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.verb == "fill":
         words = {name: getattr(options, name) for name in ("workspace", "accounts", "entries", "ids", "part", "parts")}
-        uvloop.run(fill_ledger(options.db, Filling(**words)))
+        uvloop.run(fill_ledger(options.db, Filling(**words, usage=options.usage == "yes")))
     else:
         print(json.dumps(asyncio.run(measure(options))))
 

@@ -167,17 +167,31 @@ def in_process(ledger: Ledger, verb: str, **words: Any) -> str:
 
 def start_in_process(ledger: Ledger, verb: str, **words: Any) -> subprocess.Popen[str]:
     """Begin to run it."""
-    command = [sys.executable, "-m", "bench.inprocess", verb]
+    return subprocess.Popen(
+        _module(ledger, "bench.inprocess", verb, **words), stdout=subprocess.PIPE, text=True, cwd=REPO
+    )
+
+
+def run_module(ledger: Ledger, module: str, **words: Any) -> str:
+    """Run another program of the bench on this ledger; its output."""
+    done = subprocess.run(_module(ledger, module, **words), stdout=subprocess.PIPE, text=True, check=False, cwd=REPO)
+    if done.returncode != 0:
+        raise BenchError(f"{module} failed ({done.returncode}); its error is above")
+    return done.stdout
+
+
+def _module(ledger: Ledger, module: str, *verb: str, **words: Any) -> list[str]:
+    command = [sys.executable, "-m", module, *verb]
     for name, value in ({"db": ledger.url, "workspace": ledger.workspace} | words).items():
         command += [f"--{name}", str(value)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO)
+    return command
 
 
-def fill(ledger: Ledger, accounts: int, entries: int, ids: str) -> None:
+def fill(ledger: Ledger, accounts: int, entries: int, ids: str, *, usage: bool = False) -> None:
     """Put funded accounts, and charges over them, into a ledger, through the engine as callers would: a server could
     not tell the rows from its own. On PostgreSQL by two processes, each with accounts of its own."""
     parts = 1 if ledger.cluster is None else WORKERS
-    words = {"accounts": accounts, "entries": entries, "ids": ids, "parts": parts}
+    words = {"accounts": accounts, "entries": entries, "ids": ids, "parts": parts, "usage": "yes" if usage else "no"}
     children = [start_in_process(ledger, "fill", part=part, **words) for part in range(parts)]
     codes = []
     for child in children:

@@ -41,6 +41,13 @@ class Options:
         return (10_000, 2_000) if self.quick else (500_000, 100_000)
 
     @property
+    def usage(self) -> tuple[int, int]:
+        """Records and accounts of the ledger that reports are made on."""
+        if self.full:
+            return 5_000_000, 100_000
+        return (10_000, 1_000) if self.quick else (500_000, 10_000)
+
+    @property
     def memory_charges(self) -> int:
         """How many charges the memory row makes."""
         return 20_000 if self.quick else 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench import rows_disk, rows_itself, rows_others, rows_process
+from bench import rows_disk, rows_itself, rows_others, rows_process, rows_reports
 from bench.row import Options, Row
 
 Measure = Callable[[Options], Row]
@@ -35,6 +35,14 @@ ROWS: dict[str, tuple[str, Measure]] = {
         "a grown ledger against an empty one, PostgreSQL (--full: 5 million entries)",
         partial(rows_itself.growth, "pg_growth", "postgres"),
     ),
+    "pg_reports": (
+        "a usage report by model against scanning, PostgreSQL (--full: 5 million records)",
+        partial(rows_reports.report, "pg_reports", "postgres"),
+    ),
+    "pg_folding": (
+        "charges while the reports are kept ready against charges without, PostgreSQL",
+        partial(rows_reports.folding, "pg_folding", "postgres"),
+    ),
     "slow_commit": ("a commit that takes 1 ms longer, for each contender", rows_disk.slow_commit),
     "http16": (
         "charges over HTTP on SQLite at 16 connections against FastAPI",
@@ -58,6 +66,14 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "growth": (
         "a grown ledger against an empty one, SQLite (--full: 5 million entries)",
         partial(rows_itself.growth, "growth", "sqlite"),
+    ),
+    "reports": (
+        "a usage report by model against scanning, SQLite (--full: 5 million records)",
+        partial(rows_reports.report, "reports", "sqlite"),
+    ),
+    "folding": (
+        "charges while the reports are kept ready against charges without, SQLite",
+        partial(rows_reports.folding, "folding", "sqlite"),
     ),
     "memory": ("memory of a server process along a million charges", rows_process.memory),
     "clean_exit": ("SIGTERM under load: nothing acknowledged is lost", rows_process.clean_exit),

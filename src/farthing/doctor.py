@@ -17,9 +17,11 @@ from msgspec import Struct
 
 from farthing.core.agreement import Problem
 from farthing.core.ids import bucket_of
+from farthing.core.refundable import CHARGES
 from farthing.stores.books import Replay
 from farthing.stores.contract import NotADatabase
 from farthing.stores.doctor import UNREADABLE, Reading, Row
+from farthing.stores.doctor_usage import UsageCheck
 from farthing.stores.schema import Place
 from farthing.timezones import calendar
 
@@ -95,6 +97,7 @@ class Examination:
             self._keys()
             self._records()
             self._payments()
+            self._usage()
         except NotADatabase as error:
             self._tell(2, "", "", f"{error}; what comes after it was not looked at: restore a backup")
         self._report.wrong_accounts = len(self._wrong)
@@ -231,6 +234,14 @@ class Examination:
                 where = f"of account {found[1]!r} in {found[0]!r}" if found[1] else "that does not exist"
                 said = f"the payment {provider}:{payment} is claimed by entry {entry} {where}"
                 self._tell(9, workspace, account, said)
+
+    def _usage(self) -> None:
+        """What reports are read from."""
+        for usage_id, _, workspace, account, kind in self._pages("usage", ("", -1)):
+            if kind not in CHARGES:
+                self._tell(5, workspace, account, f"usage {usage_id} has a row, but no charge carries it")
+        self._on_progress("sums of usage", 0, 0)
+        UsageCheck(self._reading, lambda *found: self._tell(5, *found)).run()
 
 
 class _Account:

@@ -58,6 +58,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Say ready although the database does not promise to keep what is committed."""
     sweep_seconds: float = 15.0
     """How often lapses and ended holds are booked."""
+    fold_seconds: float = 2.0
+    """How often what was booked is added to the sums that reports are read from; 0 leaves it to other processes.
+    Reports are exact either way: what the sums lack is read from the entries."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -100,6 +103,8 @@ def _checked(settings: Settings) -> Settings:
             raise SettingsError(f"{name} must be above zero")
     if settings.rate_limit < 0:
         raise SettingsError("rate_limit must be zero (no limit) or above")
+    if settings.fold_seconds < 0:
+        raise SettingsError("fold_seconds must be zero (never here) or above")
     for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES)):
         if getattr(settings, name) > most:
             raise SettingsError(f"{name} must be at most {most}")

@@ -1,10 +1,14 @@
-"""Days and months in a time zone: where the windows of spend limits begin and end."""
+"""Days and months in a time zone: where the windows of spend limits, and the days of reports, begin and end."""
 
-from datetime import UTC, datetime, timedelta
+import re
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+USUAL_DAYS = 30
+"""Of a report that is asked for no range of time."""
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def calendar(at_us: int, zone_name: str) -> tuple[int, int, int, int]:
@@ -17,6 +21,54 @@ def calendar(at_us: int, zone_name: str) -> tuple[int, int, int, int]:
     next_day = day.replace(tzinfo=None) + timedelta(days=1)
     next_month = (month.replace(tzinfo=None) + timedelta(days=32)).replace(day=1)
     return _us(day), _us(next_day.replace(tzinfo=zone)), _us(month), _us(next_month.replace(tzinfo=zone))
+
+
+def is_date(text: str) -> bool:
+    """Whether a text has the form of a day of the calendar, `2026-11-30`."""
+    return _DATE.fullmatch(text) is not None
+
+
+def is_zone(name: str) -> bool:
+    """Whether there is such a time zone."""
+    try:
+        _zone(name)
+    except LookupError:
+        return False
+    return True
+
+
+def day_named(text: str, zone_name: str) -> tuple[int, int]:
+    """Start and end of a day of the calendar, `2026-11-30`, there; ValueError where there is no such day."""
+    day = date.fromisoformat(text)
+    if not 1970 < day.year < 9999:
+        raise ValueError("must be after 1970 and before the year 9999")
+    return _start(day, zone_name), _start(day + timedelta(days=1), zone_name)
+
+
+def days_before(at_us: int, days: int, zone_name: str) -> int:
+    """The first instant of the day there that lies so many days before that of an instant."""
+    local = datetime.fromtimestamp(at_us // 1_000_000, _zone(zone_name))
+    return _start(local.date() - timedelta(days=days), zone_name)
+
+
+def last_days(start: int | None, end: int | None, now_us: int, zone_name: str) -> tuple[int, int]:
+    """A range of time; of what is left out, the last 30 days there, that of now included."""
+    end = calendar(now_us, zone_name)[1] if end is None else end
+    if start is None:
+        start = min(days_before(max(end - 1, 0), USUAL_DAYS - 1, zone_name), end)
+    return start, end
+
+
+def write_period(at_us: int, step: str, zone_name: str) -> str:
+    """What begins at an instant there: `2026-11` (a month), `2026-11-30` (a day), `2026-11-30T13:00+01:00`."""
+    local = datetime.fromtimestamp(at_us // 1_000_000, _zone(zone_name))
+    if step == "month":
+        return local.strftime("%Y-%m")
+    return local.date().isoformat() if step == "day" else local.isoformat(timespec="minutes")
+
+
+def _start(day: date, zone_name: str) -> int:
+    return _us(datetime(day.year, day.month, day.day, tzinfo=_zone(zone_name)))
 
 
 @lru_cache(maxsize=64)

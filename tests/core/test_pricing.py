@@ -107,6 +107,19 @@ def test_what_a_longer_cache_holds_is_counted_within_what_was_written():
     assert lines(usage, a_book(card)) == [("input_tokens", "80", "80"), ("cache_write_1h_tokens", "20", "60")]
 
 
+def test_tokens_of_video_are_counted_within_those_of_their_side():
+    book = a_book(a_card(*TOKENS, rule("output_video_tokens", "20", per=1000)))
+    usage = used(input_tokens=1000, input_video_tokens=900, output_tokens=100, output_video_tokens=90)
+    assert lines(usage, book) == [
+        ("input_tokens", "1000", "2"),
+        ("output_tokens", "10", "0.08"),
+        ("output_video_tokens", "90", "1.8"),
+    ]
+    above = refused(used(output_tokens=1, output_video_tokens=2), book)
+    assert (above.code, above.field) == ("usage_invalid", "dimensions.output_video_tokens")
+    assert refused(used(output_video_tokens="0.5"), book).code == "usage_invalid"
+
+
 def test_only_a_total_where_the_card_tells_input_from_output_is_refused():
     found = refused(used(tokens=100), a_book(a_card(*TOKENS)))
     assert (found.code, found.field) == ("missing_dimension", "dimensions.tokens")
@@ -468,6 +481,20 @@ def test_an_unknown_model_is_refused_by_name():
     found = refused(used("new/model:1", tokens=5), book)
     assert (found.code, found.field) == ("unknown_model", "model")
     assert "'new/model:1'" in found.message
+
+
+def test_a_name_of_several_models_is_refused_with_all_of_them():
+    def several(provider, model):
+        return ["north/m", "south/m"] if model == "m" else []
+
+    book = a_book(a_card(catalogue={"rate": "100"}), candidates=several)
+    found = refused(used("m", tokens=5), book)
+    assert (found.code, found.field) == ("unknown_model", "model")
+    assert found.message == "the model 'm' could be any of north/m, south/m: send it as one of these"
+    assert refused(used("n", tokens=5), book).message == "there is no price for the model 'n'"
+    # A card that does not ask the catalogue is not helped by what that might know.
+    own = a_book(a_card(rule("tokens", "1", match={"model": "known"})), candidates=several)
+    assert refused(used("m", tokens=5), own).message == "there is no price for the model 'm'"
 
 
 def test_default_rules_price_only_what_nothing_else_knows_and_where_the_policy_says_so():

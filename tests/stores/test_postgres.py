@@ -57,7 +57,6 @@ class PostgresSuite(StoreSuite):
     def execute(self, connection: Any) -> Callable[..., list[tuple[Any, ...]]]:
         return lambda sql: [tuple(row) for row in self.runner.run(connection.fetch(sql))]
 
-
     def test_batches_of_a_connection_are_numbered_in_the_order_of_their_commits(self, store, execute):
         for _ in range(3):
             self.play(store, GiveGrant(**ALICE, amount=5), GiveGrant(**BOB, amount=5))

@@ -37,7 +37,8 @@ def percent(part: Decimal, amount: int, scale: int) -> str | None:
     return write_amount(half_even_ratio(numerator * 10**scale, denominator * amount), PERCENT_DECIMALS)
 
 
-def _profit(amount: int, cost: int, scale: int) -> dict[str, str | None]:
+def profit(amount: int, cost: int, scale: int) -> dict[str, str | None]:
+    """Cost and margin of an amount."""
     left = margin(amount, cost, scale)
     return {"cost": write_cost(cost), "margin": plain(left), "margin_percent": percent(left, amount, scale)}
 
@@ -45,7 +46,7 @@ def _profit(amount: int, cost: int, scale: int) -> dict[str, str | None]:
 def used(sums: Sums, scale: int) -> dict[str, Any]:
     """What was used, and what was charged for it, by the time of use."""
     charged = write_amount(sums.charged, scale)
-    return {**_counts(sums), "charged": charged, **_profit(sums.charged, sums.cost, scale)}
+    return {**_counts(sums), "charged": charged, **profit(sums.charged, sums.cost, scale)}
 
 
 def average(sums: Sums, scale: int) -> str:
@@ -58,7 +59,7 @@ def booked(sums: Sums, scale: int) -> dict[str, Any]:
     return {
         "revenue": write_amount(sums.revenue, scale),
         "refunded": write_amount(sums.refunded, scale),
-        **_profit(sums.revenue, sums.booked_cost, scale),
+        **profit(sums.revenue, sums.booked_cost, scale),
         "charges": sums.bookings,
         **_counts(sums),
     }

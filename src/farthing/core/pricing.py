@@ -9,7 +9,7 @@ input must have one for its output: what an operator sets is never mixed with th
 rounding of their sum make a line each; the lines add up to the amount.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -40,6 +40,8 @@ UnknownModels = Literal["default", "refuse", "unpriced"]
 with amount 0 that says so."""
 FindModel = Callable[[str, str], ModelTariffs | None]
 """The catalogue: the prices of (provider, model) as they were sent; the provider may be empty."""
+Candidates = Callable[[str, str], Sequence[str]]
+"""What a name might have meant that means several models of the catalogue: each as `provider/model`."""
 
 _IN_TREE: Final = frozenset(TREE)
 
@@ -47,6 +49,11 @@ _IN_TREE: Final = frozenset(TREE)
 def no_models(provider: str, model: str) -> ModelTariffs | None:
     """A catalogue without models."""
     return None
+
+
+def no_candidates(provider: str, model: str) -> Sequence[str]:
+    """A catalogue in which no name means several models."""
+    return ()
 
 
 class Book(Struct, frozen=True, kw_only=True):
@@ -59,6 +66,7 @@ class Book(Struct, frozen=True, kw_only=True):
     """Decimals of the workspace's unit."""
     unknown_models: UnknownModels = "refuse"
     find_model: FindModel = no_models
+    candidates: Candidates = no_candidates
 
 
 def price(usage: Usage, book: Book) -> Priced | PriceRefusal:
@@ -296,8 +304,7 @@ class _Bill:
     def _not_known(self, quantities: Mapping[str, Decimal]) -> PriceRefusal:
         """Which price is missing."""
         if self._is_unknown_model():
-            of = f" of {self.usage.provider}" if self.usage.provider else ""
-            return PriceRefusal("unknown_model", "model", f"there is no price for the model {self.usage.model!r}{of}")
+            return PriceRefusal("unknown_model", "model", self._unknown_model())
         if missing := self.unknown or list(quantities):
             names = ", ".join(map(repr, missing))
             message = f"{self.book.reference} has no rule for the dimension {names}{self._of_what()}"
@@ -305,7 +312,14 @@ class _Bill:
         if self.usage.operation:
             message = f"{self.book.reference} has no rule for the operation {self.usage.operation!r}"
             return PriceRefusal("unknown_operation", "operation", message)
-        return invalid("dimensions", 'must say what was used, such as {"input_tokens": "1500"}')
+        return invalid("dimensions", "must say what was used, such as 1500 input_tokens")
+
+    def _unknown_model(self) -> str:
+        """That there is no price for the model, or that its name means several."""
+        model, provider = self.usage.model, self.usage.provider
+        if self.card.catalogue and (several := self.book.candidates(provider, model)):
+            return f"the model {model!r} could be any of {', '.join(several)}: send it as one of these"
+        return f"there is no price for the model {model!r}" + (f" of {provider}" if provider else "")
 
     def _of_what(self) -> str:
         said = [f"{field} {getattr(self.usage, field)!r}" for field in _SAID if getattr(self.usage, field)]

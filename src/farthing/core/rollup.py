@@ -147,6 +147,7 @@ class Counted(Struct, gc=False):
     tokens: tuple[int, int, int] = (0, 0, 0)
     """In, out and in all."""
     has_usage: bool = False
+    chat: str = ""
     refunds: list[tuple[str, str, int]] = []
     """Charge, grant, credits."""
 
@@ -161,7 +162,8 @@ def read_counted(workspace: str, account: str, kind: str, at: int, operation: st
     dims = Dims(usage.service, operation, priced.provider or usage.provider, priced.model or usage.model)
     used_at = at if usage.at is None else usage.at
     return Counted(
-        workspace, account, kind, at, used_at, dims, told.spent, priced.cost, priced.unpriced, tokens_of(usage), True
+        workspace, account, kind, at, used_at, dims, told.spent, priced.cost, priced.unpriced, tokens_of(usage), True,
+        usage.chat,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ PARENTS: Final[dict[str, str]] = {
     "reasoning_tokens": "output_tokens",
     "output_audio_tokens": "output_tokens",
     "output_image_tokens": "output_tokens",
+    "output_video_tokens": "output_tokens",
 }
 """Dimensions that are counted within another one. What a card has no price for is priced as its parent."""
 COUNTED: Final = frozenset({*PARENTS, "tokens", "requests", "images"})

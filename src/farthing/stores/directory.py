@@ -3,19 +3,19 @@
 What time has done and nobody has booked yet counts, as it would in a decision.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from farthing.core.ids import bucket_in, bucket_of
-from farthing.core.records import Account, AccountSettings, Charge, Entry, Hold, PaymentClaim
-from farthing.core.refundable import CHARGES, charge_of
+from farthing.core.records import Account, AccountSettings, Charge, Entry, GrantTerms, Hold, PaymentClaim
+from farthing.core.refundable import CHARGES, charge_of, read_body
 from farthing.core.view import GrantState, GrantView, view_grant
 
 from .contract import Busy
-from .pages import LAST, Page, Position, cut, window_of
+from .pages import LAST, WINDOW, Page, Position, cut, window_of
 from .reports import Database, Reports, Row, Standing, is_id
 from .rows import read_account, read_grant
 from .statements import statements
@@ -117,6 +117,25 @@ class Directory:
         rows = await self._rows("charge", charge_id, bucket_in(charge_id), workspace)
         return _used(rows[0]) if rows else None
 
+    async def refunds(self, used: Used) -> AsyncIterator[Entry]:
+        """The refunds of a charge, oldest first; looked for as long as there must be more."""
+        left, after = used.charge.refunded, used.entry.number
+        while left > 0 and (page := await self._refunds_after(used.entry, after)):
+            for entry in page.items:
+                left -= sum(amount for charge, _, amount in read_body(entry).refunds if charge == used.entry.id)
+                yield entry
+            if page.next is None:
+                return
+            after = int(page.next[0])
+
+    async def _refunds_after(self, charge: Entry, number: int) -> Page[Entry] | None:
+        """Some of those that name a charge."""
+        owner = (charge.workspace, charge.account)
+        page = await self.entries(*owner, kinds=("refund",), oldest_first=True, after=(number,), limit=WINDOW)
+        if page is None:
+            return None
+        return Page([e for e in page.items if any(c == charge.id for c, _, _ in read_body(e).refunds)], page.next)
+
     async def _numbers(
         self, workspace: str, account: str, since: int | None, until: int | None
     ) -> tuple[int, int] | None:
@@ -156,6 +175,12 @@ class Directory:
         window = window_of(limit, state != "all")
         views = await self._views(workspace, at, lambda: self._rows("grants", workspace, account, *start, window))
         return cut(views, limit, window, _made, lambda view: state in ("all", view.state))
+
+    async def terms(self, used: Used) -> dict[str, GrantTerms]:
+        """The terms of the grants that paid a charge, by their ids."""
+        names = _json([part.grant for part in used.charge.slices]).decode()
+        rows = await self._rows("grants_by_id", used.entry.bucket, names) if used.charge.slices else []
+        return {terms.id: terms for row in rows for terms in (read_grant(row[1:]),)}
 
     async def _live_grants(self, account: Account, at: int, start: Position, limit: int) -> Page[GrantView]:
         """Those of the account's row; nothing else has to be looked at."""

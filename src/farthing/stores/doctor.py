@@ -93,7 +93,7 @@ class Reading:
         self.damage = source.damage
         self.schema_differences = source.schema_differences
         self.close = source.close
-        self._rows = source.rows
+        self._rows = self.rows = source.rows
 
     @classmethod
     def open(cls, place: Place) -> "Reading":
@@ -119,7 +119,7 @@ class Reading:
         return self._rows("accounts", *after, PAGE)
 
     def page(self, table: str, after: Row) -> Iterator[Row]:
-        """A page of `keys`, `holds`, `charges` or `payments`, each row joined with its entry."""
+        """A page of `keys`, `holds`, `charges`, `payments` or `usage`, each row joined with its entry."""
         return self._rows(table, *after, PAGE)
 
     def owners(self, table: str, after: tuple[str, str]) -> list[tuple[str, str, bool]]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from .postgres_link import Link, Row, rows_of
-from .reports import Work
+from .reports import Execute, Work
 from .statements import in_words_of
 
 T = TypeVar("T")
@@ -32,18 +32,28 @@ class PostgresDatabase:
 
         return await self._on_a_link(work)
 
+    async def read(self, work: Work[T]) -> T:
+        """Run `work(execute)`, which only reads: all that it sees is of one moment."""
+
+        async def beheld(link: Link) -> T:
+            await link.begin()
+            try:
+                await link.fetch("set transaction isolation level repeatable read read only")
+                return await work(self._executing(link))
+            finally:
+                await link.rollback()
+
+        return await self._on_a_link(beheld)
+
     async def write(self, work: Work[T]) -> T:
         """Run `work(execute)` in one transaction that is on the disk when this returns. Such writes take turns."""
 
         async def locked(link: Link) -> T:
-            async def execute(sql: str, values: Sequence[Any] = ()) -> list[Row]:
-                return rows_of(await link.fetch(in_words_of(self.dialect, sql), *values))
-
             await link.begin()
             try:
                 # What is read here is what the one before has committed, as on a database with a single writer.
                 await link.fetch(f"select pg_advisory_xact_lock({WRITERS})")
-                result = await work(execute)
+                result = await work(self._executing(link))
             except BaseException:
                 await link.rollback()
                 raise
@@ -51,6 +61,12 @@ class PostgresDatabase:
             return result
 
         return await self._on_a_link(locked)
+
+    def _executing(self, link: Link) -> Execute:
+        async def execute(sql: str, values: Sequence[Any] = ()) -> list[Row]:
+            return rows_of(await link.fetch(in_words_of(self.dialect, sql), *values))
+
+        return execute
 
     async def _on_a_link(self, work: Callable[[Link], Awaitable[T]]) -> T:
         link = await self._free.get()

@@ -6,14 +6,24 @@ least, so that every process knows it when its instant comes. What documents mea
 """
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
-from typing import Any, Final, Literal
-
-from msgspec import Struct
+from typing import Any, Final
 
 from .acts import AccessError, Act, Acts, Once
 from .pages import LAST, Page, Position, cut
+from .price_rows import (
+    CardFacts,
+    CardSummary,
+    CardVersion,
+    NewPrice,
+    PriceRow,
+    PriceStatus,
+    card_facts,
+    card_version,
+    facts_of,
+    price_page,
+)
 from .reports import Database, Execute, Row
 from .statements import statements
 
@@ -26,6 +36,7 @@ __all__ = [
     "NewPrice",
     "Once",
     "PriceRow",
+    "PriceStatus",
     "PriceStore",
 ]
 
@@ -34,84 +45,17 @@ LEAD_US: Final = 2_000_000
 MAX_DOCUMENT: Final = 1_000_000
 """Characters that a document may have."""
 _PAGE: Final = 500
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+CARD_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _START: Final = ("", "", 0)
-
-PriceStatus = Literal["active", "quarantined", "refused", "withdrawn"]
-
-
-class CardFacts(Struct):
-    """A version of a rate card, less its text."""
-
-    workspace: str
-    card: str
-    version: int
-    effective_from: int
-    hash: str
-    """SHA-256 of the text, in hexadecimal."""
-    created_at: int
-    actor: str
-    reason: str
-    withdrawn_at: int | None = None
-
-
-class CardVersion(CardFacts):
-    """A version of a rate card."""
-
-    document: str = ""
-
-    @property
-    def name(self) -> str:
-        """What charges keep of it."""
-        return f"{self.card}@{self.version}"
-
-
-class CardSummary(Struct):
-    """A rate card in a listing of them."""
-
-    card: str
-    versions: int
-    in_force: int | None
-    """Its version at that instant."""
-    next_at: int | None
-    """When another one begins."""
-
-
-class PriceRow(Struct):
-    """A version of what a model costs."""
-
-    provider: str
-    model: str
-    version: int
-    effective_from: int
-    status: PriceStatus
-    source: str
-    source_version: str
-    reason: str
-    actor: str
-    created_at: int
-    document: str
-
-
-class NewPrice(Struct, frozen=True):
-    """A version of what a model costs, to be written."""
-
-    provider: str
-    model: str
-    after: int
-    """The last version when this one was thought out; where there is a later one by now, nothing is written."""
-    effective_from: int | None
-    """None: as soon as every process can know it."""
-    document: str
-    quarantine: str = ""
-    """Why it may not take effect before somebody has looked at it."""
 
 
 class PriceStore:
     """Reads and writes of prices."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, now_us: Callable[[], int] = lambda: 0) -> None:
         self._db = db
+        self._now_us = now_us
+        """Asked inside a transaction, which may have waited for its turn since the act began."""
         self._sql = statements(db.dialect, "prices")
         acts = Acts(db)
         self._once, self._changed = acts.once, acts.changed
@@ -135,7 +79,7 @@ class PriceStore:
                 message = f"the card {card} is at version {last}, not {expected_version}: read it again"
                 raise AccessError(message, "precondition_failed", field="expected_version")
             beginning = await execute(self._sql["last_beginning"], (workspace, card))
-            begins = _beginning(effective_from, beginning, act.at)
+            begins = _beginning(effective_from, beginning, max(act.at, self._now_us()))
             hash = sha256(document.encode()).digest()
             made = CardFacts(workspace, card, last + 1, begins, hash.hex(), act.at, act.actor, reason)
             values = (workspace, card, made.version, begins, document, hash, act.at, act.actor, reason)
@@ -152,7 +96,9 @@ class PriceStore:
         """Take back a version that has not begun; taking it back twice changes nothing."""
 
         async def work(execute: Execute) -> CardFacts:
-            found = _card(_one(await execute(self._sql["card_version"], (workspace, card, version)), card, version))
+            found = card_version(
+                _one(await execute(self._sql["card_version"], (workspace, card, version)), card, version)
+            )
             if found.withdrawn_at is None:
                 if found.effective_from <= act.at:
                     message = f"{found.name} has begun, and charges may name it: add a version instead"
@@ -160,10 +106,10 @@ class PriceStore:
                 await execute(self._sql["withdraw_card"], (act.at, workspace, card, version))
                 found.withdrawn_at = act.at
             elif once is None:
-                return _facts(found)
+                return facts_of(found)
             detail = {"version": version, "reason": reason}
-            await self._changed(execute, workspace, act, "card.withdraw", card, detail, once, _facts(found))
-            return _facts(found)
+            await self._changed(execute, workspace, act, "card.withdraw", card, detail, once, facts_of(found))
+            return facts_of(found)
 
         return await self._once(once, workspace, "card.withdraw", CardFacts, work)
 
@@ -177,21 +123,21 @@ class PriceStore:
     ) -> Page[CardFacts]:
         """A page of a card's versions, newest first, those that were withdrawn included."""
         rows = await self._rows("card_versions", workspace, card, before[0] if before else LAST, limit + 1)
-        return cut([_card_facts(row) for row in rows], limit, limit + 1, lambda facts: (facts.version,))
+        return cut([card_facts(row) for row in rows], limit, limit + 1, lambda facts: (facts.version,))
 
     async def version(self, workspace: str, card: str, version: int) -> CardVersion | None:
         """One version."""
         rows = await self._rows("card_version", workspace, card, version)
-        return _card(rows[0]) if rows else None
+        return card_version(rows[0]) if rows else None
 
     async def version_at(self, workspace: str, card: str, at: int) -> CardVersion | None:
         """The version that is in force at that instant, or was."""
         rows = await self._rows("card_at", workspace, card, at)
-        return _card(rows[0]) if rows else None
+        return card_version(rows[0]) if rows else None
 
     async def timeline(self, workspace: str, at: int) -> list[CardVersion]:
         """All that is in force at that instant or later, in the order in which it begins."""
-        return [_card(row) for row in await self._rows("timeline", workspace, at, at)]
+        return [card_version(row) for row in await self._rows("timeline", workspace, at, at)]
 
     # The catalogue
 
@@ -268,7 +214,7 @@ class PriceStore:
                 )
                 raise AccessError(message, "price_not_quarantined", field="version")
             if action == "prices.activate":
-                begins = max(found.effective_from, act.at + LEAD_US)
+                begins = max(found.effective_from, max(act.at, self._now_us()) + LEAD_US)
                 await execute(self._sql["activate_price"], (begins, reason, act.actor, *name))
             else:
                 await execute(self._sql["refuse_price"], (reason, act.actor, *name))
@@ -320,7 +266,7 @@ class PriceStore:
     async def quarantined(self, *, after: Position | None = None, limit: int = 50) -> Page[PriceRow]:
         """A page of the prices that wait for somebody to look at them."""
         rows = await self._rows("with_status", "quarantined", *(after or _START), limit + 1)
-        return _page(rows, limit)
+        return price_page(rows, limit)
 
     async def history(
         self, provider: str, model: str, *, before: Position | None = None, limit: int = 50
@@ -346,11 +292,11 @@ class PriceStore:
         start = after[:2] if after else ("", "")
         like = "%" + re.sub("([!%_])", r"!\1", text.lower()) + "%"
         rows = await self._rows("search", *start, provider, provider, like, at, limit + 1)
-        return _page(rows, limit)
+        return price_page(rows, limit)
 
 
 def _check_card(card: str, document: str) -> None:
-    if not _NAME.fullmatch(card):
+    if not CARD_NAME.fullmatch(card):
         message = "a card's name has 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit"
         raise AccessError(message, field="card")
     if len(document) > MAX_DOCUMENT:
@@ -376,23 +322,6 @@ def _one(rows: list[Row], name: str, version: int) -> Row:
     if not rows:
         raise AccessError(f"there is no version {version} of {name}", "version_not_found", field="version")
     return rows[0]
-
-
-def _card_facts(row: Row) -> CardFacts:
-    return CardFacts(*(*row[:4], bytes(row[4]).hex(), *row[5:9]))
-
-
-def _card(row: Row) -> CardVersion:
-    return CardVersion(*(*row[:4], bytes(row[4]).hex(), *row[5:]))
-
-
-def _facts(card: CardVersion) -> CardFacts:
-    return CardFacts(*(getattr(card, name) for name in CardFacts.__struct_fields__))
-
-
-def _page(rows: list[Row], limit: int) -> Page[PriceRow]:
-    found = [PriceRow(*row) for row in rows]
-    return cut(found, limit, limit + 1, lambda row: (row.provider, row.model, row.version))
 
 
 def _waiting(prices: Sequence[NewPrice]) -> int:

@@ -40,6 +40,9 @@ class Database(Protocol):
     async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement."""
 
+    async def read(self, work: Work[T]) -> T:
+        """Run `work(execute)`, which only reads: all that it sees is of one moment."""
+
     async def write(self, work: Work[T]) -> T:
         """Run `work(execute)` in one transaction that is on the disk when this returns. It may be run again from its
         start where another was faster."""

@@ -123,3 +123,37 @@ insert into key (workspace, key, account, bucket, number) values (?, ?, ?, ?, ?)
 -- name: put_audit
 insert into audit (workspace, at, actor, request_id, action, subject, entry, detail)
 values (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- Sums that reports are read from, held against entries.
+
+-- name: lanes
+select id, batch, entry from lane
+
+-- name: rollups_of_accounts
+select workspace, account, at, service, operation, provider, model,
+    requests, unpriced, uncosted, bookings, input_tokens_high, input_tokens_low, output_tokens_high, output_tokens_low,
+    tokens_high, tokens_low, charged_high, charged_low, cost_high, cost_low, revenue_high, revenue_low, refunded_high,
+    refunded_low, booked_cost_high, booked_cost_low
+from rollup
+where span = ? and account <> '' and (workspace, account) > (?, ?) and (workspace, account) <= (?, ?)
+
+-- name: next_slot
+select (select min(at) from rollup where workspace = ? and span = ? and at >= ?),
+    (select min(at) from rollup where workspace = ? and span = ? and at >= ?)
+
+-- The slots of a day: of all accounts added up, and of all accounts as they are stored.
+-- name: slots_of_day
+select case when account = '' then 1 else 0 end, span, at, service, operation, provider, model,
+    sum(requests), sum(unpriced), sum(uncosted), sum(bookings), sum(input_tokens_high), sum(input_tokens_low),
+    sum(output_tokens_high), sum(output_tokens_low), sum(tokens_high), sum(tokens_low), sum(charged_high),
+    sum(charged_low), sum(cost_high), sum(cost_low), sum(revenue_high), sum(revenue_low), sum(refunded_high),
+    sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low)
+from rollup
+where workspace = ? and span in (?, ?) and at >= ? and at < ?
+group by 1, 2, 3, 4, 5, 6, 7
+
+-- name: usage
+select u.id, u.bucket, u.workspace, u.account, e.kind
+from usage u
+    left join entry e on e.id = u.id and e.bucket = u.bucket and e.workspace = u.workspace and e.account = u.account
+where (u.id, u.bucket) > (?, ?) order by u.id, u.bucket limit ?

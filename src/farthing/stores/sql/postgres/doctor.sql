@@ -133,3 +133,24 @@ with recursive o (workspace, account, n) as (
 )
 select o.workspace, o.account, exists (select 1 from account a where a.workspace = o.workspace and a.id = o.account)
 from o order by o.n
+
+-- The next entries that reports count, in the order of their accounts, with the rows of their usage.
+
+-- name: counted
+select e.workspace, e.account, e.number, e.lane, e.batch, e.id, e.kind, e.at, e.operation, e.body,
+    u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced
+from (
+        select * from entry
+        where (workspace, account, number) > (?, ?, ?) and kind in ('charge', 'settle', 'expire', 'refund')
+        order by workspace, account, number limit ?
+    ) e
+    left join lateral (select * from usage u where u.id = e.id and u.bucket = e.bucket limit 1) u on true
+order by e.workspace, e.account, e.number
+
+-- name: charges_named
+select e.id, e.workspace, e.account, e.kind, e.at, e.operation, e.body
+from json_array_elements(cast(? as json)) r
+    cross join lateral (
+        select * from entry e where e.id = r ->> 0 and e.bucket = cast(r ->> 1 as smallint) limit 1
+    ) e

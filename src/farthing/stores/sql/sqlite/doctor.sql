@@ -28,3 +28,17 @@ from (
     select workspace, subject as account from job
     where kind = 'account' and (workspace, subject) > (?, ?) order by workspace, subject limit 1
 ) o
+
+-- The next entries that reports count, in the order of their accounts, with the rows of their usage.
+
+-- name: counted
+select e.workspace, e.account, e.number, 0, e.position, e.id, e.kind, e.at, e.operation, e.body,
+    u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced
+from entry e left join usage u on u.id = e.id and u.bucket = e.bucket
+where (e.workspace, e.account, e.number) > (?, ?, ?) and e.kind in ('charge', 'settle', 'expire', 'refund')
+order by e.workspace, e.account, e.number limit ?
+
+-- name: charges_named
+select e.id, e.workspace, e.account, e.kind, e.at, e.operation, e.body
+from json_each(?) r cross join entry e on e.id = r.value ->> 0 and e.bucket = r.value ->> 1

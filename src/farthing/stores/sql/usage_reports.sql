@@ -1,0 +1,120 @@
+-- Reports: what was used and what was booked, put together of sums, of entries that are not in them yet, and of edges.
+
+-- When the sums of an account begin, and when the last slot does.
+-- name: extent
+select (select min(at) from rollup where workspace = ? and account = ? and span = ?),
+    (select max(at) from rollup where workspace = ? and account = ? and span = ?)
+
+-- Usage between two instants by the time of its use, as sums; by account, where that is asked for.
+-- name: used_between
+select case when cast(? as integer) = 1 then account else '' end, service, operation, provider, model,
+    count(*), sum(unpriced), count(*) - count(cost), 0, sum(input_tokens / 1000000000), sum(input_tokens % 1000000000),
+    sum(output_tokens / 1000000000), sum(output_tokens % 1000000000), sum(tokens / 1000000000),
+    sum(tokens % 1000000000), sum(amount / 1000000000), sum(amount % 1000000000), coalesce(sum(cost / 1000000000), 0),
+    coalesce(sum(cost % 1000000000), 0), 0, 0, 0, 0, 0, 0
+from usage
+where workspace = ? and at >= ? and at < ? and account = coalesce(cast(? as text), account)
+group by 1, 2, 3, 4, 5
+
+-- name: booked_between
+select id, workspace, account, kind, at, operation, body
+from entry
+where workspace = ? and at >= ? and at < ? and account = coalesce(cast(? as text), account)
+    and kind in ('charge', 'settle', 'expire', 'refund')
+
+-- name: newest
+select u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced,
+    e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from (
+        select * from usage u
+        where u.workspace = ? and u.account = ? and u.at >= ? and u.at < ?
+            and (u.at, u.id) < (?, ?)
+            and u.service = coalesce(cast(? as text), u.service)
+            and u.operation = coalesce(cast(? as text), u.operation)
+            and u.provider = coalesce(cast(? as text), u.provider)
+            and u.model = coalesce(cast(? as text), u.model)
+        order by u.at desc, u.id desc limit ? offset ?
+    ) u
+    join entry e on e.id = u.id and e.bucket = u.bucket
+order by u.at desc, u.id desc
+
+-- name: oldest
+select u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced,
+    e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from (
+        select * from usage u
+        where u.workspace = ? and u.account = ? and u.at >= ? and u.at < ?
+            and (u.at, u.id) > (?, ?)
+            and u.service = coalesce(cast(? as text), u.service)
+            and u.operation = coalesce(cast(? as text), u.operation)
+            and u.provider = coalesce(cast(? as text), u.provider)
+            and u.model = coalesce(cast(? as text), u.model)
+        order by u.at asc, u.id asc limit ? offset ?
+    ) u
+    join entry e on e.id = u.id and e.bucket = u.bucket
+order by u.at asc, u.id asc
+
+-- name: newest_of_chat
+select u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced,
+    e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from (
+        select * from usage u
+        where u.workspace = ? and u.account = ? and u.chat <> '' and u.chat = ? and u.at >= ? and u.at < ?
+            and (u.at, u.id) < (?, ?)
+            and u.service = coalesce(cast(? as text), u.service)
+            and u.operation = coalesce(cast(? as text), u.operation)
+            and u.provider = coalesce(cast(? as text), u.provider)
+            and u.model = coalesce(cast(? as text), u.model)
+        order by u.at desc, u.id desc limit ? offset ?
+    ) u
+    join entry e on e.id = u.id and e.bucket = u.bucket
+order by u.at desc, u.id desc
+
+-- name: oldest_of_chat
+select u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced,
+    e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from (
+        select * from usage u
+        where u.workspace = ? and u.account = ? and u.chat <> '' and u.chat = ? and u.at >= ? and u.at < ?
+            and (u.at, u.id) > (?, ?)
+            and u.service = coalesce(cast(? as text), u.service)
+            and u.operation = coalesce(cast(? as text), u.operation)
+            and u.provider = coalesce(cast(? as text), u.provider)
+            and u.model = coalesce(cast(? as text), u.model)
+        order by u.at asc, u.id asc limit ? offset ?
+    ) u
+    join entry e on e.id = u.id and e.bucket = u.bucket
+order by u.at asc, u.id asc
+
+-- name: page
+select u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
+    u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced,
+    e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+    e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
+from (
+        select * from usage u
+        where u.workspace = ? and u.at >= ? and u.at < ? and (u.at, u.id) > (?, ?)
+            and u.account = coalesce(cast(? as text), u.account)
+            and u.service = coalesce(cast(? as text), u.service)
+            and u.operation = coalesce(cast(? as text), u.operation)
+            and u.provider = coalesce(cast(? as text), u.provider)
+            and u.model = coalesce(cast(? as text), u.model)
+        order by u.at, u.id limit ?
+    ) u
+    join entry e on e.id = u.id and e.bucket = u.bucket
+order by u.at, u.id
+
+-- name: size
+select count(*)
+from usage u
+where u.workspace = ? and u.at >= ? and u.at < ? and u.account = coalesce(cast(? as text), u.account)
+    and u.service = coalesce(cast(? as text), u.service) and u.operation = coalesce(cast(? as text), u.operation)
+    and u.provider = coalesce(cast(? as text), u.provider) and u.model = coalesce(cast(? as text), u.model)

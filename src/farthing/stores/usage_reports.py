@@ -1,0 +1,268 @@
+"""Reports on usage and revenue: exact at any moment, in any time zone, however many charges there are.
+
+Sums of whole slots come from the rollups; entries that are not folded into them yet (the tail) are read and counted;
+so are the two edges of a range, where it does not begin or end with a slot. All of it is read at one moment, and
+counted by the same function as the folding does. Instants are microseconds, ranges half-open.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farthing.core.commands import MINUTE_US
+from farthing.core.context import Calendar
+from farthing.core.records import Entry, UsageRecord
+from farthing.core.rollup import END_OF_TIME, QUARTER_US, Dims, Sums
+
+from .reports import Database, Execute, Row
+from .rows import read_usage
+from .statements import statements
+from .usage_sums import EVERYTHING, Filters, Key, Measured, Reader
+
+Step = Literal["quarter", "hour", "day", "month"]
+By = Literal["service", "operation", "provider", "model", "account"]
+STEPS: Final[dict[str, int]] = {"quarter": QUARTER_US, "hour": 60 * MINUTE_US}
+MAX_POINTS: Final = 10_000
+"""Points that a series may have."""
+PAGE: Final = 1_000
+_USAGE_COLUMNS: Final = len(UsageRecord.__struct_fields__)
+
+
+class ReportError(ValueError):
+    """A report that can't be made; the message says why."""
+
+
+class Part(Struct):
+    """The sums of one service, operation, provider, model or account, by whichever was asked."""
+
+    sums: Sums
+    account: str = ""
+    service: str = ""
+    operation: str = ""
+    provider: str = ""
+    model: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is about; an order for parts with equal sums."""
+        return (self.account, self.service, self.operation, self.provider, self.model)
+
+
+class Point(Struct):
+    """What there was from one instant until another, in all and by parts where those were asked for."""
+
+    start: int
+    end: int
+    sums: Sums
+    parts: list[Part] = []
+
+
+class Stats(Struct):
+    """Usage in all, and by what it was for; days without any are left out."""
+
+    totals: Sums
+    models: list[Part]
+    services: list[Part]
+    operations: list[Part]
+    days: list[Point]
+
+
+class Used(Struct):
+    """One usage: its row, and the entry of its charge, which has the rest."""
+
+    usage: UsageRecord
+    entry: Entry
+
+
+class UsageReports:
+    """What reports on usage are made of."""
+
+    def __init__(self, db: Database, calendar: Calendar, now_us: Callable[[], int]) -> None:
+        self._db = db
+        self._sql = statements(db.dialect, "usage_reports")
+        self._calendar = calendar
+        self._now_us = now_us
+
+    # Sums
+
+    async def models(
+        self, workspace: str, start: int | None = None, end: int | None = None, filters: Filters = EVERYTHING
+    ) -> list[Part]:  # fmt: skip
+        """Usage and revenue of each model, by revenue, descending."""
+        (found,) = await self._measure(workspace, [_range(start, end)], filters)
+        return _by_revenue(_parts(found, "model"))
+
+    async def stats(
+        self, workspace: str, account: str | None = None, start: int | None = None, end: int | None = None,
+        timezone: str = "UTC", filters: Filters = EVERYTHING,
+    ) -> Stats:  # fmt: skip
+        """Usage in all, by model, service and operation, and by day of a time zone."""
+        filters = replace(filters, account=account)
+
+        async def work(execute: Execute) -> tuple[list[tuple[int, int]], Measured]:
+            reader = self._reader(workspace, filters, execute)
+            steps = await self._days_of(reader, start, end, timezone)
+            return steps, await reader.measure(steps)
+
+        steps, found = await self._db.read(work)
+        totals: dict[Key, Sums] = {}
+        for day in found:
+            _merge(totals, day)
+        return Stats(
+            _total(totals),
+            _by_revenue(_parts(totals, "model")),
+            _by_revenue(_parts(totals, "service")),
+            _by_revenue(_parts(totals, "operation")),
+            [Point(*step, _total(day)) for step, day in zip(steps, found, strict=True) if day],
+        )
+
+    async def revenue(
+        self, workspace: str, start: int, end: int, step: Step = "day", timezone: str = "UTC",
+        filters: Filters = EVERYTHING,
+    ) -> list[Point]:  # fmt: skip
+        """Revenue, refunds and cost, step by step; those without any are there as well."""
+        steps = self.steps(start, end, step, timezone)
+        found = await self._measure(workspace, steps, filters)
+        return [Point(*each, _total(sums)) for each, sums in zip(steps, found, strict=True)]
+
+    async def spend(
+        self, workspace: str, start: int, end: int, by: By, step: Step = "day", timezone: str = "UTC",
+        filters: Filters = EVERYTHING,
+    ) -> list[Point]:  # fmt: skip
+        """The same, each step with its parts, those with the most revenue first."""
+        steps = self.steps(start, end, step, timezone)
+        found = await self._measure(workspace, steps, filters, by_account=by == "account")
+        return [
+            Point(*each, _total(sums), _by_revenue(_parts(sums, by))) for each, sums in zip(steps, found, strict=True)
+        ]
+
+    async def top_accounts(
+        self, workspace: str, start: int | None = None, end: int | None = None, limit: int = 10,
+        filters: Filters = EVERYTHING,
+    ) -> list[Part]:  # fmt: skip
+        """The accounts with the most revenue, descending."""
+        steps = [_range(start, end)]
+        (found,) = await self._db.read(lambda ex: self._reader(workspace, filters, ex).measure_accounts(steps, limit))
+        return _by_revenue(_parts(found, "account"))[:limit]
+
+    async def _measure(
+        self, workspace: str, steps: list[tuple[int, int]], filters: Filters, *, by_account: bool = False
+    ) -> Measured:  # fmt: skip
+        async def work(execute: Execute) -> Measured:
+            reader = self._reader(workspace, filters, execute)
+            return await (reader.measure_accounts(steps) if by_account else reader.measure(steps))
+
+        return await self._db.read(work)
+
+    def _reader(self, workspace: str, filters: Filters, execute: Execute) -> "Reader":
+        return Reader(self._db.dialect, execute, workspace, filters, self._now_us())
+
+    # Steps
+
+    def steps(self, start: int, end: int, step: Step, timezone: str) -> list[tuple[int, int]]:
+        """The hours, days or months of a zone of which [start, end) is made, the first and the last cut off by it.
+        Hours are counted from midnight; a day may have 23 or 25 of them. LookupError for no zone."""
+        found: list[tuple[int, int]] = []
+        while start < end:
+            until = min(self._end_of_step(start, step, timezone), end)
+            found.append((start, until))
+            start = until
+            if len(found) > MAX_POINTS:
+                raise ReportError(
+                    f"a series has at most {MAX_POINTS:,} points: ask for a shorter range or longer steps"
+                )
+        return found
+
+    def _end_of_step(self, at: int, step: Step, timezone: str) -> int:
+        day, night, _, month_end = self._calendar(at, timezone)
+        if step == "month":
+            return month_end
+        if step == "day":
+            return night
+        length = STEPS[step]
+        return min(day + ((at - day) // length + 1) * length, night)
+
+    async def _days_of(
+        self, reader: "Reader", start: int | None, end: int | None, timezone: str
+    ) -> list[tuple[int, int]]:
+        """The days of a range, but for those before and after all that there is."""
+        first, last = await reader.extent()
+        begin, until = first if start is None else max(start, first), last if end is None else min(end, last)
+        return self.steps(begin, until, "day", timezone)
+
+    # Rows
+
+    async def usage_of(
+        self, workspace: str, account: str, *, limit: int = 100, offset: int = 0, oldest_first: bool = False,
+        after: tuple[int, str] | None = None, chat: str | None = None, start: int | None = None,
+        end: int | None = None, filters: Filters = EVERYTHING,
+    ) -> list[Used]:  # fmt: skip
+        """What an account has used, newest first; `after` goes on behind the time and id of the last one seen."""
+        name = ("oldest" if oldest_first else "newest") + ("" if chat is None else "_of_chat")
+        begin = after or ((-1, "") if oldest_first else (END_OF_TIME, ""))
+        who = (workspace, account) if chat is None else (workspace, account, chat)
+        values = (*who, *_range(start, end), *begin, *filters.dims, limit, offset)
+        return [_used(row) for row in await self._db.rows(self._sql[name], values)]
+
+    async def export(
+        self, workspace: str, start: int | None = None, end: int | None = None, filters: Filters = EVERYTHING,
+        page: int = PAGE,
+    ) -> AsyncIterator[list[Used]]:  # fmt: skip
+        """All usage of a range, oldest first, page by page; each page is what there is when it is read."""
+        after = (-1, "")
+        while True:
+            values = (workspace, *_range(start, end), *after, filters.account, *filters.dims, page)
+            found = [_used(row) for row in await self._db.rows(self._sql["page"], values)]
+            if found:
+                yield found
+                after = (found[-1].usage.at, found[-1].usage.id)
+            if len(found) < page:
+                return
+
+    async def size(
+        self, workspace: str, start: int | None = None, end: int | None = None, filters: Filters = EVERYTHING
+    ) -> int:
+        """How many rows an export has."""
+        values = (workspace, *_range(start, end), filters.account, *filters.dims)
+        return int((await self._db.rows(self._sql["size"], values))[0][0])
+
+
+def _range(start: int | None, end: int | None) -> tuple[int, int]:
+    return 0 if start is None else start, END_OF_TIME if end is None else end
+
+
+def _used(row: Row) -> Used:
+    return Used(read_usage(row[:_USAGE_COLUMNS]), Entry(*row[_USAGE_COLUMNS:]))
+
+
+def _merge(into: dict[Key, Sums], found: dict[Key, Sums]) -> None:
+    for key, sums in found.items():
+        into.setdefault(key, Sums()).add(sums)
+
+
+def _total(found: dict[Key, Sums]) -> Sums:
+    total = Sums()
+    for sums in found.values():
+        total.add(sums)
+    return total
+
+
+def _parts(found: dict[Key, Sums], by: By) -> list[Part]:
+    """Sums put together by one name; a model is named with its provider."""
+    parts: dict[tuple[str, ...], Part] = {}
+    for (account, dims), sums in found.items():
+        part = Part(Sums(), account) if by == "account" else _part(dims, by)
+        parts.setdefault(part.names, part).sums.add(sums)
+    return list(parts.values())
+
+
+def _part(dims: Dims, by: By) -> Part:
+    if by == "model":
+        return Part(Sums(), provider=dims.provider, model=dims.model)
+    return Part(Sums(), **{by: getattr(dims, by)})
+
+
+def _by_revenue(parts: list[Part]) -> list[Part]:
+    return sorted(parts, key=lambda part: (-part.sums.revenue, part.names))

@@ -33,7 +33,9 @@ from farthing.backends import Backend, SqliteFile, backend_of
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.identity.keys import make_key, new_key_id
+from farthing.jobs.folding import keep_folding
 from farthing.jobs.sweeper import keep_sweeping
+from farthing.prices.book import Books
 from farthing.server.handover import Intake
 from farthing.server.http import HandedServer, Server, library_logs
 from farthing.server.listening import listening, raise_file_limit
@@ -42,6 +44,11 @@ from farthing.settings import Settings, SettingsError
 from farthing.stores.directory import Directory
 from farthing.stores.lockfile import LockFile
 from farthing.stores.migrate import MigrationError, require_current
+from farthing.stores.prices import PriceStore
+from farthing.stores.rollups import Rollups
+from farthing.stores.usage_history import UsageHistory
+from farthing.stores.usage_reports import UsageReports
+from farthing.timezones import calendar
 
 Generation = Callable[[], int | None]
 """The version that caches hang on, None while it is not known."""
@@ -133,12 +140,13 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         _spare_the_collector()
-        sweeper = loop.create_task(_sweep(settings, ledger, log))
+        jobs = [loop.create_task(_sweep(settings, ledger, log)), loop.create_task(_fold(settings, ledger, log))]
         try:
             await server.serve([] if sock is None else [sock])
         finally:
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
 
 
 def _spare_the_collector() -> None:
@@ -167,8 +175,11 @@ def build_app(
     settings: Settings, ledger: Ledger, generation: Generation, metrics: Metrics, log: FilteringBoundLogger
 ) -> App:  # fmt: skip
     """The application: faces, pages and what stands around them, on an open ledger."""
+    prices = PriceStore(ledger.database, ledger.clock.now_us)
+    books = Books(prices, ledger.clock.now_us, generation)
     auth = KeyAuth(
         find=ledger.access.credential,
+        prices=books.book,
         workspace=ledger.reports.workspace,
         generation=generation,
         hash_key=hash_key,
@@ -179,7 +190,11 @@ def build_app(
         engine=ledger.engine,
         reports=ledger.reports,
         directory=Directory(ledger.database, ledger.reports),
+        usage=UsageReports(ledger.database, calendar, ledger.clock.now_us),
+        history=UsageHistory(ledger.database),
         access=ledger.access,
+        prices=prices,
+        books=books,
         cursors=Cursors(ledger.access.secret, ledger.clock.now_us),
         now_us=ledger.clock.now_us,
         make_key=make_key,
@@ -249,3 +264,13 @@ async def _sweep(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) 
     except Exception:
         log.exception("the sweeper has stopped: lapses are booked only when somebody asks")
         raise
+
+
+async def _fold(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) -> None:
+    """Fold for as long as the server lives."""
+
+    def tell(error: Exception) -> None:
+        log.warning("folding failed, and will be tried again; reports stay exact", error=str(error), exc_info=error)
+
+    if settings.fold_seconds:
+        await keep_folding(Rollups(ledger.database), ledger.clock.now_us, settings.fold_seconds, tell)

@@ -22,9 +22,11 @@ from schemathesis.openapi.checks import RejectedPositiveData
 from farthing.api.countwerk.endpoints import ENDPOINTS as COUNTWERK
 from farthing.api.endpoint import Endpoint
 from farthing.api.v1.face import ENDPOINTS as V1
+from farthing.api.v1.usage import PRICE_CODES
 from farthing.core.credentials import OPERATOR
 from tests.api.serving import Server
 from tests.api.v1.client import Client, new_key
+from tests.api.v1.pricing import CARD, put, sells
 from tests.api.v1.reading import operators_key
 
 ENDPOINTS: dict[str, Endpoint] = {endpoint.operation_id: endpoint for endpoint in (*V1, *COUNTWERK)}
@@ -45,10 +47,27 @@ BEYOND = {
     "it would be zero": "a number between zero and the smallest unit",
     "metered_invalid": "what was metered can't fall, nor be above what is held",
     "must be in the future": "what the clock says",
+    "2 s ahead, so that all processes": "what the clock says",
+    "(setting usage_": "what the clock says",
+    # What the rate card says.
+    **dict.fromkeys(PRICE_CODES, "what has a price is up to the rate card"),
+    "must say what was used": "what has a price is up to the rate card",
+    "must be left out: the card": "what the currency of the card is",
+    '"pointer":"/card': "what makes a rate card right is more than a schema can say",
     # Two fields that must fit each other.
     "must not be after to": "from and to",
+    "can't be given with a cursor": "offset and cursor",
+    "a series has at most": "a range of time and the steps it is cut into",
     "must have a setting to change": "one of several fields, null being none",
     "give a new end, an amount to raise by": "one of several fields, null being none",
+    "give an amount, or what was used": "one of several fields, null being none",
+    "must have one of tokens, text and messages": "one of several fields, null being none",
+    "must be from the least": "least, expected and most",
+    "differs from usage.": "a word beside the usage, and in it",
+    "is counted within": "counts of tokens within one another",
+    "must be a whole number": "of what is counted; which that is depends on its name",
+    "has no exact price for one": "a price and the units that it is for",
+    "must be an object whose content is text": "what a message may be is up to the vendor",
     # What no pattern of JSON Schema can say.
     "must have at most 255 bytes": "JSON Schema counts characters",
     "must have at most 200 bytes": "JSON Schema counts characters",
@@ -95,8 +114,9 @@ class World:
         self._client = client
         self._operator = operator
         self._examples = {p.name: p.example for p in endpoint.parameters if p.place == "path"}
+        self._path, self._operation = endpoint.path, endpoint.operation_id
         self._noun = endpoint.path.split("/")[2]
-        self._bulk = endpoint.operation_id == "createCharges"
+        self._bulk = self._operation == "createCharges"
         self._calls = 0
 
     def hook(self) -> Callable[..., None]:
@@ -117,6 +137,8 @@ class World:
             case.path_parameters = self._thing()
         if "body" in valid and isinstance(case.body, dict):
             case.body = self._about_something(case.body) if made_up else self._anew(case.body)
+        if "query" in valid and self._path.endswith("/history") and made_up:
+            case.query = {**(case.query or {}), "provider": "openai", "model": "gpt-4o"}
         if "header" in valid and "Idempotency-Key" in case.headers and real:
             case.headers["Idempotency-Key"] = new_key()
 
@@ -127,6 +149,12 @@ class World:
                 found[name] = RICH
         if "reservationId" in found:
             found["reservationId"] = self._client.hold(RICH)["id"]
+        if isinstance(found.get("usage"), dict):
+            found["usage"] = {**found["usage"], "dimensions": {"images": 1}}
+        if self._noun == "rate-cards" and "card" in found:
+            found["card"] = CARD
+        if "quarantine" in self._path and "version" in found:
+            found |= self._waiting()
         if self._bulk and isinstance(found.get("items"), list):
             found["items"] = [self._about_something({**item, "key": new_key()}) for item in found["items"]]
         return found
@@ -155,9 +183,21 @@ class World:
             workspace = f"w{next(_numbers)}"
             self._operator.made("workspaces", {"id": workspace}, 201)
             return {"workspace": workspace}
+        if self._noun == "rate-cards":
+            made = {"card": f"card-{next(_numbers)}", "version": "1"}
+            body = {"card": CARD, "reason": "to be named", "effective_from": "2999-01-01T00:00:00Z"}
+            if self._operation != "addRateCardVersion":
+                client.made(f"rate-cards/{made['card']}/versions", body, 201)
+            return {name: made[name] for name in self._examples}
         if self._noun == "payments":
             return {"provider": "digistore24", "payment": self._payment()}
         return {"account": RICH}
+
+    def _waiting(self) -> dict[str, Any]:
+        """A price in quarantine."""
+        model = f"model-{next(_numbers)}"
+        sells(self._server, "acme", model, quarantine="for a test")
+        return {"provider": "acme", "model": model, "version": 1}
 
     def _payment(self) -> str:
         payment = new_key()
@@ -174,6 +214,8 @@ class Fuzz:
         self._client = Client(server, server.new_key("admin"))
         self._operator = Client(server, operators_key(server))
         self._document = narrowed(server.send("GET", "/openapi.json").json)
+        put(server, CARD, "main")
+        sells(server, "openai", "gpt-4o")
         for _ in range(20):
             self._client.grant(RICH, "900000000")
         for _ in range(5):

@@ -14,6 +14,7 @@ from farthing.api.endpoint import Caller, Stop
 from farthing.core.credentials import Credential, hash_key
 from farthing.core.records import Workspace, WorkspaceSettings
 from farthing.identity.keys import make_key
+from farthing.prices.book import EMPTY, PriceBook
 from farthing.stores.contract import Busy, Unavailable
 from tests.api.serving import ME, Answer, Server
 from tests.api.test_countwerk_bad_input import GOOD
@@ -170,6 +171,7 @@ class Desk:
             generation=lambda: self.generation,
             hash_key=hash_key,
             plausible=lambda text: text.startswith("cs_"),
+            prices=self.prices,
             now_us=lambda: self.now,
             remembered=remembered,
         )
@@ -179,6 +181,9 @@ class Desk:
         found = self.credentials.get(mark)
         self.while_asked()
         return found
+
+    async def prices(self, workspace: Workspace) -> PriceBook:
+        return PriceBook(workspace, 0, (), EMPTY, lambda: self.now)
 
     async def workspace(self, workspace: str) -> Workspace | None:
         return MAIN if workspace == "main" else None

@@ -19,6 +19,7 @@ from farthing.server import http as server_http
 from tests.api.serving import Server, wait_for
 from tests.api.test_asgi import connect, head, read_answer
 from tests.api.test_countwerk_bad_input import GOOD
+from tests.support import config_version
 
 VARYING = re.compile(rb'\r\n(?:date|x-request-id): [^\r]*|"timestamp":"[^"]*"|\br=\d+;t=\d+')
 
@@ -51,7 +52,7 @@ def taken(server: Server, monkeypatch: pytest.MonkeyPatch) -> Taken:
 
 def know_the_key(server: Server) -> None:
     """Wait until nothing that processes remember is about to change, then use the key once."""
-    wait_for(lambda: server.watch.generation == server.run(server.ledger.access.config_version()))
+    wait_for(lambda: server.watch.generation == server.run(config_version(server.ledger)))
     server.post("balance", {"account_id": "x"})
 
 

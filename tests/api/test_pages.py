@@ -16,9 +16,8 @@ from farthing.api.countwerk.errors import CODES
 from farthing.api.docs import DocsPage
 from farthing.api.metrics import Metrics
 from farthing.api.pages import clock_check, database_check, pages, storage_check
-from farthing.backends import result_of
 from farthing.clock import ClockGuard, FakeClock
-from farthing.stores.contract import Unavailable
+from farthing.stores.contract import Unavailable, result_of
 from farthing.stores.postgres_database import PostgresDatabase
 from farthing.stores.reports import Reports
 from farthing.stores.sqlite import SqliteDatabase

@@ -62,6 +62,18 @@ def test_steps_of_genai_prices_move_the_whole_request_by_its_input(sample):
     assert {(p.tier_mode, p.tier_by) for p in price.prices} == {("whole", "input_tokens")}
 
 
+def test_tokens_of_video_have_a_dimension_each_way():
+    prices = {"input_mtok": 1.5, "input_video_mtok": 1, "output_mtok": 9, "output_video_mtok": 17.5}
+    model = {"id": "omni", "match": {"equals": "omni"}, "prices": prices}
+    source = genai.read_file(json.dumps([{"id": "google", "models": [model]}]).encode())
+    assert text_of(now_of(source, "google", "omni")) == {
+        "input_tokens": "1.5/1000000", "input_video_tokens": "1/1000000", "output_tokens": "9/1000000",
+        "output_video_tokens": "17.5/1000000",
+    }  # fmt: skip
+    assert source.left == ()
+    assert not left_of(genai.read_bundle(), "no dimension for output_video_mtok")
+
+
 def test_what_genai_prices_has_and_we_can_not_say_is_named(sample):
     source = genai.read_file(sample("genai.json"))
     assert left_of(source, "no dimension for cache_audio_read_mtok") == ["google/gemini-2.5-pro"]

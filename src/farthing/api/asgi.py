@@ -42,12 +42,15 @@ from .hot import BUG, LATE, HotPath
 from .limits import RateLimiter, Verdict, header_fields, limit_field, policy_field
 from .pages import Page, problem
 from .routes import Templates
+from .streaming import begun, pour
 from .watch import Watch
 
 _CLOSE: Final = (b"connection", b"close")
 _SLOW: Final = "The body did not arrive in time."
 _LATE_READING: Final = "There was no answer in time; try again."
 _DRAINED: Final = 8_000_000
+BROKEN_OFF: Final = "broken_off"
+"""What the log calls an answer that could not be sent to its end."""
 _CLIENT_GONE: Final = 499
 _REQUEST_ID: Final = re.compile(rb"[!-~]{1,64}")
 _encode = msgspec.json.Encoder().encode
@@ -137,8 +140,20 @@ class App:
             self._watch.end(task, request)
         if reply is not None:
             await send(_head(request, reply))
-            await send({"type": "http.response.body", "body": reply.body})
+            if reply.parts is None:
+                await send({"type": "http.response.body", "body": reply.body})
+            else:
+                reply = await self._poured(request, reply, send)
         self.answered(name, request, reply, perf_counter() - began)
+
+    async def _poured(self, request: Request, reply: Reply, send: Send) -> Reply | None:
+        """Send an answer that is made meanwhile; what it is to be counted as."""
+        try:
+            end = await pour(request, reply, send)
+        except Exception:
+            self.crashed(request)
+            return Reply(500, b"", BROKEN_OFF)
+        return reply if end == "whole" else None
 
     def request_id(self, request: Request) -> bytes:
         """The one that the client gave, or a new one."""
@@ -207,7 +222,7 @@ class App:
             request.reading = False
             if endpoint.cost is not None:
                 request.extra += self._counted(caller, endpoint.cost(request))
-            return await face.answer(endpoint, request)
+            return await begun(await face.answer(endpoint, request))
         except Stop as stop:
             return face.stopped(stop, endpoint, request)
         except StoreError as error:
@@ -366,6 +381,8 @@ def _head(request: Request, reply: Reply) -> dict[str, Any]:
     ]
     if reply.status == 204:
         headers = headers[2:]
+    elif reply.parts is not None:
+        del headers[1]
     return {"type": "http.response.start", "status": reply.status, "headers": headers}
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from farthing.core.credentials import SCOPES, Credential
 from farthing.core.records import Workspace, WorkspaceSettings
+from farthing.prices.book import PriceBook
 
 from .endpoint import Caller, Headers, Stop, Trouble
 
@@ -45,6 +46,7 @@ class KeyAuth:
         generation: Callable[[], int | None],
         hash_key: Callable[[str], bytes],
         plausible: Callable[[str], bool],
+        prices: Callable[[Workspace], Awaitable[PriceBook]],
         now_us: Callable[[], int],
         remembered: int = REMEMBERED,
     ) -> None:
@@ -53,6 +55,7 @@ class KeyAuth:
         self._generation = generation
         self._hash_key = hash_key
         self._plausible = plausible
+        self._prices = prices
         self._now_us = now_us
         self._remembered = remembered
         self._seen: int | None = None
@@ -99,13 +102,14 @@ class KeyAuth:
             raise _nobodys()
         credential = await self._find(mark)
         workspace = None if credential is None else await self._workspace_of(credential)
+        prices = None if workspace is None or not workspace.id else await self._prices(workspace)
         # What was read while a change was on its way is used once and not remembered.
         keep = generation is not None and generation == self._generation() == self._seen
         if credential is None or workspace is None:
             if keep:
                 _remember(self._unknown, mark, None, self._remembered)
             raise _nobodys()
-        known = _known(mark, credential, workspace)
+        known = _known(mark, credential, workspace, prices)
         if keep:
             _remember(self._known, mark[:_PREFIX], known, self._remembered)
         return known
@@ -118,7 +122,7 @@ def _nobodys() -> Stop:
     return Stop(Trouble.CREDENTIAL_INVALID, "There is no such API key; it may have been deleted.")
 
 
-def _known(mark: bytes, credential: Credential, workspace: Workspace) -> _Known:
+def _known(mark: bytes, credential: Credential, workspace: Workspace, prices: PriceBook | None) -> _Known:
     caller = Caller(
         id=credential.key_id,
         actor=f"key:{credential.key_id}",
@@ -126,6 +130,7 @@ def _known(mark: bytes, credential: Credential, workspace: Workspace) -> _Known:
         scopes=_ALL_SCOPES if "admin" in credential.scopes else credential.scopes,
         quota=credential.rate_limit,
         headers=_TEST_MODE if credential.mode == "test" else (),
+        prices=prices,
     )
     expires, revoked = credential.expires_at, credential.revoked_at
     if revoked is not None and (expires is None or revoked <= expires):

@@ -4,6 +4,8 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from msgspec import Raw
+
 from .endpoint import Request, Stop, Trouble
 
 MAX_DEPTH: Final = 32
@@ -67,6 +69,16 @@ def object_error(text: bytes) -> str | None:
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         return f"must be at most {MAX_DEPTH} deep"
     return None
+
+
+def object_text(value: object) -> str | None:
+    """The text of a JSON object that is kept as it was sent; None where there is none."""
+    if not isinstance(value, Raw) or bytes(value)[:1] != b"{":
+        return None
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError:
+        raise Stop(Trouble.MALFORMED, "The body must be JSON in UTF-8.") from None
 
 
 def _depth(text: bytes) -> int:

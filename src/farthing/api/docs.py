@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from .endpoint import Headers, Reply
 
@@ -78,7 +79,8 @@ def _page(document: dict[str, Any]) -> str:
 
 def _call(path: str, method: str, call: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     done = max(status for status in call["responses"] if status < "300")
-    answer = call["responses"][done]["content"]["application/json"]["examples"]["example"]["value"]
+    answer = next(iter(call["responses"][done]["content"].values()))["examples"]["example"]["value"]
+    answer = answer if isinstance(answer, str) else json.dumps(answer, indent=2)
     yield f'<h2 id="{call["operationId"]}">{escape(call["summary"])}<br>'
     yield f"<code>{method.upper()} {escape(path)}</code></h2>"
     yield from (f"<p>{_text(paragraph)}</p>" for paragraph in call["description"].split("\n\n"))
@@ -87,7 +89,7 @@ def _call(path: str, method: str, call: dict[str, Any], schemas: dict[str, Any])
     if content is not None:
         yield from _fields(_resolve(content["schema"], schemas), schemas)
     yield f"<pre>{escape(_curl(path, method, call, content and content['examples']['example']['value']))}</pre>"
-    yield f"<p>Answers:</p><pre>{escape(json.dumps(answer, indent=2))}</pre>"
+    yield f"<p>Answers:</p><pre>{escape(answer)}</pre>"
     yield "<table><tr><th>Status</th><th>Code</th><th>For example</th></tr>"
     for status, response in call["responses"].items():
         if status >= "400":
@@ -173,13 +175,17 @@ def _curl(path: str, method: str, call: dict[str, Any], example: dict[str, Any] 
             path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
         elif parameter["in"] == "header" and parameter.get("required"):
             fields.append(f'"{parameter["name"]}: {parameter["example"]}"')
+    query = {p["name"]: p["example"] for p in call["parameters"] if p["in"] == "query" and p.get("required")}
+    address = _BASE.decode() + path + (f"?{urlencode(query)}" if query else "")
     data = []
     if example is not None:
         fields.append('"Content-Type: application/json"')
         # In single quotes a shell takes everything as it is, but for the quote itself.
         data = ["-d '" + json.dumps(example).replace("'", "'\\''") + "'"]
     lines = [" ".join(f"-H {field}" for field in fields), *data]
-    return " \\\n  ".join([f"curl -X {method.upper()} {_BASE.decode()}{path}", *lines])
+    # A shell would end the line at the & between two parameters.
+    quoted = f"'{address}'" if query else address
+    return " \\\n  ".join([f"curl -X {method.upper()} {quoted}", *lines])
 
 
 def _text(text: str) -> str:

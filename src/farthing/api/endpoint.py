@@ -5,7 +5,7 @@ and writes the entry that came of it; a reading one asks the reports. What goes 
 or around it, is a `Trouble`; each face has a total table from those, and from the core's refusals, to its own codes.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +16,7 @@ from msgspec import Struct
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome, Refused
 from farthing.core.records import Entry, Workspace
+from farthing.prices.book import PriceBook
 from farthing.stores.contract import StoreError
 from farthing.stores.reports import Reports
 
@@ -25,6 +26,8 @@ Headers = tuple[tuple[bytes, bytes], ...]
 CredentialKind = Literal["key", "token", "none"]
 
 JSON: Final = b"application/json"
+CONNECTION: Final = "farthing.connection"
+"""Where a scope has the connection, among its extensions: to let go of what was written, or to end it at once."""
 API_KEY: Final = b"x-api-key"
 AUTHORIZATION: Final = b"authorization"
 
@@ -43,6 +46,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Requests a window, in place of the process's own; 0 is no limit."""
     headers: Headers = ()
     """What each answer to it carries."""
+    prices: PriceBook | None = None
+    """Those of the workspace; an operator has none."""
 
 
 class Cut(StrEnum):
@@ -133,6 +138,8 @@ class Reply(Struct, gc=False):
     """The face's word for what went wrong; for the log."""
     headers: Headers = ()
     content_type: bytes = JSON
+    parts: AsyncGenerator[bytes, None] | None = None
+    """What follows the body, made while it is sent; how long all of it is, nobody knows yet."""
 
 
 class Trouble(StrEnum):
@@ -218,8 +225,12 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """Where what was made is found, by its `{id}`."""
     parameters: tuple[Parameter, ...] = ()
     """What it takes in path, query and header."""
+    texts: dict[str, str] = {}
+    """Media types of its success, each with an example, where that is not one JSON object."""
     keyed: bool = False
     """Has to be given the header Idempotency-Key."""
+    only_reads: bool = False
+    """Changes nothing, though its method may."""
     body_bytes: int | None = None
     """The largest body, in place of the process's own limit."""
     cost: Callable[[Request], int] | None = None
@@ -228,7 +239,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     @property
     def writes(self) -> bool:
         """Whether it may change anything: then an answer that takes too long leaves its outcome unknown."""
-        return self.read is not None or (self.method not in ("GET", "HEAD") and self.query is None)
+        reads = self.only_reads or self.method in ("GET", "HEAD") or self.query is not None
+        return self.read is not None or not reads
 
 
 class Face(Protocol):

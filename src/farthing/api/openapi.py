@@ -146,7 +146,7 @@ def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
     return operation
 
 
-def _content(schema: Schema, examples: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _content(schema: Schema, examples: Mapping[str, Any]) -> dict[str, Any]:
     return {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
 
 
@@ -170,6 +170,9 @@ def _successes(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
     """What a success answers; one that makes something also answers that it would, in a dry run."""
     schema, example = schemas.of(face.success(endpoint)), face.success_example(endpoint)
     answer: dict[str, Any] = {"description": "Done.", "content": {_JSON: _content(schema, {"example": example})}}
+    if endpoint.texts:
+        text = {"type": "string"}
+        answer["content"] = {kind: _content(text, {"example": example}) for kind, example in endpoint.texts.items()}
     fields = {}
     if endpoint.location:
         fields["Location"] = {"description": "Where it is found.", "schema": {"type": "string"}}

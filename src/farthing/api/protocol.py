@@ -11,14 +11,14 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from .endpoint import Reply
+from .endpoint import CONNECTION, Reply
 from .hot import HotCall, HotPath
 
 HEAD_SECONDS: Final = 10.0
@@ -202,6 +202,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
+        self.scope["extensions"] = {CONNECTION: cast(Any, self._kept)}
         super().on_headers_complete()
         if self._answers.parting:
             self.cycle.keep_alive = False

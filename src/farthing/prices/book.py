@@ -80,6 +80,10 @@ class Catalogue:
         """The model that a name means."""
         return self._resolver.find(provider, model)
 
+    def candidates(self, provider: str, model: str) -> list[str]:
+        """The models that a name might mean, where it means several."""
+        return ["/".join(key) for key in self._resolver.find(provider, model).candidates]
+
     def tariffs(self, at: int, provider: str, model: str) -> ModelTariffs | None:
         """The prices that a model has at that instant, by any of its names."""
         key = self._resolver.find(provider, model).key
@@ -144,6 +148,7 @@ class PriceBook:
             scale=self.workspace.scale,
             unknown_models=self.workspace.settings.unknown_models,
             find_model=partial(self.catalogue.tariffs, at),
+            candidates=self.catalogue.candidates,
         )
 
     def price(self, usage: Usage, at: int) -> Priced | PriceRefusal:

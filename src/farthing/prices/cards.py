@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from farthing.core.ratecard import CardError, RateCard, Rule, read_card
 
 _encode = msgspec.json.Encoder().encode
+_LONGEST_ID = 240
 
 
 class Wanted(Struct, frozen=True):
@@ -28,7 +29,7 @@ def set_model_price(document: str | None, model: str, prices: Mapping[str, Wante
     known = {rule.dimension for rule in rules if rule.match == match and not rule.default}
     for dimension, wanted in sorted(prices.items()):
         if dimension not in known:
-            id = _free_id(f"{provider}/{model}:{dimension}".removeprefix("/"), taken)
+            id = _free_id(f"{provider}/{model}:{dimension}".removeprefix("/")[:_LONGEST_ID], taken)
             rules.append(Rule(id=id, dimension=dimension, price=wanted.price, per=wanted.per, match=dict(match)))
     return write_card(replace(card, rules=tuple(rules)))
 

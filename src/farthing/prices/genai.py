@@ -53,6 +53,7 @@ UNITS: Final[dict[str, tuple[str, int]]] = {
     "output_reasoning_mtok": ("reasoning_tokens", MILLION),
     "output_audio_mtok": ("output_audio_tokens", MILLION),
     "output_image_mtok": ("output_image_tokens", MILLION),
+    "output_video_mtok": ("output_video_tokens", MILLION),
     "input_mchars": ("input_characters", MILLION),
     "input_text_messages_kcount": ("input_text_messages", 1_000),
     "audio_hours": ("audio_seconds", HOUR),

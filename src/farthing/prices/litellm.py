@@ -46,6 +46,7 @@ DIMENSIONS: Final = {
     "output_cost_per_reasoning_token": "reasoning_tokens",
     "output_cost_per_audio_token": "output_audio_tokens",
     "output_cost_per_image_token": "output_image_tokens",
+    "output_cost_per_video_token": "output_video_tokens",
     "input_cost_per_character": "input_characters",
     "output_cost_per_character": "output_characters",
     "output_cost_per_image": "images",

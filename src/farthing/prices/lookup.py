@@ -87,4 +87,5 @@ def _with_card(version: CardVersion, held: PriceBook, at: int) -> Book:
         scale=held.workspace.scale,
         unknown_models=held.workspace.settings.unknown_models,
         find_model=partial(held.catalogue.tariffs, at),
+        candidates=held.catalogue.candidates,
     )

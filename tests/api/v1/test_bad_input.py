@@ -2,16 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.api.endpoint import Endpoint
-from farthing.api.v1 import adjustments, charges, grants, holds
-from farthing.api.v1.fields import read_time, usual_amount
+from farthing.api.endpoint import Caller, Endpoint, Request
+from farthing.api.v1 import adjustments, charges, grants, holds, settles
+from farthing.api.v1.fields import Form, read_time
 from farthing.core.amounts import AmountError, read_amount
+from farthing.core.records import Workspace, WorkspaceSettings
 from tests.api.serving import Server
 from tests.api.v1.client import Client, new_key, places, told
 
@@ -58,6 +60,11 @@ DESCRIPTIONS: list[Any] = [5, True, ["words"], {"w": 1}, "x" * 1_001, "a\x00b"]
 FIELDS: dict[str, list[Any]] = {
     "account": [GONE, None, *TEXTS],
     "amount": [*AMOUNTS, "-5", "-0.000001"],
+    "usage": [5, True, "tokens", [], [{}], {"tokens": 5}, {"dimensions": []}, {"dimensions": {"a": None}},
+              {"dimensions": {"a": "1e3"}}, {"dimensions": {"input_tokens": -1}}, {"dimensions": {"A B": 1}},
+              {"dimensions": {"input_tokens": 1.5}}, {"dimensions": {"input_tokens": "1,5"}}, {"at": "tomorrow"},
+              {"dimensions": {"output_tokens": 1, "reasoning_tokens": 2}}, {"attributes": {"a": 1}}, {"model": ""},
+              {"dimensions": {"input_tokens": 1, "cache_read_tokens": 2}}, {"at": "2027-02-30T00:00:00Z"}],
     "operation": TEXTS,
     "service": TEXTS,
     "model": TEXTS,
@@ -85,7 +92,7 @@ FIELDS: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
-NOUNS = (charges, grants, holds, adjustments)
+NOUNS = (charges, grants, holds, settles, adjustments)
 COMMANDS = [endpoint for noun in NOUNS for endpoint in noun.ENDPOINTS if endpoint.read is not None]
 
 
@@ -132,6 +139,8 @@ def test_a_wrong_field_is_named_and_changes_nothing(client: Client, rich: str, p
         body = {**GOOD[path], name: value}
         if value is GONE:
             del body[name]
+        if name == "usage":
+            body.pop("amount", None)
         answer = client.post(path, body)
         if name == "amount" and value == "-0":
             assert answer.status == 400
@@ -289,17 +298,28 @@ def test_an_amount_has_no_more_decimals_than_the_workspace(whole: Client):
     st.text("0123456789.-+ e٣", max_size=20) | st.from_regex(r"[0-9]{1,17}(\.[0-9]{1,8})?", fullmatch=True),
     st.integers(0, 12),
 )
-def test_a_usual_amount_is_read_as_any_other(text: str, scale: int):
+def test_an_amount_in_a_body_is_what_its_text_says_or_refused(text: str, scale: int):
     try:
         exact = read_amount(text, scale)
     except AmountError:
         exact = 0
-    assert usual_amount(text, scale) in (0, exact)
+    assert amount_of(text, scale) == max(exact, 0)
 
 
 @pytest.mark.parametrize("text", ["1", "7.5", "007.50", "999999999.999999"])
-def test_an_amount_of_few_digits_is_a_usual_one(text: str):
-    assert usual_amount(text, 6) == read_amount(text, 6) > 0
+def test_an_amount_of_few_digits_is_read_from_a_body(text: str):
+    assert amount_of(text, 6) == Decimal(text) * 10**6
+
+
+def amount_of(text: str, scale: int) -> int:
+    """What an amount in a body comes to; 0 where it is refused."""
+    body = json.dumps({"account": "alice", "amount": text}).encode()
+    request = Request.complete("POST", b"/v1/grants", [(b"content-type", b"application/json")], body, 0)
+    workspace = Workspace("main", "Main", "live", "credits", scale, 1, WorkspaceSettings())
+    request.caller = Caller(id="key", actor="key:key", workspace=workspace, scopes=frozenset())
+    fields = Form(grants.GrantRequest).read(request)
+    amount = fields.amount()
+    return 0 if fields.wrong else amount
 
 
 @given(st.datetimes(min_value=datetime(1970, 1, 3), max_value=datetime(9999, 12, 30)), st.integers(-1_439, 1_439))

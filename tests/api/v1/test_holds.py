@@ -51,6 +51,8 @@ def test_a_hold_sets_credits_aside_and_says_until_when(client: Client, rich: str
         "state": "live",
         "on_expiry": "metered",
         "expires_at": "2026-01-01T00:30:00.000000Z",
+        "usage": None,
+        "price": None,
         "account": rich,
         "entry": entry.id,
         "after": {"balance": "100", "scoped": "0", "held": "20", "debt": "0"},

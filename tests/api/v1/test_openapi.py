@@ -10,14 +10,17 @@ import pytest
 
 from farthing.api.endpoint import Endpoint
 from farthing.api.routes import names_of
-from farthing.api.v1 import adjustments, bulk, charges, grants, holds
+from farthing.api.v1 import adjustments, bulk, charges, grants, holds, settles
 from farthing.api.v1.face import ENDPOINTS
 from farthing.api.v1.problems import CODES
 from tests.api.serving import Server
 from tests.api.test_pages import Reader, references
 from tests.api.v1.client import Client, new_key
+from tests.api.v1.used import put_card
 
-WRITES = [e for noun in (charges, bulk, grants, holds, adjustments) for e in noun.ENDPOINTS if e.method == "POST"]
+WRITES = [
+    e for noun in (charges, bulk, grants, holds, settles, adjustments) for e in noun.ENDPOINTS if e.method == "POST"
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +47,12 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict
     assert names == set(document["components"]["schemas"])
 
 
-def test_errors_are_problem_documents_and_successes_are_json(document: dict[str, Any]):
+def test_errors_are_problem_documents_and_successes_are_json_or_a_file(document: dict[str, Any]):
     for _, _, operation in operations(document):
+        file = {"text/csv", "application/jsonl"} if operation["operationId"] == "exportUsage" else None
         for status, response in operation["responses"].items():
-            kind = "application/json" if status < "300" else "application/problem+json"
-            assert set(response["content"]) == {kind}
+            kinds = (file or {"application/json"}) if status < "300" else {"application/problem+json"}
+            assert set(response["content"]) == kinds
             assert (status in ("429", "503")) <= ("Retry-After" in response.get("headers", {}))
 
 
@@ -61,9 +65,10 @@ def test_every_name_in_a_path_is_a_parameter_that_is_required(document: dict[str
 
 
 def test_every_write_but_a_bulk_needs_a_key_and_says_so(document: dict[str, Any]):
+    without = {"createCharges", *(endpoint.operation_id for endpoint in ENDPOINTS if endpoint.only_reads)}
     for _, method, operation in operations(document):
         required = {p["name"] for p in operation["parameters"] if p["in"] == "header" and p.get("required")}
-        keyed = method != "GET" and operation["operationId"] != "createCharges"
+        keyed = method != "GET" and operation["operationId"] not in without
         assert ("Idempotency-Key" in required) == keyed, operation["operationId"]
 
 
@@ -107,6 +112,7 @@ def test_the_examples_are_of_the_documented_types(endpoint: Endpoint):
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[int, Any, bytes]]]:
     """The examples of all commands, one after the other on one ledger: status, body and raw body of each answer."""
     with Server(tmp_path_factory.mktemp("story")) as server:
+        put_card(server)
         client = Client(server, server.new_key("admin"))
         client.grant("user_43", "100")
         told: dict[str, tuple[int, Any, bytes]] = {}

@@ -154,10 +154,22 @@ SETTINGS_EXAMPLE: Final[dict[str, Any]] = {
     "allowance": "0", "frozen": False, "spend_limit_day": "100", "spend_limit_month": None, "timezone": "UTC"
 }  # fmt: skip
 TAG_EXAMPLE: Final = "5c0d9f1e2b3a48675c0d9f1e2b3a4867"
-IF_MATCH: Final = Parameter(
-    name="If-Match", place="header", schema={"type": "string", "pattern": _IF_MATCH}, example=f'"{TAG_EXAMPLE}"',
-    description="The ETag that the settings had when you read them: they are changed only if they still have it.",
-)  # fmt: skip
+
+
+def tag_parameter(example: str, description: str) -> Parameter:
+    """The header If-Match of a change."""
+    return Parameter(
+        name="If-Match",
+        place="header",
+        schema={"type": "string", "pattern": _IF_MATCH},
+        example=f'"{example}"',
+        description=description,
+    )
+
+
+IF_MATCH: Final = tag_parameter(
+    TAG_EXAMPLE, "The ETag that the settings had when you read them: they are changed only if they still have it."
+)
 
 ENDPOINTS: Final = (
     Endpoint(

@@ -27,6 +27,12 @@ CODES: Final[Mapping[str, str]] = {
     "key_not_found": "key_not_found",
     "key_ended": "key_ended",
     "precondition_failed": "precondition_failed",
+    "too_soon": "invalid",
+    "overlapping_versions": "overlapping_versions",
+    "version_not_found": "version_not_found",
+    "card_version_begun": "card_version_begun",
+    "price_not_quarantined": "price_not_quarantined",
+    "price_unusable": "price_unusable",
     "workspace_exists": "workspace_exists",
     "workspace_not_found": "workspace_not_found",
 }
@@ -67,6 +73,8 @@ def told(error: AccessError) -> Fault:
     if code == "invalid":
         detail = str(error).removeprefix(f"{error.field} ")
         return Fault(code, [Wrong(pointer=f"/{error.field}", detail=detail)])
+    if code == "overlapping_versions":
+        return Fault(code, [Wrong(pointer=f"/{error.field}", detail=_sentence(error))])
     return Fault(code, detail=_sentence(error))
 
 

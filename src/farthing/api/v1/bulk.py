@@ -5,6 +5,7 @@ They go to the engine in slices that take turns with single calls; those of one 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -16,13 +17,14 @@ from farthing.engine import Engine, Ticket
 from farthing.stores.contract import StoreError, Unknown
 
 from ..endpoint import Endpoint, Request, Stop
-from .charges import CHARGED, Charge, TakeWhat, read_charge_of, write_charge
+from .charges import AMOUNT_OR_USAGE, CHARGED, Charge, TakeWhat, read_charge_of, write_charge
 from .desk import Desk
 from .fields import Form
 from .problems import TROUBLES, Fault, Problem, Wrong, failed, problem, refused
+from .usage import UsageField, with_prices
 from .wire import (
     AccountId,
-    Amount,
+    AmountOrZero,
     Description,
     DryRun,
     Metadata,
@@ -45,7 +47,8 @@ class BulkItem(Struct, kw_only=True, forbid_unknown_fields=True):
 
     key: Key
     account: AccountId
-    amount: Amount
+    amount: Annotated[AmountOrZero | None, Meta(description=AMOUNT_OR_USAGE)] = None
+    usage: UsageField | None = None
     operation: Operation | None = None
     service: ServiceName | None = None
     model: Model | None = None
@@ -138,7 +141,8 @@ async def charge_all(request: Request, desk: Desk) -> BulkDone:
     asked: list[tuple[int, TakeCharge]] = []
     for index, raw in enumerate(items):
         try:
-            asked.append((index, read_item(raw, index, request)))
+            read = partial(read_item, raw, index, request)
+            asked.append((index, await with_prices(read, request, desk.books)))
         except Fault as fault:
             told = problem(request, fault.code, fault.detail, fault.wrong, fault.facts)
             results[index] = Result(index=index, status="refused", problem=told)

@@ -1,8 +1,9 @@
 """Charges and refunds: credits taken for a usage, and given back where they came from."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, get_args
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import Meta, Struct
 
 from farthing.core.amounts import write_amount
 from farthing.core.commands import Refund, Shortfall, TakeCharge
@@ -14,9 +15,11 @@ from ..endpoint import Caller, Endpoint, Request
 from .desk import Desk
 from .fields import Fields, Form
 from .parameters import in_path
+from .usage import PRICE_CODES, PRICED, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used
 from .wire import (
     AccountId,
     Amount,
+    AmountOrZero,
     Command,
     Credits,
     Done,
@@ -37,11 +40,18 @@ TakeWhat = Annotated[
 ]
 
 
+AMOUNT_OR_USAGE: Final = (
+    "What to take. Left out where `usage` is given, which is then priced; given beside it, it is what the usage costs, "
+    "and may be zero."
+)
+
+
 class ChargeRequest(Command):
     """Credits to take."""
 
     account: AccountId
-    amount: Amount
+    amount: Annotated[AmountOrZero | None, Meta(description=AMOUNT_OR_USAGE)] = None
+    usage: UsageField | None = None
     operation: Operation | None = None
     service: ServiceName | None = None
     model: Model | None = None
@@ -78,6 +88,8 @@ class Charge(Done, kw_only=True):
     operation: str | None
     grants: Annotated[list[Part], Meta(description="What each grant paid, in burn order; the rest is debt.")]
     debt: Annotated[Credits, Meta(description="What no grant paid.")]
+    usage: UsageView | None
+    price: Annotated[PriceView | None, Meta(description="How the usage came to its price; null where it was given.")]
 
 
 class Return(Struct):
@@ -110,28 +122,28 @@ def read_charge(request: Request) -> TakeCharge:
 
 def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:
     """A charge from its fields, checked."""
-    command = TakeCharge(
-        account=fields.text("account"),
-        amount=fields.amount(),
-        operation=fields.text_if("operation"),
-        attributes=read_attributes(fields),
-        shortfall=fields.choice("shortfall", SHORTFALLS, "refuse"),
-        **fields.said(key),
-    )
+    usage = read_usage(fields)
+    words = read_words(fields, usage)
+    account = fields.text("account")
+    shortfall = fields.choice("shortfall", SHORTFALLS, "refuse")
+    said = fields.said(key)
+    reckoned = reckon(fields, usage, fields.amount_if("amount", zero=usage is not None), words)
     fields.check()
-    return command
+    return TakeCharge(
+        account=account,
+        amount=reckoned.amount,
+        usage=reckoned.metered,
+        at=reckoned.at,
+        operation=words["operation"],
+        attributes=attributes_of(words),
+        shortfall=shortfall,
+        **said,
+    )
 
 
-def read_attributes(fields: Fields) -> dict[str, str]:
+def attributes_of(words: Mapping[str, str]) -> dict[str, str]:
     """What grants with a scope look at, beside the operation."""
-    values = fields.values
-    if values.service is values.model is values.product is UNSET:
-        return {}
-    found = {}
-    for name in ("service", "model", "product"):
-        if text := fields.text_if(name):
-            found[name] = text
-    return found
+    return {name: words[name] for name in ("service", "model", "product") if words[name]}
 
 
 def read_refund(request: Request) -> Refund:
@@ -181,6 +193,7 @@ def taken(entry: Entry, scale: int, body: Body) -> dict[str, Any]:
         "operation": entry.operation or None,
         "grants": [Part(grant, write_amount(amount, scale)) for grant, amount in slices],
         "debt": write_amount(debt, scale),
+        **used(body),
     }
 
 
@@ -212,9 +225,12 @@ TOLD: Final[dict[str, Any]] = {
 }
 CHARGE_EXAMPLE: Final[dict[str, Any]] = {
     "account": "user_42",
-    "amount": "7.5",
-    "operation": "chat.message",
-    "model": "gpt-4o",
+    "usage": {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "operation": "chat.message",
+        "dimensions": {"input_tokens": 1500, "output_tokens": 800},
+    },
     "metadata": {"chat": "7f3a"},
 }
 CHARGED: Final[dict[str, Any]] = {
@@ -224,10 +240,13 @@ CHARGED: Final[dict[str, Any]] = {
     "operation": "chat.message",
     "grants": [{"grant": GRANT_ID, "amount": "7.5"}],
     "debt": "0",
+    **PRICED,
     **TOLD,
     "metadata": {"chat": "7f3a"},
 }
-CHARGE_CODES: Final = frozenset({"account_not_found", "insufficient_credits", "frozen", "spend_limit", "balance_limit"})
+CHARGE_CODES: Final = frozenset(
+    {"account_not_found", "insufficient_credits", "frozen", "spend_limit", "balance_limit", *PRICE_CODES}
+)
 _REFUND_CODES: Final = frozenset({"account_not_found", "charge_not_found", "refund_too_large", "balance_limit"})
 
 

@@ -7,9 +7,13 @@ from msgspec import Struct
 
 from farthing.core.credentials import Mode
 from farthing.engine import Engine
+from farthing.prices.book import Books
 from farthing.stores.access import Access
 from farthing.stores.directory import Directory
+from farthing.stores.prices import PriceStore
 from farthing.stores.reports import Reports
+from farthing.stores.usage_history import UsageHistory
+from farthing.stores.usage_reports import UsageReports
 
 from ..endpoint import Observer
 from .cursors import Cursors
@@ -37,7 +41,11 @@ class Desk(Struct, frozen=True, kw_only=True):
     engine: Engine
     reports: Reports
     directory: Directory
+    usage: UsageReports
+    history: UsageHistory
     access: Access
+    prices: PriceStore
+    books: Books
     cursors: Cursors
     now_us: Callable[[], int]
     make_key: Callable[[Mode], MadeKey]

@@ -32,20 +32,30 @@ from . import (
     adjustments,
     audit,
     bulk,
+    card_changes,
     charge_reads,
     charges,
     entries,
+    exports,
     grant_reads,
     grants,
     hold_reads,
     holds,
     keys,
+    model_prices,
     payments,
+    quarantine,
+    quotes,
+    rate_cards,
     settings,
+    settles,
+    usage_reads,
+    usage_reports,
     workspaces,
 )
 from .desk import Desk
 from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
+from .usage import with_prices
 from .wire import MAX_KEY, Done
 
 ENDPOINTS: Final[Sequence[Endpoint]] = (
@@ -53,6 +63,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *bulk.ENDPOINTS,
     *grants.ENDPOINTS,
     *holds.ENDPOINTS,
+    *settles.ENDPOINTS,
     *adjustments.ENDPOINTS,
     *accounts.ENDPOINTS,
     *account_settings.ENDPOINTS,
@@ -60,7 +71,15 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *charge_reads.ENDPOINTS,
     *grant_reads.ENDPOINTS,
     *hold_reads.ENDPOINTS,
+    *usage_reads.ENDPOINTS,
+    *exports.ENDPOINTS,
+    *usage_reports.ENDPOINTS,
     *payments.ENDPOINTS,
+    *quotes.ENDPOINTS,
+    *rate_cards.ENDPOINTS,
+    *card_changes.ENDPOINTS,
+    *model_prices.ENDPOINTS,
+    *quarantine.ENDPOINTS,
     *audit.ENDPOINTS,
     *keys.ENDPOINTS,
     *settings.ENDPOINTS,
@@ -113,7 +132,7 @@ class V1:
                 return self._told(endpoint, await endpoint.act(request, self._desk))
             except Fault as fault:
                 return _faulty(fault, request)
-        command = self.start(endpoint, request)
+        command = await with_prices(lambda: self.start(endpoint, request), request, self._desk.books)
         if isinstance(command, Reply):
             return command
         if endpoint.owner is not None:

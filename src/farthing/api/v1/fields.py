@@ -14,8 +14,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, defstruct
 from msgspec.structs import fields as fields_of
 
-from farthing.core.amounts import MAX_AMOUNT, AmountError, read_amount
-from farthing.core.commands import MAX_TIME_US, text_error
+from farthing.core.amounts import AmountError, read_amount
+from farthing.core.commands import MAX_TIME_US, is_unicode, text_error
 
 from ..bodies import Sent, check_media_type, object_error, read_key, unreadable, whole_number
 from ..endpoint import Request, Stop, Trouble
@@ -24,7 +24,6 @@ from .wire import MAX_AMOUNT_TEXT, MAX_DESCRIPTION, MAX_KEY, MAX_TEXT
 
 T = TypeVar("T", bound=str)
 PREFIX: Final = "v1:"
-USUAL_DIGITS: Final = 15
 MAX_NAMED: Final = 20
 """How many unknown parameters are named."""
 _TIME: Final = re.compile(
@@ -38,12 +37,13 @@ _MISSING: Final = object()
 
 
 class Form:
-    """One kind of body. Its type says which fields there are; each may be anything until it is read."""
+    """One kind of body. Its type says which fields there are; each may be anything until it is read. Those that are
+    `raw` stay the text that was sent."""
 
-    def __init__(self, documented: type[Struct]) -> None:
+    def __init__(self, documented: type[Struct], *raw: str) -> None:
         self._names = tuple(f.encode_name for f in fields_of(documented))
-        raw = {"metadata", "items"}
-        twins = [(name, Raw if name in raw else Any, UNSET) for name in self._names]
+        self._raw = {"metadata", "items", *raw}
+        twins = [(name, Raw if name in self._raw else Any, UNSET) for name in self._names]
         twin = defstruct(documented.__name__, twins, forbid_unknown_fields=True)
         self._decode = msgspec.json.Decoder(twin, float_hook=Sent).decode
 
@@ -80,7 +80,7 @@ class Form:
                 found.refuse(name[:100], f"is no field of this call; it has {', '.join(self._names)}")
                 continue
             try:
-                values[name] = raw if name in ("metadata", "items") else _decode_any(raw)
+                values[name] = raw if name in self._raw else _decode_any(raw)
             except msgspec.ValidationError:
                 found.refuse(name, "is too large")
         found.values = _Values(values)
@@ -107,11 +107,31 @@ class Fields:
         self.wrong: list[Wrong] = []
         self._at = at
 
-    def refuse(self, name: str, detail: str) -> None:
-        """Note what is wrong with a field; once for each."""
-        pointer = f"{self._at}/{name.replace('~', '~0').replace('/', '~1')}"
+    def refuse(self, name: str, detail: str, *within: str) -> None:
+        """Note what is wrong with a field, or with something within it; once for each."""
+        pointer = self._at + "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in (name, *within))
         if all(w.pointer != pointer for w in self.wrong):
             self.wrong.append(Wrong(pointer=pointer, detail=detail))
+
+    def pointer(self, name: str) -> str:
+        """Where a field stands in the body."""
+        return f"{self._at}/{name}"
+
+    def part(self, name: str, documented: type[Struct]) -> "Fields | None":
+        """The fields of an object within; what is wrong with them is noted there."""
+        value = self._get(name)
+        if value is None:
+            return None
+        part = Fields(self.request, self.pointer(name))
+        part.values = _Values({})
+        if type(value) is not dict:
+            self.refuse(name, "must be an object")
+            return part
+        known = [f.encode_name for f in fields_of(documented)]
+        for other in value.keys() - set(known):
+            part.refuse(other[:100], f"is no field of it; it has {', '.join(known)}")
+        part.values = _Values({key: value[key] for key in known if key in value})
+        return part
 
     def refuse_query(self) -> None:
         """A write has no parameters: who says `?dry_run=true` must not be charged in earnest."""
@@ -170,15 +190,11 @@ class Fields:
         if type(value) is not str:
             self.refuse(name, 'must be a decimal number as text, such as "7.5"')
             return 0
-        scale = self.request.caller.workspace.scale
-        amount = usual_amount(value, scale)
-        if amount:
-            return amount
         if len(value) > MAX_AMOUNT_TEXT:
             self.refuse(name, f"must have at most {MAX_AMOUNT_TEXT} characters")
             return 0
         try:
-            amount = read_amount(value, scale)
+            amount = read_amount(value, self.request.caller.workspace.scale)
         except AmountError as error:
             self.refuse(name, str(error))
             return 0
@@ -274,7 +290,7 @@ class Fields:
             self.refuse(name, "must be a text")
         elif len(value) > MAX_DESCRIPTION:
             self.refuse(name, f"must have at most {MAX_DESCRIPTION:,} characters")
-        elif "\0" in value or not _is_unicode(value):
+        elif "\0" in value or not is_unicode(value):
             self.refuse(name, "must be valid Unicode text without the character NUL")
         else:
             return str(value)
@@ -310,22 +326,6 @@ class Fields:
             "metadata": self.object(),
             "final": self.flag("final"),
         }
-
-
-def usual_amount(text: str, scale: int) -> int:
-    """What `read_amount` gives for a short text of digits and perhaps a point; 0 for any other, and for zero."""
-    whole, point, rest = text.partition(".")
-    digits = whole + rest
-    if len(digits) > USUAL_DIGITS or len(rest) > scale or not (digits.isascii() and digits.isdigit()):
-        return 0
-    if not whole or (point and not rest):
-        return 0
-    amount = int(digits) * 10 ** (scale - len(rest))
-    return amount if amount < MAX_AMOUNT else 0
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any(0xD800 <= ord(c) < 0xE000 for c in text)
 
 
 def idempotency_key(request: Request) -> str:

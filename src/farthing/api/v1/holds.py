@@ -1,20 +1,21 @@
-"""Holds: credits set aside for work in progress; later settled, released or extended."""
+"""Holds: credits set aside for work in progress; later released or extended, or settled (`settles`)."""
 
 from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta
 
 from farthing.core.amounts import write_amount
-from farthing.core.commands import Extend, PlaceHold, Release, Settle
+from farthing.core.commands import Extend, PlaceHold, Release
 from farthing.core.records import Entry, OnExpiry
 from farthing.core.refundable import read_body
 from farthing.stores.reports import is_id
 
 from ..endpoint import Caller, Endpoint, Request
-from .charges import ENTRY_ID, GRANT_ID, SHORTFALLS, TOLD, Part, TakeWhat, read_attributes, taken
+from .charges import TOLD, attributes_of
 from .fields import Form
 from .parameters import in_path
 from .problems import Fault
+from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used
 from .wire import (
     AccountId,
     Amount,
@@ -33,8 +34,6 @@ from .wire import (
 )
 
 POLICIES: Final[tuple[OnExpiry, ...]] = get_args(OnExpiry)
-Late = Literal["refuse", "charge"]
-LATES: Final[tuple[Late, ...]] = get_args(Late)
 DEFAULT_SECONDS: Final = 3_600
 MAX_SECONDS: Final = 43_200 * 60
 
@@ -52,7 +51,10 @@ class HoldRequest(Command):
     """Credits to set aside."""
 
     account: AccountId
-    amount: Amount
+    amount: Annotated[
+        Amount | None, Meta(description="What to set aside; left out where `usage` says what is expected to be used.")
+    ] = None
+    usage: UsageField | None = None
     operation: Operation | None = None
     service: ServiceName | None = None
     model: Model | None = None
@@ -72,20 +74,6 @@ class ExtendRequest(Command):
     ] = None
 
 
-class SettleRequest(Command):
-    """What the work cost."""
-
-    amount: Annotated[AmountOrZero | None, Meta(description="All that is left of the hold when it is left out.")] = None
-    last: Annotated[bool | None, Meta(description="False: more is to come, and the rest stays set aside.")] = True
-    shortfall: TakeWhat | None = "refuse"
-    late: Annotated[
-        Late | None,
-        Meta(
-            description="When the hold has expired: `refuse`, or `charge` what expiry did not take, as debt if need be."
-        ),
-    ] = "refuse"
-
-
 class ReleaseRequest(Command):
     """A hold whose work was not done."""
 
@@ -102,6 +90,8 @@ class Hold(Done, kw_only=True):
     state: Literal["live"]
     on_expiry: OnExpiry
     expires_at: Time
+    usage: UsageView | None
+    price: PriceView | None
 
 
 class Extended(Done, kw_only=True):
@@ -111,20 +101,6 @@ class Extended(Done, kw_only=True):
     raised_by: Credits
     expires_at: Time | None
     metered: Credits | None
-
-
-class Settled(Done, kw_only=True):
-    """What was taken. It is a charge, and can be refunded by its entry's id."""
-
-    id: Annotated[str, Meta(description="The hold.")]
-    charge: Annotated[str, Meta(description="The charge, for refunds.")]
-    state: Annotated[Literal["live", "settled"], Meta(description="Of the hold; `live` after a settle not the `last`.")]
-    amount: Annotated[Credits, Meta(description="What was taken.")]
-    unpaid: Annotated[Credits, Meta(description="What shortfall `take` could not take.")]
-    released: Annotated[Credits, Meta(description="What was set aside and is free again.")]
-    operation: str | None
-    grants: list[Part]
-    debt: Annotated[Credits, Meta(description="What no grant paid.")]
 
 
 class Released(Done, kw_only=True):
@@ -138,23 +114,30 @@ class Released(Done, kw_only=True):
 # Reading
 
 
-_hold, _extend, _settle, _release = Form(HoldRequest), Form(ExtendRequest), Form(SettleRequest), Form(ReleaseRequest)
+_hold, _extend, _release = Form(HoldRequest), Form(ExtendRequest), Form(ReleaseRequest)
 
 
 def read_hold(request: Request) -> PlaceHold:
     """A hold."""
     fields = _hold.read(request)
-    command = PlaceHold(
-        account=fields.text("account"),
-        amount=fields.amount(),
-        ttl=fields.whole("expires_in", 1, MAX_SECONDS, DEFAULT_SECONDS) * 1_000_000,
-        on_expiry=fields.choice("on_expiry", POLICIES, "release"),
-        operation=fields.text_if("operation"),
-        attributes=read_attributes(fields),
+    usage = read_usage(fields)
+    words = read_words(fields, usage)
+    plain = {
+        "account": fields.text("account"),
+        "ttl": fields.whole("expires_in", 1, MAX_SECONDS, DEFAULT_SECONDS) * 1_000_000,
+        "on_expiry": fields.choice("on_expiry", POLICIES, "release"),
         **fields.said(),
-    )
+    }
+    reckoned = reckon(fields, usage, fields.amount_if("amount"), words)
     fields.check()
-    return command
+    return PlaceHold(
+        amount=reckoned.amount,
+        usage=None if usage is None else reckoned.metered,
+        at=reckoned.at,
+        operation=words["operation"],
+        attributes=attributes_of(words),
+        **plain,
+    )
 
 
 def read_extend(request: Request) -> Extend:
@@ -166,22 +149,6 @@ def read_extend(request: Request) -> Extend:
         expires_at=fields.instant("expires_at"),
         raise_by=fields.amount_if("raise_by") or 0,
         metered=fields.amount_if("metered", zero=True),
-        **fields.said(),
-    )
-    fields.check()
-    return command
-
-
-def read_settle(request: Request) -> Settle:
-    """A settle."""
-    fields = _settle.read(request)
-    command = Settle(
-        account="",
-        hold=hold_of(request),
-        amount=fields.amount_if("amount", zero=True),
-        last=fields.flag_or("last", True),
-        shortfall=fields.choice("shortfall", SHORTFALLS, "refuse"),
-        late=fields.choice("late", LATES, "refuse"),
         **fields.said(),
     )
     fields.check()
@@ -209,7 +176,8 @@ def hold_of(request: Request) -> str:
 
 def write_hold(entry: Entry, caller: Caller) -> Hold:
     """What was set aside."""
-    terms, scale = read_body(entry).hold, caller.workspace.scale
+    body, scale = read_body(entry), caller.workspace.scale
+    terms = body.hold
     assert terms is not None, "what a hold's entry made"
     assert terms.expires_at is not None, "a new hold has an end"
     attributes = terms.attributes or {}
@@ -223,7 +191,8 @@ def write_hold(entry: Entry, caller: Caller) -> Hold:
         state="live",
         on_expiry=terms.on_expiry or "release",
         expires_at=write_time(terms.expires_at),
-        **done(entry, scale),
+        **used(body),
+        **done(entry, scale, body),
     )
 
 
@@ -240,20 +209,6 @@ def write_extend(entry: Entry, caller: Caller) -> Extended:
     )
 
 
-def write_settle(entry: Entry, caller: Caller) -> Settled:
-    """What was taken, and what is free again."""
-    body, scale = read_body(entry), caller.workspace.scale
-    assert body.hold is not None, "what a settle changed"
-    return Settled(
-        id=body.hold.id,
-        charge=entry.id,
-        state="live" if body.hold.state == "live" else "settled",
-        released=write_amount(max(-body.hold.remaining - body.spent, 0), scale),
-        **taken(entry, scale, body),
-        **done(entry, scale, body),
-    )
-
-
 def write_release(entry: Entry, caller: Caller) -> Released:
     """What is free again."""
     terms, scale = read_body(entry).hold, caller.workspace.scale
@@ -267,9 +222,9 @@ def write_release(entry: Entry, caller: Caller) -> Released:
 
 
 HOLD_ID: Final = "hold_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
-_IN_PATH: Final = (in_path("id", "The hold.", HOLD_ID),)
-_WHICH: Final = frozenset({"account_not_found", "hold_not_found", "hold_ended"})
-_TAKING: Final = frozenset({"frozen", "spend_limit", "insufficient_credits"})
+IN_PATH: Final = (in_path("id", "The hold.", HOLD_ID),)
+WHICH: Final = frozenset({"account_not_found", "hold_not_found", "hold_ended"})
+TAKING: Final = frozenset({"frozen", "spend_limit", "insufficient_credits"})
 PLACED: Final[dict[str, Any]] = {
     "id": HOLD_ID,
     "amount": "20",
@@ -280,6 +235,8 @@ PLACED: Final[dict[str, Any]] = {
     "state": "live",
     "on_expiry": "metered",
     "expires_at": "2026-01-01T13:00:00.000000Z",
+    "usage": None,
+    "price": None,
     **TOLD,
 }
 
@@ -301,7 +258,7 @@ ENDPOINTS: Final = (
             "on_expiry": "metered",
         },
         answered=PLACED,
-        codes=_TAKING | {"account_not_found", "too_many_holds", "hold_too_long"},
+        codes=TAKING | PRICE_CODES | {"account_not_found", "too_many_holds", "hold_too_long"},
         read=read_hold,
         write=write_hold,
         status=201,
@@ -324,39 +281,10 @@ ENDPOINTS: Final = (
             "metered": "12.5",
             **TOLD,
         },
-        codes=_WHICH | _TAKING | {"hold_too_long", "metered_invalid"},
+        codes=WHICH | TAKING | {"hold_too_long", "metered_invalid"},
         read=read_extend,
         write=write_extend,
-        parameters=_IN_PATH,
-        keyed=True,
-    ),
-    Endpoint(
-        path="/v1/holds/{id}/settle",
-        operation_id="settleHold",
-        summary="Charge what the work cost",
-        description="Less than was set aside frees the rest; more takes the excess from what is available, by "
-        "`shortfall`. With `last: false` the hold lives on and more settles may follow.",
-        scope="charge",
-        request=SettleRequest,
-        answer=Settled,
-        example={"amount": "17.5"},
-        answered={
-            "id": HOLD_ID,
-            "charge": ENTRY_ID,
-            "state": "settled",
-            "amount": "17.5",
-            "unpaid": "0",
-            "released": "2.5",
-            "operation": "image.generate",
-            "grants": [{"grant": GRANT_ID, "amount": "17.5"}],
-            "debt": "0",
-            **TOLD,
-            "after": {"balance": "875", "scoped": "0", "held": "0", "debt": "0"},
-        },
-        codes=_WHICH | _TAKING | {"balance_limit"},
-        read=read_settle,
-        write=write_settle,
-        parameters=_IN_PATH,
+        parameters=IN_PATH,
         keyed=True,
     ),
     Endpoint(
@@ -376,10 +304,10 @@ ENDPOINTS: Final = (
             "after": {"balance": "892.5", "scoped": "0", "held": "0", "debt": "0"},
             "description": "The image could not be made",
         },
-        codes=_WHICH,
+        codes=WHICH,
         read=read_release,
         write=write_release,
-        parameters=_IN_PATH,
+        parameters=IN_PATH,
         keyed=True,
     ),
 )

@@ -9,9 +9,10 @@ from .wire import MAX_TEXT
 _TEXT = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT, "pattern": TEXT}
 
 
-def in_path(name: str, description: str, example: str) -> Parameter:
+def in_path(name: str, description: str, example: str, pattern: str = "") -> Parameter:
     """A part of the path."""
-    return Parameter(name=name, place="path", description=description, schema=_TEXT, required=True, example=example)
+    schema = {"type": "string", "pattern": f"^{pattern}$"} if pattern else _TEXT
+    return Parameter(name=name, place="path", description=description, schema=schema, required=True, example=example)
 
 
 def parameter(name: str, description: str, *, example: Any = None, **schema: Any) -> Parameter:

@@ -29,6 +29,13 @@ CODES: Final = {
         Code(400, "malformed", "The body must be a JSON object."),
         Code(400, "idempotency_key_missing", "Every write needs the header Idempotency-Key."),
         Code(400, "cursor_invalid", "This cursor is more than 24 hours old; begin anew."),
+        Code(400, "unknown_model", "Nothing has a price for the model 'gpt-9'."),
+        Code(400, "unknown_operation", "No rule of the rate card prices this usage."),
+        Code(400, "unknown_dimension", "No rule prices the dimension 'pages' of this usage."),
+        Code(400, "missing_dimension", "A total of tokens alone can't be priced: send input_tokens and output_tokens."),
+        Code(400, "unknown_context", "There is no price of gpt-4o with service_tier 'scale'."),
+        Code(400, "amount_too_large", "This usage comes to more than the ledger can count."),
+        Code(400, "amount_inexact", "This usage comes to 0.0000001, which needs more decimals than the workspace has."),
         Code(400, "hold_too_long", "A hold may live for 43,200 minutes at most in this workspace."),
         Code(400, "metered_invalid", "What was metered can't fall, nor be above what is held: 3 to 20 here."),
         Code(401, "credential_missing", "Send your API key in the header X-API-Key, or as a bearer token."),
@@ -45,6 +52,9 @@ CODES: Final = {
         Code(404, "entry_not_found", "There is no such entry."),
         Code(404, "payment_not_found", "There is no such payment."),
         Code(404, "key_not_found", "There is no such API key."),
+        Code(404, "card_not_found", "There is no such rate card."),
+        Code(404, "version_not_found", "There is no such version."),
+        Code(404, "model_not_found", "The catalogue has no such model."),
         Code(404, "workspace_not_found", "There is no such workspace."),
         Code(405, "method_not_allowed", "This path takes POST, not GET."),
         Code(408, "too_slow", "The body did not arrive in time."),
@@ -59,6 +69,12 @@ CODES: Final = {
         Code(409, "refund_too_large", "At most 4 credits can be given back."),
         Code(409, "too_many_grants", "This account has 1,000 live grants, as many as it may have."),
         Code(409, "too_many_holds", "This account has 10,000 live holds, as many as it may have."),
+        Code(409, "no_card", "The workspace had no rate card at that time: give an amount, or add one."),
+        Code(409, "overlapping_versions", "Version 3 begins at that time or later: begin after it, or withdraw it."),
+        Code(409, "card_version_begun", "Version 3 has begun, and charges may name it: add a version instead."),
+        Code(409, "card_is_profile", "The card is a PriceCalc profile: send it as a whole, as a new version."),
+        Code(409, "price_not_quarantined", "Version 2 of openai/gpt-4o is active: nothing is to be decided about it."),
+        Code(409, "price_unusable", "Version 2 of openai/gpt-4o can't be charged: /prices must have a price."),
         Code(409, "balance_limit", "This would make the balance larger than the ledger can count."),
         Code(412, "precondition_failed", "The settings are not what they were when they were read: read them again."),
         Code(413, "too_large", "The body may have at most 1,000,000 bytes."),
@@ -278,7 +294,9 @@ def _where(field: str, message: str, request: Request) -> Wrong:
         return Wrong(parameter=field, detail=message)
     known = FIELDS.get(field)
     return (
-        Wrong(pointer=f"/{field}", detail=message) if known is None else msgspec.structs.replace(known, detail=message)
+        Wrong(pointer=f"/{field.replace('.', '/')}", detail=message)
+        if known is None
+        else msgspec.structs.replace(known, detail=message)
     )
 
 

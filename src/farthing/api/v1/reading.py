@@ -27,7 +27,7 @@ W = TypeVar("W", bound=str)
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
-_PAGING: Final = ("limit", "cursor")
+_PAGING: Final = ("limit", "cursor", "offset")
 
 
 def not_found(thing: str) -> Fault:
@@ -91,6 +91,12 @@ class Params:
         if value is not None and (wrong := text_error(value)):
             self.refuse(name, wrong)
         return value
+
+    def needed(self, name: str) -> str:
+        """The same, which must be there."""
+        if name not in self._given:
+            self.refuse(name, "is missing")
+        return self.text(name) or ""
 
     def choice(self, name: str, options: Sequence[W], default: W) -> W:
         """One of some words."""

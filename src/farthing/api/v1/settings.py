@@ -6,10 +6,10 @@ from msgspec import UNSET, Meta, Struct
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
-from farthing.core.records import RefundLapsed, WorkspaceSettings
+from farthing.core.records import RefundLapsed, UnknownModels, WorkspaceSettings
 from farthing.core.view import etag
 from farthing.stores.access import AccessError
-from farthing.stores.acts import checked_settings
+from farthing.stores.acts import BOUNDS, checked_settings
 
 from ..bodies import whole_number
 from ..endpoint import Endpoint, Reply, Request
@@ -22,13 +22,19 @@ from .reading import Params
 
 NAMES: Final = tuple(field.name for field in fields_of(WorkspaceSettings))
 
-GraceDays = Annotated[int, Meta(ge=0, le=3_650, description="How many days.")]
-HoldMinutes = Annotated[int, Meta(ge=1, le=525_600, description="How long a hold may live, extends included.")]
-LiveGrants = Annotated[int, Meta(ge=1, le=10_000, description="Of an account.")]
-LiveHolds = Annotated[int, Meta(ge=1, le=1_000_000, description="Of an account.")]
-RateLimit = Annotated[
-    int, Meta(ge=0, le=10_000_000, description="Requests a minute for each key; 0: the server's own.")
-]
+
+def _within(name: str, description: str) -> Meta:
+    least, most = BOUNDS[name]
+    return Meta(ge=least, le=most, description=description)
+
+
+GraceDays = Annotated[int, _within("refund_grace_days", "How many days.")]
+HoldMinutes = Annotated[int, _within("hold_max_minutes", "How long a hold may live, extends included.")]
+LiveGrants = Annotated[int, _within("max_live_grants", "Of an account.")]
+LiveHolds = Annotated[int, _within("max_live_holds", "Of an account.")]
+RateLimit = Annotated[int, _within("rate_limit", "Requests a minute for each key; 0: the server's own.")]
+LateHours = Annotated[int, _within("usage_late_hours", "How long ago usage may have been that is charged now.")]
+AheadSeconds = Annotated[int, _within("usage_ahead_seconds", "How far ahead the time of usage may lie.")]
 
 
 class WorkspaceSettingsRequest(Asked):
@@ -43,6 +49,15 @@ class WorkspaceSettingsRequest(Asked):
     max_live_grants: LiveGrants | None = None
     max_live_holds: LiveHolds | None = None
     rate_limit: RateLimit | None = None
+    unknown_models: Annotated[
+        UnknownModels | None,
+        Meta(
+            description="Usage of a model that nothing has a price for: by the rate card's default rules, refused, or "
+            "recorded as unpriced, which charges nothing and says so."
+        ),
+    ] = None
+    usage_late_hours: LateHours | None = None
+    usage_ahead_seconds: AheadSeconds | None = None
 
 
 class WorkspaceView(Struct):
@@ -65,6 +80,9 @@ class WorkspaceSettingsView(Answered, kw_only=True):
     max_live_grants: int
     max_live_holds: int
     rate_limit: int
+    unknown_models: UnknownModels
+    usage_late_hours: int
+    usage_ahead_seconds: int
 
 
 def _view(request: Request, settings: WorkspaceSettings) -> WorkspaceSettingsView:

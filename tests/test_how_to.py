@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -9,6 +10,8 @@ from msgspec.structs import fields
 
 from farthing.backends import READERS
 from farthing.cli.root import app
+from farthing.core.cardcheck import check_card
+from farthing.core.ratecard import read_card
 from farthing.server.http import KEEP_ALIVE_SECONDS
 from farthing.settings import PREFIX, Settings
 from farthing.stores.postgres_link import SETTINGS
@@ -25,13 +28,17 @@ def commands(text: str) -> list[list[str]]:
     return [line.split("#")[0].split() for line in re.findall(r"^\s*farthing ([a-z].*)$", code, re.MULTILINE)]
 
 
-def known_options() -> dict[str, set[str]]:
-    """Every command's options."""
-    found: dict[str, set[str]] = {}
-    group = typer.main.get_command(app)
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        found[name] = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
-    return found
+def command_of(words: list[str]) -> tuple[str, set[str]]:
+    """The command that a line calls, by its name, with its options."""
+    command: Any = typer.main.get_command(app)
+    names = []
+    for word in words:
+        if not hasattr(command, "commands"):
+            break
+        assert word in command.commands, words
+        command = command.commands[word]
+        names.append(word)
+    return " ".join(names), {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
 
 
 def test_every_page_is_in_the_index():
@@ -40,12 +47,21 @@ def test_every_page_is_in_the_index():
 
 
 def test_every_command_and_option_of_the_pages_is_there():
-    known = known_options()
     used = [words for text in PAGES.values() for words in commands(text)]
     assert len(used) > 15
-    for name, *words in used:
-        assert name in known, name
-        assert {word for word in words if word.startswith("--")} <= known[name], [name, *words]
+    for words in used:
+        name, known = command_of(words)
+        assert {word for word in words if word.startswith("--")} <= known, (name, words)
+
+
+def test_the_page_about_prices_shows_its_commands():
+    shown = {command_of(words)[0] for words in commands(PAGES["prices.md"])}
+    assert {"prices sync", "prices init", "prices set", "prices card put", "prices quarantine list", "quote"} <= shown
+
+
+def test_the_rate_card_of_the_page_is_right():
+    (document,) = re.findall(r"```json\n(.*?)```", PAGES["prices.md"], re.DOTALL)
+    assert check_card(read_card(document), 6) == []
 
 
 def test_every_setting_of_the_pages_is_there():

@@ -6,7 +6,7 @@ import apsw
 import pytest
 
 from farthing.app import open_ledger
-from farthing.backends import result_of
+from farthing.stores.contract import result_of
 from tests.cli.command import URL, Cli, program
 
 

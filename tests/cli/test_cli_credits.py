@@ -283,7 +283,7 @@ def test_metadata_numbers_keep_their_digits_on_disk(funded: Cli):
 
 
 def read(opened: Any, sql: str) -> list[tuple[Any, ...]]:
-    from farthing.backends import result_of
+    from farthing.stores.contract import result_of
 
     found: list[tuple[Any, ...]] = result_of(opened.database.rows(sql))
     return found

@@ -50,6 +50,11 @@ def test_the_commands_are_those_that_were_promised():
         *("workspace create", "workspace list", "workspace show", "clock accept"),
         *("settings list", "settings get", "settings set"),
         *("keys create", "keys list", "keys revoke", "keys rotate", "keys import"),
+        *("price", "quote", "prices sync", "prices init", "prices search", "prices show", "prices set"),
+        *(f"prices card {name}" for name in ("list", "show", "check", "put", "history", "withdraw")),
+        *(f"prices quarantine {name}" for name in ("list", "activate", "refuse")),
+        *("explain", "usage list", "usage stats", "usage export", "prices backtest"),
+        *(f"reports {name}" for name in ("revenue", "models", "accounts", "spend")),
         *("doctor", "rebuild", "backup", "restore", "copy"),
     }
 
@@ -65,7 +70,8 @@ def test_help_has_a_sentence_and_examples_that_call_the_command(cli: Cli, name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_takes_database_and_json(name: str):
-    database = {"--from", "--to"} if name == "copy" else {"--db"}
+    # What prices offline has no database, what copies one has two.
+    database = {"copy": {"--from", "--to"}, "price": set()}.get(name, {"--db"})
     assert {*database, "--json"} <= options(tuple(name.split()))
 
 
@@ -74,7 +80,7 @@ def test_every_option_and_argument_is_explained(name: str):
     assert [param.name for param in COMMANDS[tuple(name.split())].params if not getattr(param, "help", None)] == []
 
 
-@pytest.mark.parametrize("name", ["revoke", "rebuild", "restore"])
+@pytest.mark.parametrize("name", ["revoke", "rebuild", "restore", "withdraw"])
 def test_what_destroys_can_be_confirmed_beforehand(name: str):
     path = next(path for path in COMMANDS if path[-1] == name)
     assert "--yes" in options(path)
@@ -127,6 +133,7 @@ def test_output_is_json_and_nothing_else_or_text_and_no_json(funded: Cli):
         *(["workspace", "list"], ["workspace", "show"], ["settings", "list"], ["settings", "get", "rate_limit"]),
         *(["settings", "set", "rate_limit", "0"], ["keys", "create"], ["keys", "list"]),
         *(["migrate"], ["migrate", "--check"]),
+        *(["prices", "card", "list"], ["prices", "quarantine", "list"]),
     ]
     for words in calls:
         object, text = funded(*words, "--json"), funded(*words)

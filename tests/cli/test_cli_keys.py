@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from farthing.app import open_ledger
-from farthing.backends import result_of
 from farthing.core.credentials import hash_key
 from farthing.identity.keys import make_key
+from farthing.stores.contract import result_of
 from tests.cli.command import URL, Cli
+from tests.support import is_live
 
 LEGACY = "cs_old-Key.of/somebody+else~1234"
 
@@ -23,7 +24,7 @@ def credential(key: str) -> Any:
 
 def live(key: str) -> bool:
     found = credential(key)
-    return found is not None and found.is_live(int(datetime.now(UTC).timestamp() * 1_000_000))
+    return found is not None and is_live(found, int(datetime.now(UTC).timestamp() * 1_000_000))
 
 
 def test_a_key_is_created_and_shown_once(ledger: Cli):

@@ -9,9 +9,10 @@ import apsw
 import pytest
 
 from farthing.app import open_ledger
-from farthing.backends import result_of
 from farthing.core.credentials import hash_key, parse_key
+from farthing.stores.contract import result_of
 from tests.cli.command import URL, Cli
+from tests.support import config_version
 
 
 def contents(path: str = "farthing.db") -> list[str]:
@@ -215,7 +216,7 @@ def test_a_setting_is_changed_and_audited(ledger: Cli):
 def test_a_change_of_settings_raises_the_version_that_servers_watch(ledger: Cli):
     def version() -> int:
         with open_ledger(URL) as opened:
-            return int(result_of(opened.access.config_version()))
+            return result_of(config_version(opened))
 
     before = version()
     ledger.ok("settings", "set", "refund_lapsed", "lapse")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from . import metering
 from .exits import Exit, Trouble
 from .opening import Desk, at_desk
 from .options import Account, Db, Description, In, Json, Key, Metadata, enter
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
         app,
         "charge",
         "$ farthing charge alice 7.5 --operation chat.message --key call-4711",
+        "$ farthing charge alice --model gpt-4o --input-tokens 1500 --output-tokens 800 --key call-4712",
         """$ farthing charge alice 0.25 --operation image.small --metadata '{"model": "small"}' --json""",
         panel=PANEL,
     )(charge)
@@ -110,10 +112,21 @@ def _granted(done: "Accepted", desk: Desk) -> Answer:
 
 def charge(
     account: Account,
-    amount: Amount,
-    operation: Annotated[
-        str, typer.Option("--operation", metavar="NAME", help="What it was used for, such as chat.message.")
-    ] = "cli.charge",
+    amount: Annotated[
+        str | None,
+        typer.Argument(metavar="[AMOUNT]", help="Decimal text above zero, such as 7.5. Default: the usage is priced."),
+    ] = None,
+    model: metering.Model = None,
+    provider: metering.Provider = None,
+    input_tokens: metering.InputTokens = None,
+    output_tokens: metering.OutputTokens = None,
+    dimension: metering.Dimensions = None,
+    attribute: metering.Attributes = None,
+    operation: metering.Operation = metering.DEFAULT_OPERATION,
+    service: metering.Service = None,
+    product: metering.Product = None,
+    chat: metering.Chat = None,
+    used_at: metering.UsedAt = None,
     key: Key = None,
     description: Description = None,
     metadata: Metadata = None,
@@ -121,20 +134,30 @@ def charge(
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:
-    """Take credits from an account; refused (exit code 1) when there are not enough.
+    """Take credits from an account, an amount or what a usage costs; refused (exit code 1) when there are not enough.
 
-    With --key it can be repeated safely: the same key and content give the first answer again and take nothing.
+    With --key it can be repeated safely: the same key and content give the first answer again and take nothing. What
+    was used is recorded, also beside an amount.
     """
     from farthing.core.commands import TakeCharge
 
     stored, details = read_key(key), read_metadata(metadata)
+    used = metering.read_usage(
+        input_tokens=input_tokens, output_tokens=output_tokens, dimensions=dimension, attributes=attribute,
+        used_at=used_at, model=model, provider=provider, operation=operation, service=service, product=product,
+        chat=chat,
+    )  # fmt: skip
     with at_desk(db, workspace) as desk:
+        taken = metering.taken(desk, amount, used)
         command = TakeCharge(
             workspace=desk.workspace.id,
             account=account,
-            amount=read_credits(amount, desk.workspace.scale),
+            amount=taken.amount,
+            usage=taken.metered,
+            at=taken.at,
             key=stored,
             operation=operation,
+            attributes=metering.attributes_of(used),
             description=description,
             metadata=details,
         )
@@ -142,16 +165,21 @@ def charge(
 
 
 def _charged(done: "Accepted", desk: Desk) -> Answer:
-    from farthing.core.refundable import charge_of
+    from farthing.core.refundable import charge_of, read_body
 
     entry = _entry_of(done)
-    taken = charge_of(entry)
+    taken, metered = charge_of(entry), read_body(entry).usage
     data = _moved(done, desk) | {
         "amount": desk.write(taken.amount), "operation": entry.operation, "description": entry.description,
         "grants": [{"grant": part.grant, "amount": desk.write(part.amount)} for part in taken.slices],
+        **metering.used_facts(metered),
     }  # fmt: skip
     text = f"{data['amount']} {desk.workspace.unit} charged to {entry.account} for {entry.operation}"
-    return Answer(data, f"{text}; its balance is {data['balance']}{_again(done)}")
+    if metered is not None and metered.priced.unpriced:
+        text += " (nobody knows a price of the model: recorded as unpriced)"
+    text += f"; its balance is {data['balance']}{_again(done)}"
+    table = metering.price_table(data["price"]) if data["price"] else ""
+    return Answer(data, f"{text}\n\n{table}" if table else text)
 
 
 def _entry_of(done: "Accepted") -> "Entry":
@@ -181,12 +209,12 @@ def balance(account: Account, workspace: In = None, db: Db = None, as_json: Json
     take.
     """
     with at_desk(db, workspace) as desk:
-        found = _require_account(account, desk)
+        found = require_account(account, desk)
         data = account_facts(found, desk)
     return Answer(data, _account_text(data))
 
 
-def _require_account(account: str, desk: Desk) -> "AccountRecord":
+def require_account(account: str, desk: Desk) -> "AccountRecord":
     """The account as it stands now."""
     from farthing.core.commands import text_error
     from farthing.core.outcomes import Refusal
@@ -268,7 +296,7 @@ def ledger(
 ) -> Answer | None:
     """An account's entries, newest first: what happened, and balance, held and debt after it."""
     with at_desk(db, workspace) as desk:
-        found = _require_account(account, desk)
+        found = require_account(account, desk)
         if every:
             _stream(found, desk, cursor, moves, as_json)
             return None

@@ -17,7 +17,7 @@ from .opening import Desk, actor, choose_workspace, named
 from .options import Db, Json, enter
 from .output import say, write_json
 from .serve import Host, Port, run
-from .setup import PANEL, new_key_id, new_workspace
+from .setup import PANEL, new_workspace
 
 if TYPE_CHECKING:
     from farthing.app import Ledger
@@ -128,7 +128,7 @@ def _refill(desk: Desk) -> None:
 
 
 def _make_key(desk: Desk) -> str:
-    from farthing.identity.keys import make_key
+    from farthing.identity.keys import make_key, new_key_id
 
     act, key = desk.act(), make_key(desk.workspace.mode)
     scopes = frozenset({"read", "charge", "grant"})

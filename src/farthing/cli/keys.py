@@ -14,7 +14,6 @@ from .opening import Desk, actor, at_desk, opened
 from .options import Db, In, Json, Yes, enter
 from .output import Answer, columns, confirm, say
 from .reading import read_duration, read_future, read_label, write_time
-from .setup import new_key_id
 from .workspaces import PANEL
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def create(
     as_json: Json = False,
 ) -> Answer:
     """Make an API key and show it, this once."""
-    from farthing.identity.keys import make_key
+    from farthing.identity.keys import make_key, new_key_id
 
     label = read_label(name, "name", 255) if name else ""
     if operator:
@@ -112,7 +111,7 @@ def _refuse_with_operator(**given: object) -> None:
 
 
 def _create_operator(label: str, expires: str | None, db: str | None) -> Answer:
-    from farthing.identity.keys import make_key
+    from farthing.identity.keys import make_key, new_key_id
     from farthing.stores.access import Act
 
     with opened(db) as ledger:
@@ -210,7 +209,7 @@ def rotate(
     as_json: Json = False,
 ) -> Answer:
     """Make a new key with the name and scopes of an old one, which goes on working for the overlap."""
-    from farthing.identity.keys import make_key
+    from farthing.identity.keys import make_key, new_key_id
 
     lasting = read_duration(overlap, "overlap")
     with at_desk(db, workspace) as desk:
@@ -306,6 +305,7 @@ def _import_problem(desk: Desk, key: str) -> str | None:
 
 def _store(desk: Desk, keys: list[str], name: str, scopes: frozenset[str]) -> None:
     from farthing.core.credentials import hash_key, hint_of
+    from farthing.identity.keys import new_key_id
 
     from .output import progress
 

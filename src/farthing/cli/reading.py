@@ -44,6 +44,13 @@ def read_instant(text: str, now_us: int, field: str = "expires") -> int:
     return at
 
 
+def read_moment(text: str, field: str) -> int:
+    """The instant that an RFC 3339 date or time names."""
+    if _DURATION.fullmatch(text):
+        raise invalid(field, f"must be a date such as 2027-01-31 or an RFC 3339 time, not {text!r}")
+    return read_instant(text, 0, field)
+
+
 def read_future(text: str, now_us: int, field: str = "expires") -> int:
     """An instant that must be to come. For grants the ledger checks it, since a replay may come later."""
     at = read_instant(text, now_us, field)
@@ -88,6 +95,15 @@ def read_credits(text: str, scale: int, field: str = "amount") -> int:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def read_decimal(text: str, field: str) -> str:
+    """A price, a rate or a percentage, as exact decimal text."""
+    from farthing.core.exact import MAX_PRICE_DECIMALS, decimal_problem
+
+    if wrong := decimal_problem(text, MAX_PRICE_DECIMALS):
+        raise invalid(field, f"{wrong} (given: {_short(text)})")
+    return text
 
 
 def read_metadata(text: str | None) -> str | None:

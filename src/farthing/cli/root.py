@@ -10,8 +10,26 @@ from typing import Annotated
 
 import typer
 
-from . import care, clock, copying, credits, demo, keys, serve, settings, setup, workspaces
-from .exits import MEANING, Exit, Trouble, explain, invalid
+from . import (
+    care,
+    clock,
+    copying,
+    credits,
+    demo,
+    explain,
+    keys,
+    price,
+    prices,
+    quote,
+    reports,
+    serve,
+    settings,
+    setup,
+    usage,
+    workspaces,
+)
+from .exits import MEANING, Exit, Trouble, invalid
+from .exits import explain as trouble_of
 from .output import Answer, say, show, show_trouble
 
 _EPILOG = "\n".join(
@@ -49,7 +67,10 @@ def root(
     """Farthing keeps credits: grants that expire, charges that never happen twice, books that explain every balance."""
 
 
-for _room in (setup, serve, demo, credits, workspaces, settings, keys, care, copying, clock):
+for _room in (
+    *(setup, serve, demo, credits, quote, explain, usage, reports, price, prices, workspaces, settings, keys, care),
+    *(copying, clock),
+):
     _room.register(app)
 
 
@@ -65,7 +86,7 @@ def run(words: list[str]) -> int:
     except typer.TyperException as error:
         trouble = _misused(error)
     except Exception as error:
-        trouble = explain(error)
+        trouble = trouble_of(error)
         if trouble.exit is Exit.BUG and os.environ.get("FARTHING_TRACEBACK"):
             traceback.print_exception(error)
     # The sentence comes first; where the object can't be written the exit code says the same.

@@ -71,6 +71,14 @@ def serve(
         float | None,
         typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
     ] = None,
+    fold_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--fold-seconds",
+            metavar="SECONDS",
+            help="How often the sums of reports are added to; 0: never here. Default: 2.",
+        ),
+    ] = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option("--log-level", help="The least level that is logged. Default: info."),
@@ -110,6 +118,7 @@ def serve(
         max_batch=max_batch,
         engine=engine,
         sweep_seconds=sweep_seconds,
+        fold_seconds=fold_seconds,
         log_level=log_level,
         access_log=access_log,
         share=share,

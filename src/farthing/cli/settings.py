@@ -17,6 +17,9 @@ MEANING: Final = {
     "max_live_grants": "live grants that an account may have",
     "max_live_holds": "live holds that an account may have",
     "rate_limit": "requests a minute for each API key; 0 leaves it to the server's own setting",
+    "unknown_models": "usage of a model without a price: default (the card's default rules), refuse or unpriced",
+    "usage_late_hours": "how long ago usage may have been that is charged now",
+    "usage_ahead_seconds": "how far in the future its time may lie, for clocks that differ",
 }
 """What each setting does; a test holds it against `core.records.WorkspaceSettings`."""
 
@@ -28,9 +31,12 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="What an operator may set for a workspace.")
     enter(group, "list", "$ farthing settings list")(list_all)
     enter(group, "get", "$ farthing settings get hold_max_minutes --json")(get)
-    enter(group, "set", "$ farthing settings set hold_max_minutes 1440", "$ farthing settings set refund_lapsed lapse")(
-        change
-    )
+    enter(
+        group,
+        "set",
+        "$ farthing settings set hold_max_minutes 1440",
+        "$ farthing settings set unknown_models refuse",
+    )(change)
     app.add_typer(group, name="settings", rich_help_panel=PANEL)
 
 

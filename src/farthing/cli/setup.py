@@ -54,15 +54,6 @@ def new_workspace(id: str, name: str | None, unit: str, scale: int | None, test:
     )
 
 
-def new_key_id(now_us: int) -> str:
-    """An id for an API key."""
-    import secrets
-
-    from farthing.core.ids import make_id
-
-    return make_id("key", now_us, secrets.randbits(12), secrets.randbits(50), 0)
-
-
 def init(
     workspace: Annotated[
         str, typer.Option("--workspace", "-w", metavar="ID", help="The first workspace's id.")
@@ -79,7 +70,7 @@ def init(
     The key is shown once; only its hash is kept. A database that has a workspace is left as it is (exit code 1).
     """
     from farthing.app import open_ledger
-    from farthing.identity.keys import make_key
+    from farthing.identity.keys import make_key, new_key_id
     from farthing.stores.access import Act
 
     now_us = time.time_ns() // 1000

@@ -7,7 +7,7 @@ and restarted in good order.
 
 Each caller writes down what it is about to ask and what was acknowledged, before it goes on. In the end every
 acknowledged command must be in the ledger once, with the answer that was given, none may be there twice, and nothing
-that nobody asked for; then doctor looks at the whole.
+that nobody asked for; every report must equal a scan of the entries; then doctor looks at the whole.
 
 A SIGKILL does not test a power cut (the page cache survives it); that rests on synchronous=FULL and fsync, which doctor
 checks.
@@ -36,6 +36,7 @@ import apsw
 
 from tests.hammer_callers import ACCOUNTS, UNIT, expect, http_worker, refund_worker
 from tests.postgres import Cluster, cluster, free_port
+from tests.scans import agree, folded_agrees
 
 FARTHING = [sys.executable, "-c", "from farthing.cli import main; main()"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -294,8 +295,10 @@ def hammer(
         finally:
             forge.end()
     told = verify(folder, anvil)
+    reported = verify_reports(anvil.url, seed)
     doctor = run_farthing("doctor", "--db", anvil.url)
-    return {**told, "kills": len(blows), "struck": dict(forge.struck), "seed": seed, "doctor": doctor}
+    done = {"kills": len(blows), "struck": dict(forge.struck), "seed": seed}
+    return {**told, **done, "reported": reported, "doctor": doctor}
 
 
 @contextlib.contextmanager
@@ -346,6 +349,21 @@ def verify(folder: Path, anvil: Anvil) -> dict[str, Any]:
     ):
         expect(balance == total, f"{account} has {balance}, its entries add up to {total}")
     return {"asked": len(asked), "acknowledged": len(told), "entries": len(found)}
+
+
+def verify_reports(url: str, seed: int) -> int:
+    """Hold every report against a scan of the entries, as the servers have left the sums and when all is folded; how
+    many entries there are to report."""
+    from farthing.app import open_ledger
+    from farthing.jobs.folding import fold_all
+    from farthing.stores.rollups import Rollups
+
+    with open_ledger(url) as ledger:
+        now = ledger.clock.now_us()
+        ledger.wait(agree(ledger.database, "main", now, seed))
+        ledger.wait(fold_all(Rollups(ledger.database), now))
+        ledger.wait(folded_agrees(ledger.database))
+        return ledger.wait(agree(ledger.database, "main", now, seed))
 
 
 def read_journals(folder: Path) -> tuple[set[tuple[str, str]], dict[tuple[str, str], dict[str, Any]]]:

@@ -96,8 +96,8 @@ class Examination:
             self._owners()
             self._keys()
             self._records()
-            self._payments()
             self._usage()
+            self._payments()
         except NotADatabase as error:
             self._tell(2, "", "", f"{error}; what comes after it was not looked at: restore a backup")
         self._report.wrong_accounts = len(self._wrong)

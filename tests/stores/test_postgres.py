@@ -74,6 +74,16 @@ class PostgresSuite(StoreSuite):
         assert len(lanes) == 3
         assert [lane for (lane,) in execute("select id from lane where id > 0 order by id")] == lanes
 
+    def test_looking_alone_does_not_keep_a_lane(self, store, execute, monkeypatch):
+        now = [0.0]
+        monkeypatch.setattr("farthing.stores.postgres._seconds", lambda: now[0])
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        for _ in range(4):
+            now[0] += 1_800
+            self.look(store, GiveGrant(**ALICE, amount=5))
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        assert execute("select count(distinct lane), max(batch) from entry") == [(2, 1)]
+
     def test_a_lane_that_has_rested_too_long_is_not_taken_up_again(self, store, execute, monkeypatch):
         self.accept(store, GiveGrant(**ALICE, amount=5))
         monkeypatch.setattr("farthing.stores.postgres.LANE_SECONDS", -1.0)

@@ -152,7 +152,7 @@ class Counted(Struct, gc=False):
     """Charge, grant, credits."""
 
 
-def read_counted(workspace: str, account: str, kind: str, at: int, operation: str, body: str) -> Counted:
+def read_counted(workspace: str, account: str, kind: str, at: int, operation: str, body: str | bytes) -> Counted:
     """What of an entry counts, from those of its columns."""
     told = _body.decode(body)
     if told.usage is None:

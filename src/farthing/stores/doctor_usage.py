@@ -7,30 +7,35 @@ were not folded yet when they were read, that is asked again. The sums of all ac
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from farthing.core.commands import DAY_US
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.rollup import QUARTER_US, Counted, Dims, Sums, Tally, read_counted, sums_of
 
 from .doctor import UNREADABLE, Reading, Row
+from .shelf import Shelf
 
 Tell = Callable[[str, str, str], None]
 """Told workspace, account and what is wrong."""
 Owner = tuple[str, str]
 Slot = tuple[int, Dims]
-PAGE: Final = 2_000
+PAGE: Final = 500
+AT_HAND: Final = 500
+"""Entries that wait in memory; an account's may all be waiting."""
 _LAST: Final = ("\U0010ffff", "")
 
 
-class _Waiting:
+class _Waiting(Struct):
     """An entry that was not folded when it was read."""
 
-    def __init__(self, place: tuple[int, int, str], entry: Counted, charges: dict[str, Dims]) -> None:
-        self.place = place
-        self.entry = entry
-        self.charges = charges
+    place: tuple[int, int, str]
+    entry: Counted
+    charges: dict[str, Dims]
 
 
 class _Books:
@@ -38,22 +43,23 @@ class _Books:
 
     def __init__(self) -> None:
         self.tally = Tally()
-        self.waiting: list[_Waiting] = []
+        self._waiting = Shelf(_Waiting, AT_HAND)
         self.readable = True
 
     def add(self, row: Row, lanes: dict[int, tuple[int, str]], charges: dict[str, Dims]) -> None:
         entry = _read(row)
-        waiting = _Waiting(row[3:6], entry, charges)
-        if _is_folded(waiting.place, lanes):
+        if _is_folded(row[3:6], lanes):
             self.tally.add(entry, charges)
         else:
-            self.waiting.append(waiting)
+            named = {charge: charges[charge] for charge, _, _ in entry.refunds}
+            self._waiting[row[5]] = _Waiting(row[3:6], entry, named)
 
     def sums(self, lanes: dict[int, tuple[int, str]]) -> dict[Slot, Sums]:
         """What must be in the account's sums now."""
-        for each in self.waiting:
+        for each in self._waiting.values():
             if _is_folded(each.place, lanes):
                 self.tally.add(each.entry, each.charges)
+        self._waiting.close()
         return {(slot, dims): sums for (_, _, slot, dims), sums in self.tally.quarters.items()}
 
 
@@ -81,7 +87,10 @@ class UsageCheck:
 
     def run(self) -> None:
         """Everything, in turn."""
-        self._entries()
+        try:
+            self._entries()
+        except UNREADABLE as error:
+            self._tell("", "", f"an entry or its usage can't be read ({error}); no more of their sums was looked at")
         for workspace in sorted(self._reading.workspaces()):
             self._days(workspace)
 
@@ -122,14 +131,12 @@ class UsageCheck:
         named: dict[str, Dims] = {}
         for row in rows:
             if row[6] == "refund":
-                try:
-                    refunds = _read(row).refunds
-                except UNREADABLE:
-                    continue
-                named |= {charge: Dims() for charge, _, _ in refunds}
+                with suppress(*UNREADABLE):
+                    named |= {charge: Dims() for charge, _, _ in _read(row).refunds}
         wanted = json.dumps([(charge, bucket_in(charge)) for charge in named if bucket_in(charge) is not None])
         for id, *columns in self._reading.rows("charges_named", wanted) if named else ():
-            named[id] = read_counted(*columns).dims
+            with suppress(*UNREADABLE):
+                named[id] = read_counted(*columns).dims
         return named
 
     def _compare_usage(self, row: Row) -> None:

@@ -44,7 +44,9 @@ from .statements import statements
 CLOCK_EVERY_SECONDS: Final = 1.0
 REFUNDABLE_PAGE: Final = 200
 LANE_SECONDS: Final = 3_600.0
-"""How long a lane may rest and still go on."""
+"""How long nothing may be written in a lane that goes on; looking alone does not keep it."""
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine is suspended, where there is such a clock."""
 PATIENCE: Final = 2
 """How often in a row an account may be overtaken before it is locked."""
 _ACCOUNT_COLUMNS: Final = 19
@@ -87,7 +89,7 @@ class PostgresStore:
         self._to_carry_out: tuple[Any, ...] | None = None
         """What `commit` writes, where one statement is enough."""
         self._lane = 0
-        self._lane_used_at = float("-inf")
+        self._lane_written_at = float("-inf")
         self._lane_connection = 0
         """The connection that the lane was opened for."""
         self._batch = 0
@@ -128,12 +130,11 @@ class PostgresStore:
     async def _ensure_lane(self) -> None:
         """A lane commits in the order of its batches. After a connection was lost nobody knows what is still to come of
         it: a new lane begins. So it does after a long time, when who folds may have struck the old one off."""
-        now, connection = time.monotonic(), await self._link.connection_number()
-        if connection != self._lane_connection or now - self._lane_used_at > LANE_SECONDS:
+        connection = await self._link.connection_number()
+        if connection != self._lane_connection or _seconds() - self._lane_written_at > LANE_SECONDS:
             # A lane that was opened in vain stays empty, so that this may be tried again like a reading.
             ((self._lane,),) = await self._link.read(_SQL["open_lane"])
-            self._lane_connection, self._batch = connection, 0
-        self._lane_used_at = now
+            self._lane_connection, self._batch, self._lane_written_at = connection, 0, _seconds()
 
     async def _lock_after_all(self, commands: Sequence[Command], context: Context) -> None:
         """Where it turns out that more has to be read than the accounts."""
@@ -307,6 +308,7 @@ class PostgresStore:
         states.sort(key=_place)
         opened = [state for state in states if not state[-1]]
         self._batch += 1
+        self._lane_written_at = _seconds()
         writes = (
             states,
             [entry_row(e) for o in outcomes for e in o.entries],
@@ -400,6 +402,10 @@ class PostgresStore:
 
 _APART: Final = (*NAMES_HOLD, Refund, Void)
 _LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+
+
+def _seconds() -> float:
+    return time.clock_gettime(_CLOCK)
 
 
 def _may_tear(commands: Sequence[Command]) -> bool:

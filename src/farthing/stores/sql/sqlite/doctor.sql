@@ -31,8 +31,10 @@ from (
 
 -- The next entries that reports count, in the order of their accounts, with the rows of their usage.
 
+-- (Bodies as bytes: what is no text is found by who reads it, and does not end the page.)
+
 -- name: counted
-select e.workspace, e.account, e.number, 0, e.position, e.id, e.kind, e.at, e.operation, e.body,
+select e.workspace, e.account, e.number, 0, e.position, e.id, e.kind, e.at, e.operation, cast(e.body as blob),
     u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
     u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, u.unpriced
 from entry e left join usage u on u.id = e.id and u.bucket = e.bucket
@@ -40,5 +42,5 @@ where (e.workspace, e.account, e.number) > (?, ?, ?) and e.kind in ('charge', 's
 order by e.workspace, e.account, e.number limit ?
 
 -- name: charges_named
-select e.id, e.workspace, e.account, e.kind, e.at, e.operation, e.body
+select e.id, e.workspace, e.account, e.kind, e.at, e.operation, cast(e.body as blob)
 from json_each(?) r cross join entry e on e.id = r.value ->> 0 and e.bucket = r.value ->> 1

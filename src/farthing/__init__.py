@@ -1,10 +1,92 @@
-"""Farthing: an exact, durable credit ledger for AI products."""
+"""Farthing: an exact, durable credit ledger for AI products.
+
+    import farthing
+
+    with farthing.connect("sqlite:///credits.db") as client:
+        client.grant("alice", 100)
+        client.charge("alice", "2.5", operation="chat")
+
+`connect` and `aconnect` open a ledger in this process or behind a server; what can go wrong is a `FarthingError`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farthing.client import AsyncClient, ChargeItem, Client, Usage, aconnect, connect
+    from farthing.client.errors import (
+        AccountNotFound,
+        ApiError,
+        ClientClosed,
+        ConnectError,
+        FarthingError,
+        Forked,
+        Frozen,
+        HoldEnded,
+        HoldNotFound,
+        InsufficientCredits,
+        Invalid,
+        KeyConflict,
+        NotFound,
+        NotPriced,
+        RateLimited,
+        RefundTooLarge,
+        SpendLimit,
+        Unavailable,
+        UnknownModel,
+        UnknownOutcome,
+        WrongLoop,
+    )
+
+__all__ = [
+    "AccountNotFound",
+    "ApiError",
+    "AsyncClient",
+    "ChargeItem",
+    "Client",
+    "ClientClosed",
+    "ConnectError",
+    "FarthingError",
+    "Forked",
+    "Frozen",
+    "HoldEnded",
+    "HoldNotFound",
+    "InsufficientCredits",
+    "Invalid",
+    "KeyConflict",
+    "NotFound",
+    "NotPriced",
+    "RateLimited",
+    "RefundTooLarge",
+    "SpendLimit",
+    "Unavailable",
+    "UnknownModel",
+    "UnknownOutcome",
+    "Usage",
+    "WrongLoop",
+    "aconnect",
+    "connect",
+]
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up when it is asked for: the import machinery behind it costs a command 40 ms."""
-    if name != "__version__":
+def __getattr__(name: str) -> Any:
+    """What is loaded once it is asked for: all of the above, and `__version__`, whose lookup costs a command 40 ms."""
+    if name == "__version__":
+        return _version()
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from farthing import client
+    from farthing.client import errors
+
+    found = getattr(client, name, None) or getattr(errors, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])
+
+
+def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from farthing.backends import Backend, ConfigReader, backend_of, result_of
+from farthing.backends import Backend, ConfigReader, backend_of
 from farthing.clock import Clock, ClockGuard
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
@@ -14,7 +14,7 @@ from farthing.engine import MAX_BATCH, MAX_QUEUE, Engine, Observer
 from farthing.lanes import Lanes
 from farthing.stores import migrate
 from farthing.stores.access import Access
-from farthing.stores.contract import Store, StoreError
+from farthing.stores.contract import Store, StoreError, result_of
 from farthing.stores.reports import Database, Reports
 from farthing.timezones import calendar
 

@@ -1,0 +1,146 @@
+"""Holding: a hold for the length of a block, which settles or releases it whatever happens."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Literal
+
+from ..bodies import Usage, said, usage_body
+from ..calls import Call, get, post
+from ..errors import FarthingError, HoldEnded, Unusable
+from ..results import Extended, Hold, HoldNow, Released, Settled
+from ..values import Amount, Instant, amount_if, instant_text
+from .door import AsyncDoor
+
+OnError = Literal["release", "settle"]
+_NOT_ENTERED = "this hold was not placed yet: enter it as a block, or place one by hand with `holds.create`"
+_HELD = "/v1/holds/{id}/"
+
+
+class AsyncHolding:
+    """A hold in a block.
+
+    At the end of the block it is settled with what `used` said last; where nothing was said, and where the block
+    raises, it is released. With `on_error="settle"` what `used` said is charged also where the block raises, as one
+    wants for a stream that was cut off. A hold that was settled or released in the block is left alone. What can't be
+    settled at the end raises, and the hold ends by its `on_expiry`. With a `key` that was used before, the block goes
+    on with that hold where it still lives; where it has ended, `HoldEnded` is raised before the block.
+    """
+
+    def __init__(self, door: AsyncDoor, call: Call[Hold], on_error: OnError) -> None:
+        if on_error not in ("release", "settle"):
+            raise ValueError(f"on_error must be 'release' or 'settle', not {on_error!r}")
+        self._door = door
+        self._call = call
+        self._on_error = on_error
+        self._said: Call[Settled] | None = None
+        self._ended = False
+        self._placed: Hold | None = None
+        self.settled: Settled | None = None
+        """What was taken at last; None while nothing was."""
+
+    @property
+    def hold(self) -> Hold:
+        """The hold as it was placed."""
+        if self._placed is None:
+            raise Unusable(_NOT_ENTERED)
+        return self._placed
+
+    @property
+    def id(self) -> str:
+        """The id of the hold."""
+        return self.hold.id
+
+    def used(
+        self, amount: Amount | None = None, *, usage: Usage | Mapping[str, Any] | None = None,
+        provider: str | None = None, model: str | None = None, input_tokens: int | None = None,
+        output_tokens: int | None = None, shortfall: str = "debt", late: str = "charge",
+        description: str | None = None, metadata: Mapping[str, Any] | None = None, key: str | None = None,
+    ) -> None:  # fmt: skip
+        """Say what the work has cost so far, as an amount or by what was used; it is charged at the end of the block.
+        What is said later replaces it. The work is done then, so what is not there is taken as debt, and a hold that
+        has expired meanwhile is charged nevertheless; `shortfall` and `late` say otherwise."""
+        used = usage_body(
+            usage, provider=provider, model=model, input_tokens=input_tokens, output_tokens=output_tokens
+        )  # fmt: skip
+        if amount is None and used is None:
+            raise TypeError("say an amount, or what was used")
+        body = {"amount": amount_if(amount), "usage": used, "shortfall": shortfall, "late": late}
+        self._said = post(Settled, _HELD + "settle", body | said(description, metadata), key, id=self.id)
+
+    async def settle(
+        self, amount: Amount | None = None, *, usage: Usage | Mapping[str, Any] | None = None,
+        provider: str | None = None, model: str | None = None, input_tokens: int | None = None,
+        output_tokens: int | None = None, last: bool = True, shortfall: str | None = None, late: str | None = None,
+        description: str | None = None, metadata: Mapping[str, Any] | None = None, key: str | None = None,
+    ) -> Settled:  # fmt: skip
+        """Charge what the work cost now: an amount, what was used, or all of the hold. With `last=False` more may
+        follow, and the end of the block releases the rest."""
+        used = usage_body(
+            usage, provider=provider, model=model, input_tokens=input_tokens, output_tokens=output_tokens
+        )  # fmt: skip
+        body = {
+            "amount": amount_if(amount), "usage": used, "last": last, "shortfall": shortfall, "late": late,
+            **said(description, metadata),
+        }  # fmt: skip
+        return await self._settled(post(Settled, _HELD + "settle", body, key, id=self.id))
+
+    async def extend(
+        self, *, expires_at: Instant | None = None, raise_by: Amount | None = None, metered: Amount | None = None,
+        key: str | None = None,
+    ) -> Extended:  # fmt: skip
+        """Move the hold's end, set more aside, or report what was used so far in all."""
+        body = {
+            "expires_at": instant_text(expires_at, "expires_at"),
+            "raise_by": amount_if(raise_by, "raise_by"),
+            "metered": amount_if(metered, "metered"),
+        }
+        return await self._door.ask(post(Extended, _HELD + "extend", body, key, id=self.id))
+
+    async def release(self, *, description: str | None = None, key: str | None = None) -> Released:
+        """Free what is set aside now."""
+        released = await self._door.ask(post(Released, _HELD + "release", said(description), key, id=self.id))
+        self._ended = True
+        return released
+
+    async def _settled(self, call: Call[Settled]) -> Settled:
+        self.settled = await self._door.ask(call)
+        self._ended = self.settled.state != "live"
+        return self.settled
+
+    async def __aenter__(self) -> "AsyncHolding":
+        if self._placed is not None:
+            raise Unusable("this hold was placed before: make another one for each block")
+        placed = await self._door.ask(self._call)
+        if placed.replayed:
+            await self._check_live(placed.id)
+        self._placed = placed
+        return self
+
+    async def _check_live(self, id: str) -> None:
+        """A hold that was placed before goes on where it still lives; what was paid or given up is not done again."""
+        now = await self._door.ask(get(HoldNow, "/v1/holds/{id}", id=id))
+        if now.state != "live":
+            detail = f"This hold was placed before, under the same key, and has ended: it was {now.state}."
+            raise HoldEnded(detail, code="hold_ended", status=409, key=self._call.key, body={"state": now.state})
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:  # fmt: skip
+        if self._ended:
+            return
+        try:
+            if self._said is not None and (error is None or self._on_error == "settle"):
+                await self._settled(self._said)
+            else:
+                await self._free()
+        except FarthingError as failed:
+            if error is None:
+                raise
+            # What the block raised goes on, and says what became of the hold.
+            error.add_note(f"and the hold {self.id} was not ended ({failed}); it ends at {self.hold.expires_at}")
+
+    async def _free(self) -> None:
+        try:
+            await self.release()
+        except HoldEnded:  # it has expired meanwhile, and sets nothing aside
+            self._ended = True

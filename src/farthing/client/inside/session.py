@@ -1,0 +1,144 @@
+"""A session: the native API's own face, asked without HTTP. Results and errors are those of a server by construction.
+
+A session belongs to one thread or event loop, unless what it is given can be shared.
+"""
+
+import secrets
+from collections.abc import Callable
+from itertools import count
+from time import perf_counter
+from typing import Any, Final, cast
+
+from farthing.api.auth import KeyAuth
+from farthing.api.endpoint import Caller, Endpoint, Reply, Request, Stop, Trouble
+from farthing.api.v1 import V1, Cursors, Desk
+from farthing.api.v1.face import ENDPOINTS
+from farthing.app import Ledger
+from farthing.core.credentials import SCOPES
+from farthing.core.outcomes import Outcome
+from farthing.engine import Engine
+from farthing.identity.keys import make_key, new_key_id
+from farthing.prices.book import Books
+from farthing.settings import Settings
+from farthing.stores.access import Access
+from farthing.stores.contract import StoreError
+from farthing.stores.directory import Directory
+from farthing.stores.prices import PriceStore
+from farthing.stores.reports import Database, Reports
+from farthing.stores.usage_history import UsageHistory
+from farthing.stores.usage_reports import UsageReports
+from farthing.timezones import calendar
+
+from ..answers import Answer
+from ..calls import Call
+
+Generation = Callable[[], int | None]
+_ENDPOINTS: Final = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
+_BODY_BYTES: Final = Settings().body_limit
+_BUG: Final = (
+    "Something went wrong in the ledger; nothing was done. The exception that it met is the cause of this one."
+)
+
+
+class Unwatched:
+    """Is told of everything and keeps nothing of it."""
+
+    def answered(self, face: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+
+    def decided(self, kind: str, outcome: Outcome) -> None:
+        """A command was carried out or refused."""
+
+
+class Session:
+    """Answers calls."""
+
+    def __init__(
+        self, ledger: Ledger, workspace: str, actor: str, generation: Generation, *, engine: Engine,
+        database: Database, books: type[Books] = Books,
+    ) -> None:  # fmt: skip
+        self._workspace = workspace
+        self._actor = actor
+        self._generation = generation
+        now_us = ledger.clock.now_us
+        self._reports, prices, access = Reports(database, calendar), PriceStore(database), Access(database)
+        self._books = books(prices, now_us, generation)
+        desk = Desk(
+            engine=engine,
+            reports=self._reports,
+            directory=Directory(database, self._reports),
+            usage=UsageReports(database, calendar, now_us),
+            history=UsageHistory(database),
+            access=access,
+            prices=prices,
+            books=self._books,
+            cursors=Cursors(access.secret, now_us),
+            now_us=now_us,
+            make_key=make_key,
+            new_key_id=new_key_id,
+            observer=Unwatched(),
+        )
+        # Nobody comes with a credential: whoever can open the database may do everything.
+        self._face = V1(desk, cast(KeyAuth, None))
+        self._known: tuple[int, Caller] | None = None
+        self._ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
+
+    async def answer(self, call: Call[Any]) -> Answer:
+        """What the API answers."""
+        endpoint = _ENDPOINTS[call.method, call.template]
+        request = self._request(call)
+        cause: BaseException | None = None
+        try:
+            request.caller = await self._caller()
+            if len(call.body) > (most := endpoint.body_bytes or _BODY_BYTES):
+                raise Stop(Trouble.TOO_LARGE, f"The body may have at most {most:,} bytes.")
+            reply = await self._face.answer(endpoint, request)
+        except Stop as stop:
+            reply = self._face.stopped(stop, endpoint, request)
+        except StoreError as error:
+            reply, cause = self._face.failed(error, endpoint, request), error
+        except Exception as error:  # a bug; a server tells it the same way, and here its cause can be shown as well
+            reply, cause = self._bug(endpoint, request), error
+        return Answer(reply.status, reply.body, _headers(reply), cause)
+
+    def _bug(self, endpoint: Endpoint, request: Request) -> Reply:
+        return self._face.stopped(Stop(Trouble.BUG, _BUG), endpoint, request)
+
+    def _request(self, call: Call[Any]) -> Request:
+        fields = [(name.encode(), value.encode()) for name, value in call.headers().items()]
+        scope = {
+            "method": call.method, "path": call.path, "headers": fields, "query_string": call.query_text.encode(),
+            "scheme": "library",
+        }  # fmt: skip
+        request = Request(scope, _nothing_more, next(self._ids), perf_counter())
+        request.parameters = call.names
+        request.body = call.body
+        request.reading = False
+        return request
+
+    async def _caller(self) -> Caller:
+        """Who asks, with the workspace and its prices as they are now."""
+        generation, known = self._generation(), self._known
+        if known is not None and known[0] == generation:
+            return known[1]
+        workspace = await self._reports.workspace(self._workspace)
+        assert workspace is not None, "a workspace stays for ever"
+        caller = Caller(
+            id="library",
+            actor=self._actor,
+            workspace=workspace,
+            scopes=frozenset(SCOPES),
+            prices=await self._books.book(workspace),
+        )
+        # What was read while a change was on its way is used once and not remembered.
+        if generation is not None and generation == self._generation():
+            self._known = (generation, caller)
+        return caller
+
+
+async def _nothing_more() -> dict[str, Any]:
+    return {"type": "http.disconnect"}
+
+
+def _headers(reply: Reply) -> dict[str, str]:
+    return {name.decode(): value.decode("latin-1") for name, value in reply.headers}

@@ -1,0 +1,129 @@
+"""What threads share of a SQLite ledger: connections for reading that take turns, prices under a lock, and an engine
+that is waited for. Nothing here suspends, so that `result_of` runs all of it in the caller's own thread.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any, Final, TypeVar
+
+from farthing.backends import Backend
+from farthing.core.commands import Command
+from farthing.core.outcomes import Outcome
+from farthing.core.records import Workspace
+from farthing.engine import Answer, Engine, Ticket
+from farthing.prices.book import Books, Catalogue, NeedsPast, PriceBook
+from farthing.stores.contract import Unavailable, Unknown
+from farthing.stores.reports import Database, Row, Work
+
+T = TypeVar("T")
+CONNECTIONS: Final = 4
+"""As many threads read at a time. They hold the interpreter's lock most of that time, so more would not be faster."""
+
+
+class SharedDatabase:
+    """Connections of a file, each used by one thread at a time; opened when they are first needed."""
+
+    dialect = "sqlite"
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._free: SimpleQueue[Database | None] = SimpleQueue()
+        self._closed = False
+        for _ in range(CONNECTIONS):
+            self._free.put(None)
+
+    @contextmanager
+    def _one(self) -> Iterator[Database]:
+        database = self._free.get()
+        try:
+            if self._closed:
+                raise Unavailable("this ledger was closed")
+            database = database or self._backend.database()
+            yield database
+        finally:
+            self._free.put(database)
+
+    async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one statement."""
+        with self._one() as database:
+            return await database.rows(sql, values)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work(execute)` on what stood at one moment."""
+        with self._one() as database:
+            return await database.read(work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work(execute)` in one transaction."""
+        with self._one() as database:
+            return await database.write(work)
+
+    async def close(self) -> None:
+        """Close all connections, each once nobody uses it any more."""
+        self._closed = True
+        opened = [self._free.get() for _ in range(CONNECTIONS)]
+        for database in opened:
+            if database is not None:
+                await database.close()
+            self._free.put(None)
+
+
+class SharedBooks(Books):
+    """Price books that several threads use."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._turn = threading.RLock()
+
+    async def book(self, workspace: Workspace) -> PriceBook:
+        """The workspace's price book."""
+        with self._turn:
+            return await super().book(workspace)
+
+    async def reach(self, book: PriceBook, need: NeedsPast) -> PriceBook:
+        """The book with what it lacked."""
+        with self._turn:
+            return await super().reach(book, need)
+
+    async def catalogue(self) -> Catalogue:
+        """The catalogue as it is now."""
+        with self._turn:
+            return await super().catalogue()
+
+
+class WaitingEngine(Engine):
+    """An engine whose asking blocks the thread that asks."""
+
+    def __init__(self, engine: Engine, timeout: float) -> None:
+        # Without the base's: queue, store and clock are the other's.
+        self._engine = engine
+        self._seconds = timeout
+
+    def submit(self, command: Command, answer: Answer, *, dry: bool = False) -> Ticket:
+        """Put a command into the queue."""
+        return self._engine.submit(command, answer, dry=dry)
+
+    async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
+        """Submit and wait."""
+        future: Future[Outcome] = Future()
+        ticket = self._engine.submit(command, _answer_to(future), dry=dry)
+        try:
+            return future.result(self._seconds)
+        except TimeoutError:
+            raise Unknown("no answer in time") from None
+        finally:
+            # Whoever is interrupted doesn't wait any more either.
+            ticket.gone = True
+
+
+def _answer_to(future: "Future[Outcome]") -> Callable[[Outcome | Exception], None]:
+    def told(result: Outcome | Exception) -> None:
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    return told

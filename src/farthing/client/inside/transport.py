@@ -1,0 +1,168 @@
+"""Transports into a ledger of this process: for threads, and for event loops.
+
+| | SQLite | PostgreSQL |
+| --- | --- | --- |
+| threads | read where they are called, written by the engine's thread | all on a loop in a thread of the ledger's own |
+| event loops | any loop; read and written by threads | on the loop that opened it, and on no other |
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from farthing.app import ConfigWatch, Ledger, LoopThread
+from farthing.stores.contract import result_of
+
+from ..answers import Answer, lost
+from ..calls import Call
+from ..errors import Forked, WrongLoop
+from ..wanted import Wanted
+from .opening import explained, opened, opened_here, watched, workspace_in
+from .session import Session
+from .shared import SharedBooks, SharedDatabase, WaitingEngine
+
+_BULK: Final = "/v1/charges/bulk"
+
+
+class _Inside:
+    """What both have."""
+
+    def __init__(self, ledger: Ledger, workspace: str, wanted: Wanted, watch: ConfigWatch) -> None:
+        self._ledger = ledger
+        self._watch = watch
+        self._seconds = wanted.timeout
+        self._pid = os.getpid()
+        self._session_with: Callable[..., Session] = partial(
+            Session, ledger, workspace, wanted.actor, lambda: watch.generation
+        )
+
+    @property
+    def _at_home(self) -> bool:
+        """Whether this is still the process that opened it: engine, connections and locks are that one's."""
+        return self._pid == os.getpid()
+
+    def _stay(self) -> None:
+        if not self._at_home:
+            raise Forked(Forked.__doc__)
+
+
+class Inside(_Inside):
+    """For threads, any number of them."""
+
+    def __init__(self, ledger: Ledger, workspace: str, wanted: Wanted, watch: ConfigWatch) -> None:
+        super().__init__(ledger, workspace, wanted, watch)
+        self._shared: SharedDatabase | None = None
+        self._side: LoopThread | None = None
+        self._guard = threading.Lock()
+        if ledger.backend.dialect != "sqlite":
+            self._session = self._session_with(engine=ledger.engine, database=ledger.database)
+            return
+        self._shared = SharedDatabase(ledger.backend)
+        waiting = WaitingEngine(ledger.engine, wanted.timeout)
+        self._session = self._session_with(engine=waiting, database=self._shared, books=SharedBooks)
+        # Many charges wait side by side, for which they need a loop.
+        self._bulk = self._session_with(engine=ledger.engine, database=self._shared, books=SharedBooks)
+
+    @classmethod
+    def open(cls, wanted: Wanted) -> "Inside":
+        """Open a database, and make what is missing."""
+        with explained():
+            ledger = opened(wanted)
+            try:
+                workspace = ledger.wait(workspace_in(ledger, wanted))
+                return cls(ledger, workspace, wanted, watched(ledger))
+            except BaseException:
+                ledger.close()
+                raise
+
+    def send(self, call: Call[Any]) -> Answer:
+        """What the ledger answers."""
+        self._stay()
+        if self._shared is None:
+            return self._ledger.wait(_in_time(self._session, call, self._seconds))
+        if call.template == _BULK:
+            return self._aside().run(_in_time(self._bulk, call, self._seconds))
+        return result_of(self._session.answer(call))
+
+    def _aside(self) -> LoopThread:
+        with self._guard:
+            if self._side is None:
+                self._side = LoopThread()
+            return self._side
+
+    def close(self) -> None:
+        """Finish what was asked and let go of the database. A child has nothing to let go of."""
+        if not self._at_home:
+            return
+        self._watch.stop()
+        self._ledger.close()
+        if self._shared is not None:
+            result_of(self._shared.close())
+        if self._side is not None:
+            self._side.stop()
+
+
+class AsyncInside(_Inside):
+    """For event loops."""
+
+    def __init__(self, ledger: Ledger, workspace: str, wanted: Wanted, watch: ConfigWatch) -> None:
+        super().__init__(ledger, workspace, wanted, watch)
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
+        # What waits for a network belongs to its loop; what is done in threads may be asked for by any.
+        self._only = None if ledger.backend.dialect == "sqlite" else asyncio.get_running_loop()
+
+    @classmethod
+    async def open(cls, wanted: Wanted) -> "AsyncInside":
+        """Open a database, and make what is missing."""
+        with explained():
+            ledger = await opened_here(wanted)
+            try:
+                workspace = await workspace_in(ledger, wanted)
+                return cls(ledger, workspace, wanted, await asyncio.to_thread(watched, ledger))
+            except BaseException:
+                await _let_go(ledger)
+                raise
+
+    async def send(self, call: Call[Any]) -> Answer:
+        """What the ledger answers."""
+        self._stay()
+        return await _in_time(self._session_here(), call, self._seconds)
+
+    def _session_here(self) -> Session:
+        loop = asyncio.get_running_loop()
+        if self._only is not None and loop is not self._only:
+            raise WrongLoop(WrongLoop.__doc__)
+        session = self._sessions.get(loop)
+        if session is None:
+            session = self._session_with(engine=self._ledger.engine, database=self._ledger.database)
+            self._sessions[loop] = session
+        return session
+
+    async def aclose(self) -> None:
+        """Finish what was asked and let go of the database. A child has nothing to let go of."""
+        if not self._at_home:
+            return
+        self._session_here()
+        await asyncio.to_thread(self._watch.stop)
+        await _let_go(self._ledger)
+
+
+async def _in_time(session: Session, call: Call[Any], seconds: float) -> Answer:
+    """The answer, unless it takes too long; what was not decided by then is not done."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await session.answer(call)
+    except TimeoutError:
+        raise lost(call, "There was no answer in time") from None
+
+
+async def _let_go(ledger: Ledger) -> None:
+    if ledger.backend.dialect == "sqlite":
+        # Nothing of it suspends, but all of it may wait for the disk.
+        await asyncio.to_thread(lambda: result_of(ledger.aclose()))
+    else:
+        await ledger.aclose()

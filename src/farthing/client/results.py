@@ -1,0 +1,361 @@
+"""Results: what calls on accounts, grants, charges, holds and entries give back; `forms` says what all have."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from .forms import Done, Price, Result, Tagged, Used
+
+# Accounts
+
+
+class ScopedCredits(Result, frozen=True, kw_only=True):
+    """Credits that only some requests may take."""
+
+    scope: list[str]
+    available: Decimal
+
+
+class Balance(Result, frozen=True, kw_only=True):
+    """What an account can spend."""
+
+    account: str
+    balance: Decimal
+    """Live grants less debt, held credits included."""
+    unscoped: Decimal
+    held: Decimal
+    debt: Decimal
+    available: Decimal
+    """What a request of the operation, service, model and product that were asked for may take now."""
+    scoped: list[ScopedCredits]
+    next_expiration: datetime | None
+
+
+class AccountSettings(Tagged, frozen=True, kw_only=True):
+    """What is set on an account."""
+
+    allowance: Decimal
+    """Overdraft: how far below its grants it may spend."""
+    frozen: bool
+    spend_limit_day: Decimal | None
+    spend_limit_month: Decimal | None
+    timezone: str
+
+
+class AccountSettingsChanged(Done, frozen=True, kw_only=True):
+    """Settings after a change."""
+
+    settings: AccountSettings
+    etag: str
+
+
+class Account(Result, frozen=True, kw_only=True):
+    """An account and what it has."""
+
+    id: str
+    balance: Decimal
+    unscoped: Decimal
+    held: Decimal
+    debt: Decimal
+    available: Decimal
+    scoped: list[ScopedCredits]
+    earned: Decimal
+    spent: Decimal
+    lapsed: Decimal
+    written_off: Decimal
+    grants: int
+    holds: int
+    next_expiration: datetime | None
+    entries: int
+    updated_at: datetime
+    settings: AccountSettings
+
+
+class Opened(Done, frozen=True, kw_only=True):
+    """An account that was made."""
+
+
+class Adjustment(Done, frozen=True, kw_only=True):
+    """What an administrator corrected."""
+
+    id: str
+    amount: Decimal
+    """The change of the balance."""
+    grant: str | None
+    written_off: Decimal
+    owed: Decimal
+
+
+# Grants
+
+
+class Grant(Done, frozen=True, kw_only=True):
+    """A grant as it was given."""
+
+    id: str
+    amount: Decimal
+    category: str
+    priority: int
+    expires_at: datetime | None
+    scope: list[str]
+    source: dict[str, str] | None
+    repaid: Decimal
+    """What of it went to repay debt at once."""
+
+
+class Voided(Done, frozen=True, kw_only=True):
+    """What was taken back of a grant."""
+
+    id: str
+    written_off: Decimal
+    owed: Decimal
+
+
+class GrantNow(Result, frozen=True, kw_only=True):
+    """A grant as it stands now."""
+
+    id: str
+    account: str
+    state: str
+    amount: Decimal
+    remaining: Decimal
+    held: Decimal
+    spent: Decimal
+    gone: Decimal
+    category: str
+    priority: int
+    expires_at: datetime | None
+    scope: list[str]
+    source: dict[str, str] | None
+    origin: str | None
+    created_at: datetime
+
+
+# Charges
+
+
+class Part(Result, frozen=True, kw_only=True):
+    """What one grant paid."""
+
+    grant: str
+    amount: Decimal
+
+
+class Charge(Done, frozen=True, kw_only=True):
+    """A charge as it was made."""
+
+    id: str
+    amount: Decimal
+    unpaid: Decimal
+    """What shortfall `take` could not take."""
+    operation: str | None
+    grants: list[Part]
+    """What each grant paid, in burn order; the rest is debt."""
+    debt: Decimal
+    usage: Used | None
+    price: Price | None
+    """How the usage came to its price; None where the amount was given."""
+
+
+class Return(Result, frozen=True, kw_only=True):
+    """What came back of one charge, to one grant."""
+
+    charge: str
+    grant: str | None
+    amount: Decimal
+
+
+class Refund(Done, frozen=True, kw_only=True):
+    """What was given back."""
+
+    id: str
+    charge: str | None
+    amount: Decimal
+    returned: list[Return]
+
+
+class Paid(Part, frozen=True, kw_only=True):
+    """What one grant paid, and got back."""
+
+    refunded: Decimal
+
+
+class PaidFrom(Paid, frozen=True, kw_only=True):
+    """The same, with the terms of the grant."""
+
+    category: str
+    priority: int
+    scope: list[str]
+    expires_at: datetime | None
+    source: dict[str, str] | None
+    created_at: datetime
+
+
+class CardInForce(Result, frozen=True, kw_only=True):
+    """The version of the rate card by which a usage was priced."""
+
+    name: str
+    effective_from: datetime
+    reason: str | None
+    actor: str
+    created_at: datetime
+
+
+class GivenBack(Result, frozen=True, kw_only=True):
+    """A refund of a charge."""
+
+    entry: str
+    amount: Decimal
+    actor: str
+    description: str | None
+    created_at: datetime
+
+
+class ChargeFacts(Result, frozen=True, kw_only=True):
+    """What there is to say of a charge since it was made."""
+
+    id: str
+    account: str
+    amount: Decimal
+    refunded: Decimal
+    refundable: Decimal
+    debt: Decimal
+    unpaid: Decimal
+    operation: str | None
+    hold: str | None
+    usage: Used | None
+    price: Price | None
+    balance_before: Decimal
+    balance_after: Decimal
+    key: str | None
+    """That it was made under, with the prefix of the way it came."""
+    actor: str
+    request_id: str
+    description: str | None
+    metadata: dict[str, Any] | None
+    created_at: datetime
+
+
+class ChargeNow(ChargeFacts, frozen=True, kw_only=True):
+    """A charge as it stands now."""
+
+    grants: list[Paid]
+
+
+class ChargeExplained(ChargeFacts, frozen=True, kw_only=True):
+    """A charge with all that led to it, and what became of it."""
+
+    rounded: Decimal | None
+    card: CardInForce | None
+    grants: list[PaidFrom]
+    refunds: list[GivenBack]
+
+
+# Holds
+
+
+class Hold(Done, frozen=True, kw_only=True):
+    """A hold as it was placed."""
+
+    id: str
+    amount: Decimal
+    operation: str | None
+    service: str | None
+    model: str | None
+    product: str | None
+    state: str
+    on_expiry: str
+    expires_at: datetime
+    usage: Used | None
+    price: Price | None
+
+
+class Extended(Done, frozen=True, kw_only=True):
+    """What was changed of a hold; None is what stayed."""
+
+    id: str
+    raised_by: Decimal
+    expires_at: datetime | None
+    metered: Decimal | None
+
+
+class Released(Done, frozen=True, kw_only=True):
+    """A hold that has ended without a charge."""
+
+    id: str
+    released: Decimal
+    state: str
+
+
+class Settled(Done, frozen=True, kw_only=True):
+    """What was taken of a hold; `charge` is for refunds."""
+
+    id: str
+    charge: str
+    state: str
+    amount: Decimal
+    unpaid: Decimal
+    released: Decimal
+    operation: str | None
+    grants: list[Part]
+    debt: Decimal
+    usage: Used | None
+    price: Price | None
+
+
+class HoldNow(Result, frozen=True, kw_only=True):
+    """A hold as it stands now."""
+
+    id: str
+    account: str
+    state: str
+    amount: Decimal
+    remaining: Decimal
+    settled: Decimal
+    metered: Decimal
+    on_expiry: str
+    operation: str | None
+    service: str | None
+    model: str | None
+    product: str | None
+    grants: list[Part]
+    expires_at: datetime
+    created_at: datetime
+
+
+# Entries
+
+
+class GrantSlice(Result, frozen=True, kw_only=True):
+    """What an entry did to one grant."""
+
+    grant: str
+    amount: Decimal
+    held: Decimal
+
+
+class Entry(Result, frozen=True, kw_only=True):
+    """One line of the ledger."""
+
+    id: str
+    account: str
+    number: int
+    kind: str
+    amount: Decimal
+    """Change of the balance."""
+    balance: Decimal
+    """After it."""
+    held: Decimal
+    debt: Decimal
+    created_at: datetime
+    operation: str | None
+    description: str | None
+    metadata: dict[str, Any] | None
+    key: str | None
+    actor: str
+    request_id: str | None
+    ref: str | None
+    slices: list[GrantSlice]
+    grants: list[str]
+    unpaid: Decimal
+    hash: str

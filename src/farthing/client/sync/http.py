@@ -1,0 +1,40 @@
+"""Calls over HTTP.
+
+Made from `aio/http.py` by `python -m tests.client.twin`: change that, not this.
+"""
+
+from typing import Any
+
+import httpx2
+
+from ..answers import Answer
+from ..calls import Call
+from ..http_errors import answer_of, base_of, failed, headers_of
+from ..pools import Pools
+
+
+class Http:
+    """Carries calls to a server, on connections that are kept."""
+
+    def __init__(
+        self, url: str, api_key: str, timeout: float, http_client: httpx2.Client | None = None
+    ) -> None:  # fmt: skip
+        self._base = base_of(url)
+        self._headers = headers_of(api_key)
+        self._pools = Pools(timeout, http_client)
+
+    def send(self, call: Call[Any]) -> Answer:
+        """What the server answers."""
+        url = f"{self._base}{call.path}" + (f"?{call.query_text}" if call.query else "")
+        headers = self._headers | call.headers()
+        try:
+            response = self._pools.here().request(
+                call.method, url, content=call.body or None, headers=headers, follow_redirects=False
+            )
+        except (httpx2.RequestError, httpx2.StreamError) as error:
+            raise failed(call, error, self._base) from error
+        return answer_of(response)
+
+    def close(self) -> None:
+        """End the connections; a client that was given stays open."""
+        self._pools.close()

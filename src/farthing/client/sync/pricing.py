@@ -1,0 +1,103 @@
+"""Prices: rate cards in their versions, and what models cost.
+
+Made from `aio/pricing.py` by `python -m tests.client.twin`: change that, not this.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..calls import get, post, tagged
+from ..forms import Page
+from ..pricing_results import Card, CardLine, CardVersion, CardVersionLine, CardVersionView, CataloguePrice, ModelPrice
+from ..values import Amount, Instant, instant_text, quantities
+from .door import Door
+from .pages import Pages
+
+DEFAULT = "default"
+"""The card that prices the workspace's usage."""
+
+
+class RateCards:
+    """How the workspace prices usage."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def list(self) -> Pages[CardLine]:
+        """All rate cards, by name."""
+        return Pages(self._door, get(Page[CardLine], "/v1/rate-cards"))
+
+    def get(self, card: str = DEFAULT) -> Card:
+        """A card: the version in force with its document, and those that begin later."""
+        return self._door.ask(get(Card, "/v1/rate-cards/{card}", card=card))
+
+    def versions(self, card: str = DEFAULT) -> Pages[CardVersionLine]:
+        """All versions of a card, newest first."""
+        return Pages(self._door, get(Page[CardVersionLine], "/v1/rate-cards/{card}/versions", card=card))
+
+    def version(self, number: int, card: str = DEFAULT) -> CardVersionView:
+        """One version with its document."""
+        path = "/v1/rate-cards/{card}/versions/{version}"
+        return self._door.ask(get(CardVersionView, path, card=card, version=str(number)))
+
+    def put(
+        self, document: Mapping[str, Any], *, reason: str, card: str = DEFAULT, effective_from: Instant | None = None,
+        if_match: str | None = None, dry_run: bool | None = None, key: str | None = None,
+    ) -> CardVersion:  # fmt: skip
+        """Add the next version of a card. It is in force from `effective_from` on, or as soon as that can be; with
+        `if_match` (the `etag` of the card as it was read) only where nobody has added one since."""
+        body = {
+            "card": document, "reason": reason, "effective_from": instant_text(effective_from, "effective_from"),
+            "dry_run": dry_run,
+        }  # fmt: skip
+        call = post(CardVersion, "/v1/rate-cards/{card}/versions", body, key, card=card)
+        return self._door.ask(tagged(call, if_match))
+
+    def withdraw(
+        self, number: int, *, reason: str, card: str = DEFAULT, dry_run: bool | None = None, key: str | None = None
+    ) -> CardVersion:  # fmt: skip
+        """Take back a version that has not begun."""
+        path, body = "/v1/rate-cards/{card}/versions/{version}/withdraw", {"reason": reason, "dry_run": dry_run}
+        return self._door.ask(post(CardVersion, path, body, key, card=card, version=str(number)))
+
+
+class Prices:
+    """What models cost."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def list(self, query: str | None = None, *, provider: str | None = None) -> Pages[CataloguePrice]:
+        """The catalogue: models whose name holds a text, those of a provider, or all."""
+        asked = {"query": query, "provider": provider}
+        return Pages(self._door, get(Page[CataloguePrice], "/v1/model-prices", asked))
+
+    def history(self, provider: str, model: str) -> Pages[ModelPrice]:
+        """All prices that a model had, newest first."""
+        asked = {"provider": provider, "model": model}
+        return Pages(self._door, get(Page[ModelPrice], "/v1/model-prices/history", asked))
+
+    def set(
+        self, model: str, prices: Mapping[str, Amount], *, reason: str, provider: str | None = None,
+        per: int | None = None, currency: str | None = None, effective_from: Instant | None = None,
+        dry_run: bool | None = None, key: str | None = None,
+    ) -> CardVersion:  # fmt: skip
+        """Give a model prices of your own, for a million units unless `per` says otherwise: a new version of the rate
+        card with rules that win over the catalogue."""
+        body = {
+            "model": model, "prices": quantities(prices), "reason": reason, "provider": provider, "per": per,
+            "currency": currency, "effective_from": instant_text(effective_from, "effective_from"), "dry_run": dry_run,
+        }  # fmt: skip
+        return self._door.ask(post(CardVersion, "/v1/model-prices", body, key))
+
+    def remove(
+        self, model: str, *, reason: str, provider: str | None = None, effective_from: Instant | None = None,
+        dry_run: bool | None = None, key: str | None = None,
+    ) -> CardVersion:  # fmt: skip
+        """Take your own prices of a model away, as they were set: what else the rate card says of it, or the catalogue,
+        decides again."""
+        body = {
+            "model": model, "reason": reason, "provider": provider, "dry_run": dry_run,
+            "effective_from": instant_text(effective_from, "effective_from"),
+        }  # fmt: skip
+        return self._door.ask(post(CardVersion, "/v1/model-prices/remove", body, key))

@@ -1,0 +1,138 @@
+"""The two clients are one; what they know of the API is what the API says."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+import farthing
+from farthing.api.v1.face import ENDPOINTS
+from farthing.api.v1.problems import CODES
+from farthing.client import errors, pricing_results, report_results, results
+from farthing.client.answers import Answer, read_answer
+from farthing.client.calls import Call
+from farthing.client.forms import Page, Result
+from tests.client import twin
+
+BY_ID = {endpoint.operation_id: endpoint for endpoint in ENDPOINTS}
+ANSWERS: dict[str, Any] = {
+    "createCharge": results.Charge,
+    "createCharges": pricing_results.BulkDone,
+    "refundCharge": results.Refund,
+    "createRefund": results.Refund,
+    "createGrant": results.Grant,
+    "voidGrant": results.Voided,
+    "createHold": results.Hold,
+    "settleHold": results.Settled,
+    "extendHold": results.Extended,
+    "releaseHold": results.Released,
+    "adjustAccount": results.Adjustment,
+    "setBalance": results.Adjustment,
+    "createAccount": results.Opened,
+    "listAccounts": Page[results.Account],
+    "showAccount": results.Account,
+    "showBalance": results.Balance,
+    "showAccountSettings": results.AccountSettings,
+    "changeAccountSettings": results.AccountSettingsChanged,
+    "listEntries": Page[results.Entry],
+    "showEntry": results.Entry,
+    "listCharges": Page[results.ChargeNow],
+    "showCharge": results.ChargeExplained,
+    "listGrants": Page[results.GrantNow],
+    "showGrant": results.GrantNow,
+    "listHolds": Page[results.HoldNow],
+    "showHold": results.HoldNow,
+    "createQuote": pricing_results.Quote,
+    "createEstimate": pricing_results.Estimate,
+    "listRateCards": Page[pricing_results.CardLine],
+    "showRateCard": pricing_results.Card,
+    "listRateCardVersions": Page[pricing_results.CardVersionLine],
+    "showRateCardVersion": pricing_results.CardVersionView,
+    "addRateCardVersion": pricing_results.CardVersion,
+    "withdrawRateCardVersion": pricing_results.CardVersion,
+    "listModelPrices": Page[pricing_results.CataloguePrice],
+    "listModelPriceHistory": Page[pricing_results.ModelPrice],
+    "resolveModel": pricing_results.Resolved,
+    "setModelPrice": pricing_results.CardVersion,
+    "removeModelPrice": pricing_results.CardVersion,
+    "showSettings": pricing_results.WorkspaceSettings,
+    "changeSettings": pricing_results.WorkspaceSettings,
+    "listUsage": Page[report_results.UsageRow],
+    "listAccountUsage": Page[report_results.UsageRow],
+    "showUsageStats": report_results.UsageStats,
+    "showAccountUsageStats": report_results.UsageStats,
+    "reportRevenue": report_results.RevenueReport,
+    "reportModels": report_results.ModelReport,
+    "reportAccounts": report_results.AccountReport,
+    "reportSpend": report_results.SpendReport,
+}
+NOUNS = ["", "accounts", "grants", "charges", "holds", "rate_cards", "prices", "reports", "settings"]
+WITHOUT = ("Key", "Workspace", "Audit", "export", "Payment", "Quarantine", "activate", "refuse")
+"""Operations that a program of a customer's product has no use for; the client leaves them to the command line."""
+
+
+def test_the_synchronous_client_is_made_from_the_asynchronous_one() -> None:
+    made = twin.twins()
+    found = {path.name: path.read_text() for path in twin.TARGET.glob("*.py") if path.name != "__init__.py"}
+    assert found == made, "run `python -m tests.client.twin`"
+
+
+def public(of: type) -> dict[str, Any]:
+    """Methods that callers see."""
+    return {name: found for name, found in inspect.getmembers(of, inspect.isfunction) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_both_have_the_same_methods_with_signatures_and_docstrings(noun: str) -> None:
+    door: Any = None
+    clients = (farthing.Client(door), farthing.AsyncClient(door))
+    one, other = (public(type(getattr(client, noun) if noun else client)) for client in clients)
+    assert {"close" if name == "aclose" else name for name in other} == one.keys()
+    for name, method in one.items():
+        twin_method = other["aclose" if name == "close" else name]
+        assert list(inspect.signature(method).parameters) == list(inspect.signature(twin_method).parameters)
+        assert method.__doc__
+        assert "return" in typing.get_type_hints(method)
+
+
+@pytest.mark.parametrize("operation", sorted(ANSWERS))
+def test_the_types_say_all_that_the_api_answers(operation: str) -> None:
+    endpoint = BY_ID[operation]
+    call: Call[Any] = Call(method="GET", template=endpoint.path, answer=ANSWERS[operation])
+    found = read_answer(call, Answer(endpoint.status, msgspec.json.encode(endpoint.answered)))
+    assert [each for each in within(found) if each.extra] == []
+
+
+def within(value: Any) -> Iterator[Result]:
+    """All results in a result."""
+    if isinstance(value, Result):
+        yield value
+        for name in value.__struct_fields__:
+            yield from within(getattr(value, name))
+    elif isinstance(value, list):
+        for each in value:
+            yield from within(each)
+
+
+def test_the_client_has_every_operation_but_those_of_operators() -> None:
+    left = [id for id in BY_ID.keys() - ANSWERS.keys() if not any(word in id for word in WITHOUT)]
+    assert left == []
+
+
+def test_every_code_of_the_api_has_a_class() -> None:
+    assert errors.BY_CODE.keys() == CODES.keys()
+
+
+def test_the_same_is_tried_again_whether_one_goes_by_the_class_or_by_the_status() -> None:
+    again = {code.code for code in CODES.values() if errors.BY_CODE[code.code].retries}
+    assert again == {code.code for code in CODES.values() if code.status in (429, 503)} | {"unknown_outcome"}
+
+
+def test_every_name_that_is_offered_is_there_and_documented() -> None:
+    for name in farthing.__all__:
+        assert getattr(farthing, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        getattr(farthing, "nothing")  # noqa: B009 - as one writes it

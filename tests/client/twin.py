@@ -1,0 +1,57 @@
+"""The twin: makes the synchronous client from the asynchronous one, word by word.
+
+`python -m tests.client.twin` writes `client/sync`; a test compares it with what would be written now.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENT = ROOT / "src" / "farthing" / "client"
+SOURCE, TARGET = CLIENT / "aio", CLIENT / "sync"
+NOTE = "Made from `aio/{name}` by `python -m tests.client.twin`: change that, not this."
+WORDS = (
+    (r"from asyncio import sleep", "from time import sleep"),
+    (r"\basync (def|with|for)\b", r"\1"),
+    (r"\bawait ", ""),
+    (r"\bAsync(?=[A-Z])", ""),
+    (r"\b__a(enter|exit|iter)__\b", r"__\1__"),
+    (r"\baclose\b", "close"),
+    (r"for item in (\S+):\n\s+yield item", r"yield from \1"),
+    (r"\bashut\b", "shut"),
+    (r"\baconnect\b", "connect"),
+)
+
+
+def twin_of(name: str, source: str) -> str:
+    """The synchronous form of a file."""
+    text = source
+    for pattern, word in WORDS:
+        text = re.sub(pattern, word, text)
+    first, _, rest = text.partition('"""')[2].partition('"""')
+    made = f'"""{first.rstrip()}\n\n{NOTE.format(name=name)}\n"""{rest}'
+    return _formatted(_formatted(made, "check", "--fix", "--select", "I", "--quiet"), "format", "--quiet")
+
+
+def _formatted(text: str, *command: str) -> str:
+    """As the formatter of the house would have it."""
+    ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET / "made.py"), "-"]
+    return subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def twins() -> dict[str, str]:
+    """All files of the synchronous client, by name."""
+    names = sorted(path.name for path in SOURCE.glob("*.py") if path.name != "__init__.py")
+    return {name: twin_of(name, (SOURCE / name).read_text()) for name in names}
+
+
+def main() -> None:
+    """Write them."""
+    for name, text in twins().items():
+        (TARGET / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

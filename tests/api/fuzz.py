@@ -153,6 +153,8 @@ class World:
             found["usage"] = {**found["usage"], "dimensions": {"images": 1}}
         if self._noun == "rate-cards" and "card" in found:
             found["card"] = CARD
+        if self._operation == "removeModelPrice":
+            found = {**found, "model": "tiny", "provider": None}  # which the card has rules for
         if "quarantine" in self._path and "version" in found:
             found |= self._waiting()
         if self._bulk and isinstance(found.get("items"), list):

@@ -242,7 +242,9 @@ def test_an_own_price_wins_over_the_catalogue(selling: Cli):
     assert selling.ok("prices", "card", "history")["data"][0]["reason"] == "our contract"
     later = selling.ok(*own, "--at", "1h", "--price", "cache_read_tokens=1", "--per", "1000000")
     assert later["prices"]["cache_read_tokens"] == "1"
-    assert selling.fails(*own)[:2] == (1, "overlapping_versions")
+    code, name, message = selling.fails(*own)
+    assert (code, name) == (1, "overlapping_versions")
+    assert message.startswith("at is too early: version 3 begins at that time or later")
 
 
 @pytest.mark.parametrize(
@@ -257,7 +259,7 @@ def test_an_own_price_wins_over_the_catalogue(selling: Cli):
         (["--price", "A B=3"], "invalid_card", "dimension"),
         (["--input", "2", "--output", "5", "--currency", "EUR"], "invalid_card", "currency must be USD"),
         (["--input", "2", "--output", "5", "--at", "2026-02-30"], "invalid", "is no date"),
-        (["--input", "2", "--output", "5", "--at", "2020-01-01"], "too_soon", "effective_from"),
+        (["--input", "2", "--output", "5", "--at", "2020-01-01"], "too_soon", "at must be at least 2 s ahead"),
     ],
 )
 def test_what_is_wrong_with_an_own_price_is_named(selling: Cli, words: list[str], name: str, said: str):
@@ -265,6 +267,44 @@ def test_what_is_wrong_with_an_own_price_is_named(selling: Cli, words: list[str]
     assert (code, told) == (2, name)
     assert said in message
     assert len(selling.ok("prices", "card", "history")["data"]) == 1
+
+
+def test_an_own_price_can_be_taken_away_again(selling: Cli):
+    def rules(version: int) -> set[str]:
+        shown = selling.ok("prices", "card", "show", "--version", str(version))
+        return {rule["id"] for rule in shown["document"].get("rules", [])}
+
+    own = ("gpt-4o", "--input", "2", "--output", "5", "--reason", "our contract")
+    selling.ok("prices", "set", *own)
+    selling.ok("prices", "set", *own, "--provider", "azure", "--at", "1h")
+    done = selling("prices", "unset", "gpt-4o", "--provider", "azure", "--reason", "it has ended", "--at", "2h")
+    assert done.out.startswith("default@4 from ")
+    assert done.out.endswith(": gpt-4o has no price of its own any more\n")
+    ended = selling.ok("prices", "unset", "gpt-4o", "--reason", "it has ended", "--at", "3h")
+    assert (ended["name"], ended["reason"], ended["model"], ended["provider"]) == (
+        "default@5", "it has ended", "gpt-4o", None,
+    )  # fmt: skip
+    plain = {"gpt-4o:input_tokens", "gpt-4o:output_tokens"}
+    azure = {"azure/gpt-4o:input_tokens", "azure/gpt-4o:output_tokens"}
+    assert [rules(version) for version in range(1, 6)] == [set(), plain, plain | azure, plain, set()]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name", "said"),
+    [
+        (["gpt-4o", "--reason", "x"], 1, "model_not_found", "not for just 'gpt-4o'"),
+        (["gpt-4o", "--provider", "us", "--reason", "x"], 1, "model_not_found", "'gpt-4o' of us"),
+        (["own", "--reason", ""], 2, "invalid", "reason"),
+        (["own", "--reason", "x", "--at", "2026-02-30"], 2, "invalid", "is no date"),
+        (["own"], 2, "usage", "--reason"),
+    ],
+)
+def test_what_has_no_own_price_stays_as_it_is(selling: Cli, words: list[str], code: int, name: str, said: str):
+    selling.ok("prices", "set", "own", "--price", "tokens=5", "--reason", "house model")
+    told, error, message = selling.fails("prices", "unset", *words)
+    assert (told, error) == (code, name)
+    assert said in message
+    assert len(selling.ok("prices", "card", "history")["data"]) == 2
 
 
 # Cards
@@ -289,6 +329,32 @@ def test_a_card_is_put_shown_and_taken_back(funded: Cli, tmp_path: Path):
     assert "tomorrow" in funded.told("prices", "card", "history")
     assert funded.fails("prices", "card", "put", "default", file, "--expected", "1")[:2] == (1, "precondition_failed")
     assert funded.ok("prices", "card", "put", "default", file, "--expected", "2")["version"] == 3
+
+
+def test_what_is_wrong_with_a_card_or_its_time_is_named_and_adds_nothing(ledger: Cli, tmp_path: Path):
+    def refused(card: Any, *words: str) -> tuple[int, str, str]:
+        return ledger.fails("prices", "card", "put", "default", written(tmp_path, card), *words)
+
+    tie = {"rules": [{"id": id, "dimension": "images", "price": "1"} for id in ("a", "b")]}
+    code, name, message = refused(tie)
+    assert (code, name) == (2, "invalid_card")
+    assert message.startswith(f"the card {tmp_path / 'card.json'} is not right: rules/1 ")
+    assert "'a'" in message
+    assert "'b'" in message
+    finer = {"rules": [{"id": "a", "dimension": "images", "price": HALF}]}
+    assert "rules/0/price" in refused(finer)[2]
+    ledger.ok("prices", "card", "put", "default", written(tmp_path))
+    ledger.ok("prices", "card", "put", "default", written(tmp_path), "--at", "2h")
+    for words, told, said in (
+        (["--at", "2026-02-30"], (2, "invalid"), "at is no date: '2026-02-30'"),
+        (["--at", "2020-01-01"], (2, "too_soon"), "at must be at least 2 s ahead"),
+        (["--at", "1h"], (1, "overlapping_versions"), "at is too early: version 2 begins at that time or later"),
+        (["--expected", "1"], (1, "precondition_failed"), "version 2, not 1"),
+    ):
+        code, name, message = refused(CARD, *words)
+        assert (code, name) == told
+        assert said in message
+    assert [each["version"] for each in ledger.ok("prices", "card", "history")["data"]] == [2, 1]
 
 
 def test_all_that_is_wrong_with_a_card_is_told(ledger: Cli, tmp_path: Path):
@@ -336,6 +402,56 @@ def test_a_quote_may_be_by_another_card(selling: Cli, tmp_path: Path):
     assert selling.ok("quote", *images)["amount"] == "20"
 
 
+# Estimates
+
+
+def test_an_estimate_is_a_range_and_says_what_it_expects(selling: Cli, tmp_path: Path):
+    call = ("--model", "gpt-4o", "--prompt-tokens", "1500")
+    found = selling.ok("estimate", "alice", *call, "--expected", "800", "--max", "1000", "--min", "100")
+    assert (found["completion_from"], found["prompt_tokens"], found["counted"]) == ("given", 1500, True)
+    assert [
+        (found[case]["completion_tokens"], found[case]["amount"], found[case]["affordable"])
+        for case in ("low", "expected", "high")
+    ] == [(100, "0.475", True), (800, "1.175", True), (1000, "1.375", True)]
+    assert found["expected"]["price"] == selling.ok("quote", *GPT)["price"]
+    text = selling.told("estimate", *call)
+    assert text.startswith("0.875 credits expected: 1,500 tokens of prompt, 500 of answer (nothing is known of")
+    prompt = tmp_path / "prompt.txt"
+    prompt.write_text("word " * 400)
+    assert selling.ok("estimate", *call[:2], "--prompt", str(prompt))["prompt_tokens"] == 500
+    roughly = selling("estimate", *call[:2], "--prompt", "-", "--json", input="word " * 400).json
+    assert (roughly["prompt_tokens"], roughly["counted"]) == (500, False)
+    dear = selling("estimate", "alice", *call[:2], "--prompt-tokens", "1000000", "--json")
+    assert (dear.code, dear.json["expected"]["refusal"]) == (1, "insufficient_credits")
+
+
+def test_an_estimate_expects_what_the_model_answered_of_late(selling: Cli):
+    for _ in range(20):
+        selling.ok("charge", "alice", "--model", "openai/gpt-4o", "--output-tokens", "90")
+    found = selling.ok("estimate", "--model", "gpt-4o", "--prompt-tokens", "5")
+    assert (found["completion_from"], found["expected"]["completion_tokens"]) == ("history", 90)
+    assert "the mean of this model's answers" in selling.told("estimate", "--model", "gpt-4o", "--prompt-tokens", "5")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "name", "said"),
+    [
+        ([], 2, "usage", "--model gpt-4o"),
+        (["--model", "gpt-4o"], 2, "usage", "how long the prompt is"),
+        (["--model", "gpt-4o", "--prompt-tokens", "5", "--prompt", "-"], 2, "usage", "how long the prompt is"),
+        (["--model", "gpt-4o", "--prompt", "none.txt"], 2, "usage", "can't be read"),
+        (["--model", "gpt-4o", "--prompt-tokens", "1.5"], 2, "usage", "--prompt-tokens"),
+        (["--model", "gpt-4o", "--prompt-tokens=-5"], 2, "usage", "--prompt-tokens"),
+        (["--model", "gpt-4o", "--prompt-tokens", "5", "--expected", "9", "--max", "8"], 2, "invalid", "expected must"),
+        (["--model", "nobody-9", "--prompt-tokens", "5"], 1, "unknown_model", "nobody-9"),
+    ],
+)
+def test_what_is_wrong_with_an_estimate_is_named(selling: Cli, words: list[str], code: int, name: str, said: str):
+    told, error, message = selling.fails("estimate", *words)
+    assert (told, error) == (code, name)
+    assert said in message
+
+
 # Charges
 
 
@@ -369,12 +485,24 @@ def test_a_charge_shows_its_lines(selling: Cli):
     [
         ([], 2, "usage", "say an AMOUNT, or what was used"),
         (["--model", "gpt-4o", "--input-tokens", "1.5"], 2, "invalid", "input_tokens must be a whole number"),
-        (["--model", "gpt-4o", "--input-tokens=-1"], 2, "invalid", "must not be negative"),
+        (["--model", "gpt-4o", "--input-tokens=-1"], 2, "invalid", "input_tokens must not be negative"),
+        (
+            ["--model", "gpt-4o", "--dimension", "reasoning_tokens=1.5"],
+            2,
+            "invalid",
+            "reasoning_tokens must be a whole",
+        ),
+        (
+            ["--model", "gpt-4o", "--output-tokens", "5", "--dimension", "reasoning_tokens=6"],
+            2,
+            "invalid",
+            "reasoning_tokens is 6, more than the 5 output_tokens",
+        ),
         (
             ["--model", "gpt-4o", "--input-tokens", "5", "--dimension", "cache_read_tokens=6"],
             2,
             "invalid",
-            "cache_read",
+            "cache_read_tokens is 6, more than the 5 input_tokens",
         ),
         (["--model", "gpt-4o", "--dimension", "pages=6"], 1, "unknown_dimension", "'pages'"),
         (["--model", "gpt-4o", "--input-tokens", "5", "--dimension", "input_tokens=6"], 2, "invalid", "twice"),

@@ -5,9 +5,9 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from farthing.core.estimate import Estimate, count_prompt, count_tokens, estimate
+from farthing.core.estimate import Estimate, Expected, count_prompt, count_tokens, estimate, expected_of
 from farthing.core.modelprice import Variant
-from farthing.core.pricing import rounded
+from farthing.core.pricing import meant_by, rounded
 from farthing.core.quantities import PriceRefusal
 from farthing.core.usage import Usage
 from tests.core.rates import a_book, a_card, a_model, example, per_million, priced, refused, rule, used
@@ -567,6 +567,39 @@ def test_an_estimate_knows_a_limit_below_the_usual_answer():
     found = estimate(used("m"), a_book(a_card(*TOKENS)), prompt_tokens=0, most=100)
     assert isinstance(found, Estimate)
     assert (found.expected.exact, found.high.exact) == ("0.8", "0.8")
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens"),
+    [({}, (0, 70, 140)), ({"least": 100}, (100, 100, 200)), ({"most": 50}, (0, 50, 50)), ({"most": 90}, (0, 70, 90))],
+)
+def test_an_answer_that_nobody_foretold_is_as_long_as_usual_within_its_limits(limits, tokens):
+    found = estimate(used("m"), a_book(a_card(*TOKENS)), prompt_tokens=0, usual=70, **limits)
+    assert isinstance(found, Estimate)
+    assert found.tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("requests", "output", "expected"),
+    [
+        (0, 0, Expected(500, "default")),
+        (19, 19_000, Expected(500, "default")),
+        (20, 20_001, Expected(1001, "history")),
+        (20, 0, Expected(500, "default")),
+    ],
+)
+def test_what_is_usual_is_the_mean_of_enough_answers(requests, output, expected):
+    assert expected_of(requests, output) == expected
+
+
+def test_a_usage_is_recorded_under_the_model_that_its_name_means():
+    book = a_book(a_card(catalogue={"rate": "1"}), find_model=find)
+    for usage in (used("gpt-4o"), used("openai/gpt-4o")):
+        assert meant_by(usage, book) == ("openai", "gpt-4o")
+    assert meant_by(replace(used("own"), provider="us"), book) == ("us", "own")
+    assert meant_by(used(), book) == ("", "")
+    sold = priced(used("openai/gpt-4o", input_tokens=1), book)
+    assert (sold.provider, sold.model) == ("openai", "gpt-4o")
 
 
 def test_an_estimate_without_a_price_is_refused():

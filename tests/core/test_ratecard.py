@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from farthing.core.cardcheck import check_card, check_model
+from farthing.core.cardcheck import MAX_TIES, check_card, check_model
 from farthing.core.modelprice import ModelPrice, Price, Variant
 from farthing.core.ratecard import CardError, ProfileCard, RateCard, read_card
 from tests.core.rates import EXAMPLES, a_book, a_card, example, priced, rule, used
@@ -125,6 +125,30 @@ def test_rules_that_no_usage_can_both_match_do_not_tie(one, other):
     assert check_card(a_card(rule("gb", "1", "first", **one), rule("gb", "2", "second", **other)), 6) == []
 
 
+def alike(number, priority=0):
+    """A rule that looks at the model, and at something that no other one looks at."""
+    return rule("tokens", "1", f"r{number}", match={"model": f"m{number}", f"k{number}": "v"}, priority=priority)
+
+
+def test_of_very_many_ties_the_first_are_told():
+    card = a_card(*(rule("tokens", "1", f"r{n}", match={f"k{n}": "v"}) for n in range(500)))
+    assert len(check_card(card, 6)) == MAX_TIES
+
+
+def test_rules_that_could_only_be_compared_at_great_cost_are_refused_unless_they_have_priorities():
+    ((pointer, why),) = check_card(a_card(*map(alike, range(500))), 6)
+    assert (pointer, why.endswith("give them priorities")) == ("/rules", True)
+    assert check_card(a_card(*(alike(n, priority=n % 10) for n in range(500))), 6) == []
+
+
+def test_rules_with_long_lists_are_told_apart_by_what_they_do_not_share():
+    models = [f"m{n}" for n in range(300)]
+    rules = [rule("tokens", "1", f"r{n}", match={"model": models, "operation": f"o{n}"}) for n in range(300)]
+    assert check_card(a_card(*rules), 6) == []
+    tie = rule("tokens", "1", "tie", match={"model": "m299", "operation": ["x", "o299"]})
+    assert pointers(a_card(*rules, tie)) == ["/rules/300"]
+
+
 def test_thousands_of_rules_are_compared_by_what_tells_them_apart():
     by_model = [rule("tokens", "1", f"m{n}", match={"model": f"m{n}", "tier": "a"}) for n in range(4000)]
     by_other = [rule("tokens", "1", f"o{n}", match={"model": f"o{n}", "size": "a"}) for n in range(4000)]
@@ -221,3 +245,15 @@ def test_what_is_wrong_with_a_models_prices_is_told_by_pointer():
         *("/provider", "/prices/1/dimension", "/prices/2/price"),
         *("/variants/0/when", "/variants/1/prices", "/variants/2/when"),
     ]
+
+
+@pytest.mark.parametrize("number", ["1." + "9" * 900_000, "1e" + "9" * 900_000, "1e99999999999999999999", "9" * 5_000])
+@pytest.mark.parametrize("field", ["creditsPerUnit", "priority", "attributesMatch"])
+def test_a_number_of_a_profile_that_nobody_counts_with_is_refused(field, number):
+    value = f'{{"a": {number}}}' if field == "attributesMatch" else number
+    rule = f'{{"id": "a", "dimensionKey": "d", "creditsPerUnit": 1, "{field}": {value}}}'
+    with pytest.raises(CardError) as error:
+        read_card(f'{{"profile": {{"profileVersionId": "v", "eurPerCredit": 1, "rateRules": [{rule}]}}}}')
+    ((pointer, message),) = error.value.problems
+    assert pointer == "/profile"
+    assert len(message) < 300

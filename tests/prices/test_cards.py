@@ -5,7 +5,7 @@ import pytest
 
 from farthing.core.cardcheck import check_card
 from farthing.core.ratecard import CardError, RateCard, read_card
-from farthing.prices.cards import Wanted, drop_model_price, set_model_price
+from farthing.prices.cards import NoSuchPrice, Wanted, drop_model_price, set_model_price
 
 CARD = msgspec.json.encode(
     {
@@ -76,8 +76,9 @@ def test_an_id_that_is_taken_is_not_taken_twice():
 
 def test_prices_for_just_a_model_are_dropped_and_nothing_else():
     assert list(rules(drop_model_price(set_model_price(CARD, "m", PRICES), "m"))) == ["both", "else"]
-    with pytest.raises(CardError, match="none for the model 'x' alone"):
-        drop_model_price(CARD, "x")
+    for document, model, provider in ((CARD, "x", ""), (CARD, "m", "azure"), (CARD, "n", ""), (None, "m", "")):
+        with pytest.raises(NoSuchPrice, match=f"not for just '{model}'"):
+            drop_model_price(document, model, provider)
 
 
 def test_a_profile_is_not_changed_by_parts():

@@ -49,6 +49,7 @@ def test_a_new_price_that_is_like_others_takes_effect(new):
         (model(*tokens(input="-1", output="-1")), "input_tokens is negative"),
         (model(*tokens(input="0", output="0")), "costs nothing, and its name does not say that it is free"),
         (model(Price(dimension="requests", price="0")), "costs nothing"),
+        (model(*tokens(input="0", output="10")), "input_tokens costs nothing"),
         (model(*tokens(input="2500000", output="10")), "costs more than 10,000 USD for a million"),
         (model(*tokens(input="0.0000000025", output="1")), "costs less than 0.0000001 USD for a million"),
         (model(*tokens(input="2.5", output="0.01")), "output is more than 100 times cheaper than input"),

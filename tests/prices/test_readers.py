@@ -83,6 +83,59 @@ def test_what_genai_prices_has_and_we_can_not_say_is_named(sample):
     assert ("openai", "gpt-nobody-knows") not in source.models
 
 
+@pytest.mark.parametrize(
+    ("pattern", "quick"),
+    [
+        (r"^(vendor/)?model-1\.14(-\d{8})?$", True),
+        (r"^(?!.*-[tT][tT][sS](?:$|-))", True),
+        ("(a+)+$", False),
+        ("(a|a)*b", False),
+        ("(a?){28}b", False),
+        ("a?" * 28 + "a" * 28, False),
+        ("(a|a)" * 28, False),
+        (".*.*.*.*x", False),
+        ("a{0,99}a{0,99}a{0,99}b", False),
+        (r"(a)\1", False),
+        ("(", False),
+    ],
+)
+def test_a_pattern_for_names_is_taken_where_it_is_quick_on_any_name(pattern, quick):
+    model = {"id": "m", "match": {"regex": pattern}, "prices": {"input_mtok": 1, "output_mtok": 2}}
+    source = genai.read_file(json.dumps([{"id": "vendor", "models": [model]}]).encode())
+    assert bool(source.models["vendor", "m"][0].listing.match) is quick
+    assert bool(source.left) is not quick
+
+
+@pytest.mark.parametrize(
+    ("match", "prices", "reason"),
+    [
+        ({"equals": "odd"}, {"input_mtok": "sNaN"}, "a price that is no number"),
+        ({"equals": "odd"}, {"audio_hours": "-Infinity"}, "a price that is no number"),
+        ({"equals": "odd"}, {"input_mtok": 1, "audio_hours": "1e999999"}, "a price that is no number"),
+        ({"or": ["odd"]}, {"input_mtok": 1}, "a way of knowing names that can't be read"),
+        ({"and": ["odd"]}, {"input_mtok": 1}, "a way of knowing names that can't be read"),
+    ],
+)
+def test_what_is_odd_in_one_model_is_left_out_and_stops_no_other(match, prices, reason):
+    models = [{"id": "odd", "match": match, "prices": prices}, {"id": "good", "prices": {"input_mtok": 1}}]
+    source = genai.read_file(json.dumps([{"id": "vendor", "models": models}]).encode())
+    assert ("vendor", "good") in source.models
+    assert left_of(source, reason) == ["vendor/odd"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "file"),
+    [
+        (genai, '[{"id": "p", "models": [{"id": "m", "prices": {"input_mtok": NUMBER}}]}]'),
+        (litellm, '{"m": {"input_cost_per_token": NUMBER}}'),
+        (modelsdev, '{"p": {"id": "p", "models": {"m": {"id": "m", "cost": {"input": NUMBER}}}}}'),
+    ],
+)
+def test_a_number_beyond_all_bounds_is_a_damaged_file(reader, file):
+    with pytest.raises(BadCatalogue, match=r"damaged|another format"):
+        reader.read_file(file.replace("NUMBER", "1e99999999999999999999").encode())
+
+
 def test_of_prices_by_the_hour_of_day_the_dearest_is_taken(sample):
     price = now_of(genai.read_file(sample("genai.json")), "deepseek", "deepseek-chat")
     assert text_of(price) == {"input_tokens": "0.27/1000000", "output_tokens": "1.1/1000000"}

@@ -117,3 +117,10 @@ def test_no_more_than_so_many_answers_are_remembered():
 
 def test_a_catalogue_without_models_finds_nothing():
     assert Resolver([]).find("", "gpt-4o") == Found(None)
+
+
+@pytest.mark.parametrize(("provider", "model"), [("p" * 600, "gpt-4o"), ("openai", "m" * 600)])
+def test_names_that_nobody_has_for_their_length_are_neither_found_nor_kept(provider, model):
+    resolver = Resolver(MODELS)
+    assert resolver.find(provider, model) == Found(None)
+    assert resolver._memory == {}

@@ -74,6 +74,14 @@ class PostgresSuite(StoreSuite):
         assert len(lanes) == 3
         assert [lane for (lane,) in execute("select id from lane where id > 0 order by id")] == lanes
 
+    def test_a_lane_never_takes_a_number_that_was_used_even_where_the_sequence_forgot(self, store, execute, make_store):
+        self.accept(store, GiveGrant(**ALICE, amount=5))
+        ((used,),) = execute("select max(lane) from entry")
+        execute("delete from lane")
+        execute("alter sequence lane_number restart")
+        self.accept(make_store(), GiveGrant(**ALICE, amount=5))
+        assert execute("select max(lane) from entry") == [(used + 1,)]
+
     def test_looking_alone_does_not_keep_a_lane(self, store, execute, monkeypatch):
         now = [0.0]
         monkeypatch.setattr("farthing.stores.postgres._seconds", lambda: now[0])

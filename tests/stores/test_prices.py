@@ -265,6 +265,29 @@ def test_a_price_that_has_begun_is_not_withdrawn(shop, store, model):
     assert shop.wait(store.price_at("acme", model, START_US + 2 * HOUR_US)).version == 1
 
 
+def test_prices_that_had_to_wait_begin_when_every_process_can_know_them(shop, card, model):
+    waited = START_US + 5 * LEAD_US
+    slow = PriceStore(shop.ledger.database, lambda: waited)
+    put(shop, slow, price(model), price(model, 1, None), price(model, 2, START_US + LEAD_US), price(model, 3, HOUR_US))
+    found = shop.wait(slow.history("acme", model)).items
+    assert [r.effective_from for r in found] == [HOUR_US, waited + LEAD_US, waited + LEAD_US, 0]
+
+
+def test_what_begins_before_every_process_knows_is_not_withdrawn_any_more(shop, store, card, model):
+    add(shop, store, card)
+    put(shop, store, price(model), price(model, 1, START_US + HOUR_US))
+    begins = add(shop, store, card, START_US + HOUR_US).effective_from
+    late = act(begins - LEAD_US + 1)
+    assert failing(shop, store.withdraw("main", card, 2, late)).code == "card_version_begun"
+    assert shop.wait(store.withdraw_prices([("acme", model, 2)], "moved", late)) == 0
+    waiting = PriceStore(shop.ledger.database, lambda: begins)
+    assert failing(shop, waiting.withdraw("main", card, 2, act())).code == "card_version_begun"
+    assert shop.wait(waiting.withdraw_prices([("acme", model, 2)], "moved", act())) == 0
+    in_time = act(begins - LEAD_US)
+    assert shop.wait(store.withdraw("main", card, 2, in_time)).withdrawn_at == in_time.at
+    assert shop.wait(store.withdraw_prices([("acme", model, 2)], "moved", in_time)) == 1
+
+
 def test_models_are_found_by_a_part_of_their_names(shop, store, model):
     others = [f"{model}-100%", f"{model}-1000", f"{model}_x"]
     put(shop, store, price(model), *(price(other) for other in others), price(model, 1, START_US + HOUR_US))

@@ -181,3 +181,29 @@ def test_the_first_are_told_also_where_the_former_first_have_just_fallen_behind(
     shop.charge("top-e", 350, operation="top")
     top = shop.wait(reports.top_accounts("main", limit=2, filters=Filters(operation="top")))
     assert [(part.account, part.sums.revenue) for part in top] == [("top-e", 950), ("top-c", 800)]
+
+
+# Answers of a model
+
+
+def test_answers_of_a_model_are_counted_by_day_as_far_as_they_are_folded(shop: Shop, reports: UsageReports):
+    account = "who-asks"
+    shop.grant(account, 1000)
+
+    def answer(model: str, tokens: str, at: int | None = None, provider: str = "north") -> None:
+        used = Usage(provider=provider, model=model, dimensions={"output_tokens": tokens}, at=at)
+        shop.charge(account, 1, usage=Metered(used, Priced(amount=1, exact="0.000001")))
+
+    for tokens in ("100", "300", "999999999"):
+        answer("talker", tokens)
+    answer("talker", "7", provider="south")
+    answer("talker", "5", at=shop.now - 3 * DAY_US)
+    answer("other", "11")
+    assert shop.wait(reports.answers("main", "north", "talker", 0)) == (0, 0)
+    shop.wait(fold_all(Rollups(shop.ledger.database), shop.now))
+    lately = shop.now - 2 * DAY_US
+    assert shop.wait(reports.answers("main", "north", "talker", lately)) == (3, 1_000_000_399)
+    assert shop.wait(reports.answers("main", "north", "talker", 0)) == (4, 1_000_000_404)
+    assert shop.wait(reports.answers("main", None, "talker", lately)) == (4, 1_000_000_406)
+    assert shop.wait(reports.answers("other", "north", "talker", 0)) == (0, 0)
+    assert shop.wait(reports.answers("main", "north", "nobody", 0)) == (0, 0)

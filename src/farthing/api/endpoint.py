@@ -50,6 +50,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     """Those of the workspace; an operator has none."""
 
 
+class NotAtOnce(Exception):
+    """What a request asks for can't be told before the ledger was asked: its face takes the time for it."""
+
+
 class Cut(StrEnum):
     """Why a request was ended from outside."""
 

@@ -15,7 +15,7 @@ from farthing.engine import Engine, Ticket
 from farthing.prices.book import NeedsPast
 from farthing.stores.contract import StoreError
 
-from .endpoint import Caller, CredentialKind, Endpoint, Headers, Reply, Request, Route, Stop, Trouble
+from .endpoint import Caller, CredentialKind, Endpoint, Headers, NotAtOnce, Reply, Request, Route, Stop, Trouble
 
 EVERY_SECONDS: Final = 0.1
 LATE: Final = "There was no answer in time, so it is not known what became of this; the same key finds out."
@@ -140,8 +140,8 @@ class HotPath:
                 return self._send(call, started)
             self._open[call] = None
             call.ticket = self._engine.submit(started, call.told, dry=request.dry)
-        except NeedsPast:
-            # Seldom: usage from before what is held in memory. The face waits for the database and goes on.
+        except (NeedsPast, NotAtOnce):
+            # Seldom: usage from before what is held in memory, or without a price. The face waits for the database.
             self._open[call] = None
             self._waiting.add(task := asyncio.get_running_loop().create_task(self._answer(call)))
             task.add_done_callback(self._waiting.discard)

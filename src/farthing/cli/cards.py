@@ -64,8 +64,14 @@ def acted(desk: Desk, work: Coroutine[Any, Any, T], **instead: str) -> T:
         return desk.ledger.wait(work)
     except AccessError as error:
         misread = error.code in ("invalid", "too_soon")
-        message = instead.get(error.code) or (f"{error.field} {error}" if error.code == "too_soon" else str(error))
-        raise Trouble(error.code, message, Exit.USAGE if misread else Exit.NO, field=error.field) from error
+        field = _OPTIONS.get(error.field, error.field)
+        message = instead.get(error.code) or _BEGINNINGS.get(error.code, "{error}").format(field=field, error=error)
+        raise Trouble(error.code, message, Exit.USAGE if misread else Exit.NO, field=field) from error
+
+
+_OPTIONS = {"effective_from": "at", "expected_version": "expected"}
+"""What is called otherwise on the command line."""
+_BEGINNINGS = {"too_soon": "{field} {error}", "overlapping_versions": "{field} is too early: {error}"}
 
 
 def card_trouble(problems: list[tuple[str, str]], what: str) -> Trouble:

@@ -47,6 +47,10 @@ UsedAt = Annotated[
     typer.Option("--used-at", metavar="WHEN", help="When it was used, if not just now; prices of then apply."),
 ]
 
+OtherCard = Annotated[
+    str | None, typer.Option("--card", metavar="NAME", help="By another card, or a version such as draft@2.")
+]
+
 
 def read_usage(
     *,
@@ -169,7 +173,7 @@ def taken(desk: Desk, amount: str | None, used: "Usage") -> Taken:
     if not said and used.operation == DEFAULT_OPERATION:
         raise usage("say an AMOUNT, or what was used: --model gpt-4o --input-tokens 1500 --output-tokens 800")
     now_us = desk.now_us()
-    priced = price_of(desk, used, at=now_us if used.at is None else used.at)
+    priced = price_of(desk, used, at=now_us if used.at is None else min(used.at, now_us))
     return Taken(priced.amount, Metered(used, priced), now_us)
 
 

@@ -1,6 +1,6 @@
-"""Prices of models in a workspace: `prices init`, `prices show` and `prices set`."""
+"""Prices of models in a workspace: `prices init`, `prices show`, `prices set` and `prices unset`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,7 +8,7 @@ import typer
 from . import cards
 from .cards import At, Reason, acted, begins_at, card_trouble, version_facts
 from .catalogue import row_facts
-from .exits import Exit, invalid
+from .exits import Exit, Trouble, invalid
 from .metering import Provider, books_of, name_and_value, store_of
 from .opening import Desk, at_desk
 from .options import Db, In, Json
@@ -18,6 +18,7 @@ from .reading import read_decimal, read_label
 if TYPE_CHECKING:
     from farthing.core.terms import Term
     from farthing.prices.lookup import Looked
+    from farthing.stores.prices import CardFacts
 
 HISTORY = 10
 MILLION = 1_000_000
@@ -193,10 +194,8 @@ def change(
     Prices are in the currency of the card (USD after `farthing prices init`, else the workspace's unit), before its
     markup. Dimensions that are not named keep the rules that they have.
     """
-    from farthing.core.ratecard import CardError
-    from farthing.prices.book import CARD
     from farthing.prices.catalogue import read_listing
-    from farthing.prices.lookup import current_document, look_up
+    from farthing.prices.lookup import look_up
     from farthing.prices.overrides import Override, overridden
 
     wanted = Override(
@@ -204,22 +203,61 @@ def change(
         currency=currency or "",
     )  # fmt: skip
     with at_desk(db, workspace) as desk:
-        store, act = store_of(desk), desk.act()
-        looked = desk.ledger.wait(look_up(books_of(desk), store, desk.workspace, wanted.provider, model, act.at))
-        document, last = desk.ledger.wait(current_document(store, desk.workspace.id, CARD, act.at))
-        try:
-            made = overridden(document, wanted, None if looked.row is None else read_listing(looked.row.document).price)
-        except CardError as error:
-            raise card_trouble(error.problems, "the price can't be set") from error
-        cards.require_right(made, desk.workspace.scale)
-        begins = None if at is None else begins_at(at, act.at)
-        work = store.add_version(desk.workspace.id, CARD, made, begins, act, None, reason, last)
-        done = acted(desk, work)
-        notes = _aside(looked, wanted.model, wanted.prices, last)
+        work = look_up(books_of(desk), store_of(desk), desk.workspace, wanted.provider, model, desk.now_us())
+        looked = desk.ledger.wait(work)
+        known = None if looked.row is None else read_listing(looked.row.document).price
+        done = _add_changed(desk, lambda card: overridden(card, wanted, known), "the price can't be set", at, reason)
+        notes = _aside(looked, wanted.model, wanted.prices, done.version)
     data = version_facts(done) | {"model": model, "provider": provider, "prices": wanted.prices, "per": per}
     told = ", ".join(f"{name} {price}" for name, price in wanted.prices.items())
     text = f"{done.card}@{done.version} from {data['effective_from']} on: {model}: {told} for {per:,}"
     return Answer(data, text, notes=notes)
+
+
+def remove(
+    model: Name,
+    reason: Reason,
+    provider: Provider = None,
+    at: At = None,
+    workspace: In = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> Answer:
+    """Take a price of your own away: what else the card says of the model, or the catalogue, decides again.
+
+    It is a new version of the rate card, without the rules that are for just this model (of this provider, if named).
+    """
+    from farthing.prices.cards import drop_model_price
+
+    model, provider = read_label(model, "model", 255), provider or ""
+    with at_desk(db, workspace) as desk:
+        failed = "the price can't be taken away"
+        done = _add_changed(desk, lambda card: drop_model_price(card, model, provider), failed, at, reason)
+    data = version_facts(done) | {"model": model, "provider": provider or None}
+    text = f"{done.card}@{done.version} from {data['effective_from']} on: {model} has no price of its own any more"
+    return Answer(data, text)
+
+
+def _add_changed(
+    desk: Desk, change: Callable[[str | None], str], failed: str, at: str | None, reason: str
+) -> "CardFacts":  # fmt: skip
+    """The version that was added of the workspace's card: the last one with a change."""
+    from farthing.core.ratecard import CardError
+    from farthing.prices.book import CARD
+    from farthing.prices.cards import NoSuchPrice
+    from farthing.prices.lookup import current_document
+
+    store, act, why = store_of(desk), desk.act(), cards.read_reason(reason)
+    begins = None if at is None else begins_at(at, act.at)
+    document, last = desk.ledger.wait(current_document(store, desk.workspace.id, CARD, act.at))
+    try:
+        made = change(document)
+    except NoSuchPrice as error:
+        raise Trouble("model_not_found", f"the model {error}", Exit.NO, field="model") from error
+    except CardError as error:
+        raise card_trouble(error.problems, failed) from error
+    cards.require_right(made, desk.workspace.scale)
+    return acted(desk, store.add_version(desk.workspace.id, CARD, made, begins, act, None, why, last))
 
 
 def _prices(input: str | None, output: str | None, more: list[str] | None) -> dict[str, str]:
@@ -240,7 +278,7 @@ def _prices(input: str | None, output: str | None, more: list[str] | None) -> di
     return found
 
 
-def _aside(looked: "Looked", model: str, named: Mapping[str, str], last: int) -> list[str]:
+def _aside(looked: "Looked", model: str, named: Mapping[str, str], version: int) -> list[str]:
     """What the operator may not have meant."""
     from farthing.core.usage import PARENTS
 
@@ -251,6 +289,6 @@ def _aside(looked: "Looked", model: str, named: Mapping[str, str], last: int) ->
     sold = {price["dimension"] for price in row_facts(looked.row)["prices"]} if looked.row else set()
     if folded := sorted((sold - set(named)) & set(PARENTS)):
         notes.append(f"{', '.join(folded)}: no price of their own here, so they cost what they are counted within")
-    if not last:
+    if version == 1:
         notes.append("this is the workspace's first card, and it does not use the catalogue: see farthing prices init")
     return notes

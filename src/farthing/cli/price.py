@@ -1,21 +1,31 @@
 """Prices without a database: `price`, a rate card from a file and usage as JSON lines."""
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 
+from .cards import read_card_file
 from .exits import Exit, Trouble, usage
 from .options import Json, enter
 from .output import clean, columns, say
 from .reading import read_instant, read_scale
 
+if TYPE_CHECKING:
+    from farthing.core.pricing import Book
+    from farthing.core.ratecard import RateCard
+    from farthing.core.usage import Usage
+    from farthing.prices.book import Catalogue
+
 PANEL = "Prices"
 STDIN = "-"
+BUNDLED = "bundled"
 
 Mode = Literal["STRICT", "RUNTIME"]
 Unknown = Literal["default", "refuse", "unpriced"]
@@ -28,6 +38,7 @@ def register(app: typer.Typer) -> None:
         "price",
         "$ farthing price --card card.json --usage usage.jsonl",
         "$ farthing price --card card.json --usage - --json < usage.jsonl",
+        "$ farthing price --card card.json --catalogue bundled --usage usage.jsonl",
         panel=PANEL,
     )(price)
 
@@ -35,6 +46,15 @@ def register(app: typer.Typer) -> None:
 def price(
     card: Annotated[str, typer.Option("--card", metavar="FILE", help="The rate card: JSON, or a PriceCalc profile.")],
     used: Annotated[str, typer.Option("--usage", metavar="FILE", help="Usage, one JSON object a line; - is input.")],
+    catalogue: Annotated[
+        str | None,
+        typer.Option(
+            "--catalogue",
+            metavar="FILE",
+            help="What models cost, for cards that use it: a file of genai-prices, litellm or models.dev; or "
+            f"`{BUNDLED}`, the prices at hand.",
+        ),
+    ] = None,
     unit: Annotated[str, typer.Option("--unit", metavar="NAME", help="What is counted.")] = "credits",
     scale: Annotated[
         int | None, typer.Option("--scale", metavar="N", help="Decimals. Default: 6; for money such as USD 9.")
@@ -58,13 +78,15 @@ def price(
     from farthing.core.ratecard import ProfileCard
 
     digits = read_scale(scale, unit)
-    terms = _read_card(card, digits)
+    terms, _ = read_card_file(Path(card), digits)
     if isinstance(terms, ProfileCard):
+        if catalogue is not None:
+            raise usage("--catalogue is for cards that use it, and a PriceCalc profile has all its prices")
         pricer: _Pricer = _ProfilePricer(terms, mode, include_rounded, audit)
     elif mode or include_rounded or audit:
         raise usage("--mode, --include-rounded and --audit are for PriceCalc profiles, and the card is none")
     else:
-        pricer = _CardPricer(terms, Path(card).stem, unit, digits, unknown)
+        pricer = _CardPricer(terms, Path(card).stem, unit, digits, unknown, _read_catalogue(catalogue))
     if used == STDIN:
         return _price_all(sys.stdin.buffer, pricer, as_json)
     try:
@@ -74,25 +96,26 @@ def price(
         raise usage(f"--usage can't be read: {error.strerror}: {used}") from error
 
 
-def _read_card(path: str, scale: int) -> Any:
-    """The card of a file; all that is wrong with it is told at once."""
-    from farthing.core.cardcheck import check_card
-    from farthing.core.ratecard import CardError, read_card
+def _read_catalogue(name: str | None) -> "Catalogue | None":
+    """The model prices of a file, or those that are at hand."""
+    from farthing.prices import genai
+    from farthing.prices.catalogue import BadCatalogue
+    from farthing.prices.offline import catalogue_of
+    from farthing.prices.sync import read_source
 
+    if name is None:
+        return None
     try:
-        document = Path(path).read_bytes()
+        source = genai.read_bundle() if name == BUNDLED else read_source(Path(name).read_bytes())
     except OSError as error:
-        raise usage(f"--card can't be read: {error.strerror}: {path}") from error
-    try:
-        card = read_card(document)
-        problems = check_card(card, scale)
-    except CardError as error:
-        problems = error.problems
-    if problems:
-        told = "; ".join(f"{pointer or 'the card'} {message}" for pointer, message in problems)
-        where = [{"pointer": pointer, "message": message} for pointer, message in problems]
-        raise Trouble("invalid_card", f"the card {path} is not right: {told}", Exit.USAGE, problems=where)
-    return card
+        raise usage(f"--catalogue can't be read: {error.strerror}: {name}") from error
+    except BadCatalogue as error:
+        raise Trouble("bad_catalogue", str(error), Exit.NO) from error
+    return catalogue_of(source, _now_us())
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 # Lines
@@ -182,23 +205,45 @@ def _plain(value: Any) -> Any:
 # A rate card of ours
 
 
+_ADVICE = f"; the card uses a catalogue: name one with --catalogue FILE, or --catalogue {BUNDLED}"
+
+
 class _CardPricer:
-    def __init__(self, card: Any, name: str, unit: str, scale: int, unknown: Unknown) -> None:
+    def __init__(
+        self, card: "RateCard", name: str, unit: str, scale: int, unknown: Unknown, catalogue: "Catalogue | None"
+    ) -> None:
         from farthing.core.pricing import Book
         from farthing.core.rules import compile_card
 
         self._unit = unit
         self._scale = scale
+        self._catalogue = catalogue
         self._book = Book(card=compile_card(card), reference=name, scale=scale, unknown_models=unknown)
 
     def price(self, document: dict[str, Any]) -> dict[str, Any]:
         from farthing.core.pricing import price as priced_by
         from farthing.core.quantities import PriceRefusal
 
-        found = priced_by(_read_usage(document), self._book)
+        used = _read_usage(document)
+        found = priced_by(used, self._book_at(used.at))
         if isinstance(found, PriceRefusal):
-            raise _Refusal(found.code, found.message, field=found.field)
+            advice = _ADVICE if found.code == "unknown_model" and self._lacks_catalogue else ""
+            raise _Refusal(found.code, found.message + advice, field=found.field)
         return _priced_json(found, self._unit, self._scale)
+
+    def _book_at(self, at: int | None) -> "Book":
+        """The prices of an instant: the card is the same at any, the catalogue knows its past."""
+        from msgspec.structs import replace
+
+        known = self._catalogue
+        if known is None:
+            return self._book
+        find = partial(known.tariffs, _now_us() if at is None else at)
+        return replace(self._book, find_model=find, candidates=known.candidates)
+
+    @property
+    def _lacks_catalogue(self) -> bool:
+        return self._catalogue is None and self._book.card.catalogue
 
     def text(self, result: dict[str, Any]) -> str:
         head = f"{result['amount']} {self._unit}" + (" (unpriced)" if result.get("unpriced") else "")
@@ -239,7 +284,7 @@ def _line_json(line: Any) -> dict[str, Any]:
 _TEXTS = ("provider", "model", "service", "operation", "product", "chat")
 
 
-def _read_usage(document: dict[str, Any]) -> Any:
+def _read_usage(document: dict[str, Any]) -> "Usage":
     """A usage: quantities as numbers or decimal text."""
     from farthing.core.usage import Usage
 

@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
         "$ farthing prices set gpt-4o --input 2.5 --output 10 --reason 'our contract'",
         "$ farthing prices set our-model --price tokens=0.005 --per 1 --reason 'house model' --at 2027-01-01",
     )(model_prices.change)
+    enter(GROUP, "unset", "$ farthing prices unset gpt-4o --reason 'the contract has ended'")(model_prices.remove)
     cards.register(GROUP)
     quarantine.register(GROUP)
     backtest.register(GROUP)

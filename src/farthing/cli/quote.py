@@ -42,9 +42,7 @@ def quote(
     service: metering.Service = None,
     product: metering.Product = None,
     used_at: metering.UsedAt = None,
-    card: Annotated[
-        str | None, typer.Option("--card", metavar="NAME", help="By another card, or a version such as draft@2.")
-    ] = None,
+    card: metering.OtherCard = None,
     workspace: In = None,
     db: Db = None,
     as_json: Json = False,
@@ -58,14 +56,14 @@ def quote(
         priced = price_of(desk, used, card or "", used.at)
         data = {
             "workspace": desk.workspace.id, "account": account, "unit": desk.workspace.unit,
-            "amount": desk.write(priced.amount), **_afforded(desk, account, used, priced),
+            "amount": desk.write(priced.amount), **afforded(desk, account, used, priced),
             "usage": usage_facts(used), "price": price_facts(priced),
         }  # fmt: skip
     return Answer(data, _text(data), Exit.NO if data["affordable"] is False else Exit.OK)
 
 
-def _afforded(desk: Desk, account: str | None, used: "Usage", priced: "Priced") -> dict[str, Any]:
-    """What a charge for it would come to, decided as it would be."""
+def afforded(desk: Desk, account: str | None, used: "Usage", priced: "Priced") -> dict[str, Any]:
+    """What a charge of an account for it would come to, decided as it would be."""
     if account is None:
         return {"affordable": None, "refusal": None, "available": None, "deficit": None}
     from farthing.core.commands import TakeCharge

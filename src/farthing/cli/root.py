@@ -16,6 +16,7 @@ from . import (
     copying,
     credits,
     demo,
+    estimate,
     explain,
     keys,
     price,
@@ -68,8 +69,8 @@ def root(
 
 
 for _room in (
-    *(setup, serve, demo, credits, quote, explain, usage, reports, price, prices, workspaces, settings, keys, care),
-    *(copying, clock),
+    *(setup, serve, demo, credits, quote, estimate, explain, usage, reports, price, prices, workspaces, settings),
+    *(keys, care, copying, clock),
 ):
     _room.register(app)
 

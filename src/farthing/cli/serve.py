@@ -29,6 +29,15 @@ RateLimit = Annotated[
     typer.Option("--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 60000."),
 ]
 
+FoldSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--fold-seconds",
+        metavar="SECONDS",
+        help="How often the sums of reports are added to; 0: never here. Default: 2.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Enter the command."""
@@ -71,14 +80,7 @@ def serve(
         float | None,
         typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
     ] = None,
-    fold_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--fold-seconds",
-            metavar="SECONDS",
-            help="How often the sums of reports are added to; 0: never here. Default: 2.",
-        ),
-    ] = None,
+    fold_seconds: FoldSeconds = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option("--log-level", help="The least level that is logged. Default: info."),

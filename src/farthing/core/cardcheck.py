@@ -1,7 +1,9 @@
 """What makes a rate card, and a model's prices, right: everything that is wrong is told at once, with where it is."""
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, Inexact
+from itertools import islice
 from typing import Final
 
 from .exact import MAX_PRICE_DECIMALS, MAX_QUANTITY_DECIMALS, decimal_problem, divide
@@ -15,6 +17,14 @@ Problem = tuple[str, str]
 
 MAX_RULES: Final = 10_000
 MAX_TIERS: Final = 100
+MAX_TIES: Final = 100
+"""So many are told; a card of a stranger's may have millions."""
+MAX_COMPARISONS: Final = 200_000
+"""Of rules with one another: a few tenths of a second. A card of 10,000 rules for as many models needs a tenth."""
+VALUES: Final = 8
+"""So many values of rules cost as much as comparing two of them."""
+BEGINNING: Final = 8
+"""What it costs to begin comparing two kinds of rules, in comparisons."""
 MAX_PER: Final = 10**12
 
 
@@ -169,39 +179,71 @@ def _tier_by(pointer: str, price: Price) -> Iterator[Problem]:
 # Rules that tie: for some usage nobody could say which of two prices it
 
 
-def _ties(rules: tuple[Rule, ...]) -> Iterator[Problem]:
+class _TooAlike(Exception):
+    """Too many rules would have to be compared."""
+
+
+class _Patience:
+    """What comparing a card's rules may cost. A card may be a stranger's, and its check is no place to rest in."""
+
+    def __init__(self) -> None:
+        self._left = MAX_COMPARISONS
+
+    def spend(self, comparisons: int) -> None:
+        self._left -= comparisons
+        if self._left < 0:
+            raise _TooAlike
+
+
+def _ties(rules: tuple[Rule, ...]) -> list[Problem]:
+    """The first ties of a card; or that its rules can't be held against one another."""
+    found: list[Problem] = []
+    try:
+        for problem in islice(_all_ties(rules, _Patience()), MAX_TIES):
+            found.append(problem)  # noqa: PERF402 - those before the end of patience are told
+    except _TooAlike:
+        why = "are too many that differ in too little to be held against one another: give them priorities"
+        found.append(("/rules", why))
+    return found
+
+
+def _all_ties(rules: tuple[Rule, ...], patience: _Patience) -> Iterator[Problem]:
     """Two rules of equal rank that some usage could both match. Only rules alike in all but their values are compared
     one by one, and those that share a value are found by it, so that thousands of models are no matter."""
     alike: dict[tuple[str, bool, int, int], list[int]] = {}
     for number, rule in enumerate(rules):
         alike.setdefault((rule.dimension, rule.default, rule.priority, len(rule.match)), []).append(number)
     for group in alike.values():
-        yield from _ties_among(rules, group)
+        yield from _ties_among(rules, group, patience)
 
 
-def _ties_among(rules: tuple[Rule, ...], group: list[int]) -> Iterator[Problem]:
+def _ties_among(rules: tuple[Rule, ...], group: list[int], patience: _Patience) -> Iterator[Problem]:
     by_keys: dict[tuple[str, ...], list[int]] = {}
     for number in group:
         by_keys.setdefault(tuple(sorted(rules[number].match)), []).append(number)
     kinds = list(by_keys.items())
+    sizes = [sum(1 + _size(rules[number]) for number in numbers) for _, numbers in kinds]
     for place, (keys, numbers) in enumerate(kinds):
-        yield from (_tie(rules, *pair) for pair in _pairs(rules, keys, numbers))
-        for other_keys, others in kinds[place + 1 :]:
+        yield from (_tie(rules, *pair) for pair in _pairs(rules, keys, numbers, patience))
+        for (other_keys, others), size in zip(kinds[place + 1 :], sizes[place + 1 :], strict=True):
+            patience.spend(BEGINNING + (sizes[place] + size) // VALUES)
             # Rules that look at different things may meet by the hundred: one pair stands for all.
             shared = tuple(key for key in keys if key in other_keys)
-            found = next(_pairs_between(rules, shared, numbers, others), None)
+            found = next(_pairs_between(rules, shared, numbers, others, patience), None)
             if found is not None:
                 yield _tie(rules, *sorted(found))
 
 
-def _pairs(rules: tuple[Rule, ...], keys: tuple[str, ...], numbers: list[int]) -> Iterator[tuple[int, int]]:
+def _pairs(
+    rules: tuple[Rule, ...], keys: tuple[str, ...], numbers: list[int], patience: _Patience
+) -> Iterator[tuple[int, int]]:
     """Rules that look at the same and meet one before them."""
     met: dict[str, list[int]] = {}
     telling = _telling(rules, keys, numbers)
     for number in numbers:
         values = _values(rules[number], telling)
-        before = (other for value in values for other in met.get(value, ()))
-        clash = next((other for other in before if _meet(rules[number], rules[other])), None)
+        before = dict.fromkeys(other for value in values for other in met.get(value, ()))
+        clash = next((other for other in before if _meet(rules[number], rules[other], patience)), None)
         if clash is not None:
             yield clash, number
         for value in values:
@@ -209,7 +251,7 @@ def _pairs(rules: tuple[Rule, ...], keys: tuple[str, ...], numbers: list[int]) -
 
 
 def _pairs_between(
-    rules: tuple[Rule, ...], shared: tuple[str, ...], numbers: list[int], others: list[int]
+    rules: tuple[Rule, ...], shared: tuple[str, ...], numbers: list[int], others: list[int], patience: _Patience
 ) -> Iterator[tuple[int, int]]:
     """Rules of two kinds that meet."""
     telling = _telling(rules, shared, numbers)
@@ -218,13 +260,17 @@ def _pairs_between(
         for value in _values(rules[number], telling):
             found.setdefault(value, []).append(number)
     for other in others:
-        near = (number for value in _values(rules[other], telling) for number in found.get(value, ()))
-        yield from ((number, other) for number in near if _meet(rules[number], rules[other]))
+        near = dict.fromkeys(number for value in _values(rules[other], telling) for number in found.get(value, ()))
+        yield from ((number, other) for number in near if _meet(rules[number], rules[other], patience))
 
 
 def _telling(rules: tuple[Rule, ...], keys: tuple[str, ...], numbers: list[int]) -> str:
-    """The key on which rules differ most; none where they look at nothing."""
-    return max(keys, key=lambda key: len({v for n in numbers for v in _values(rules[n], key)}), default="")
+    """The key whose values the fewest rules share; none where they look at nothing."""
+
+    def shared(key: str) -> int:
+        return sum(times * times for times in Counter(v for n in numbers for v in _values(rules[n], key)).values())
+
+    return min(keys, key=shared, default="")
 
 
 def _values(rule: Rule, key: str) -> list[str]:
@@ -232,9 +278,15 @@ def _values(rule: Rule, key: str) -> list[str]:
     return [value] if isinstance(value, str) else list(dict.fromkeys(value))
 
 
-def _meet(one: Rule, other: Rule) -> bool:
+def _size(rule: Rule) -> int:
+    """How many values it looks for."""
+    return sum(1 if isinstance(value, str) else len(value) for value in rule.match.values())
+
+
+def _meet(one: Rule, other: Rule, patience: _Patience) -> bool:
     """Whether some usage could match both: on no key that both look at are their values apart."""
     shared = one.match.keys() & other.match.keys()
+    patience.spend(1 + (_size(one) + _size(other)) // VALUES)
     return all(not set(_values(one, key)).isdisjoint(_values(other, key)) for key in shared)
 
 

@@ -1,10 +1,11 @@
 """Estimates: what a call to a model may cost, before it is made."""
 
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .commands import DAY_US
 from .pricing import Book, price
 from .quantities import PriceRefusal, invalid
 from .usage import Priced, Usage
@@ -13,8 +14,23 @@ MESSAGE_TOKENS: Final = 4
 """What a message costs beside its text: its role and where it ends."""
 USUAL_COMPLETION: Final = 500
 """Tokens of an answer of which nothing is known."""
+ENOUGH_REQUESTS: Final = 20
+"""Requests of a model from which on the mean of its answers says what to expect."""
+RECENT_US: Final = 30 * DAY_US
+"""How far back they are counted."""
 _BYTES_PER_TOKEN: Final = 4
 _WIDE_FROM: Final = "\u2e80"  # from here on: Chinese, Japanese, Korean, emoji
+
+
+CompletionFrom = Literal["given", "history", "default"]
+"""Who says how long the answer will be: the caller, the mean of earlier ones, or nobody."""
+
+
+class Expected(Struct, frozen=True):
+    """How long an answer is expected to be, in tokens, and who says so."""
+
+    tokens: int
+    source: CompletionFrom
 
 
 class Estimate(Struct, frozen=True):
@@ -40,6 +56,13 @@ def count_prompt(messages: list[str]) -> int:
     return sum(MESSAGE_TOKENS + count_tokens(message) for message in messages)
 
 
+def expected_of(requests: int, output_tokens: int) -> Expected:
+    """What to expect of a model's next answer after so many requests with so many tokens in all."""
+    if requests < ENOUGH_REQUESTS or not output_tokens:
+        return Expected(USUAL_COMPLETION, "default")
+    return Expected(-(-output_tokens // requests), "history")
+
+
 def estimate(
     usage: Usage,
     book: Book,
@@ -47,13 +70,14 @@ def estimate(
     completion_tokens: int | None = None,
     least: int = 0,
     most: int | None = None,
+    usual: int = USUAL_COMPLETION,
 ) -> Estimate | PriceRefusal:
     """What a call will cost whose prompt has so many tokens; everything else of it (model, operation, attributes) is
-    in `usage`. The answer is expected to have `completion_tokens` (500 where nobody knows), and at most `most` (twice
-    what is expected)."""
-    expected = USUAL_COMPLETION if completion_tokens is None else completion_tokens
-    if completion_tokens is None and most is not None:
-        expected = min(max(expected, least), most)
+    in `usage`. The answer is expected to have `completion_tokens` (else what is `usual`, kept within the least and
+    the most), and at most `most` (twice what is expected)."""
+    expected = completion_tokens
+    if expected is None:
+        expected = max(usual, least) if most is None else min(max(usual, least), most)
     highest = 2 * expected if most is None else most
     if prompt_tokens < 0:
         return invalid("prompt_tokens", "must not be negative")
@@ -65,8 +89,8 @@ def estimate(
         if isinstance(found, PriceRefusal):
             return found
         priced.append(found)
-    low, usual, high = priced
-    return Estimate(low, usual, high, (least, expected, highest))
+    low, middle, high = priced
+    return Estimate(low, middle, high, (least, expected, highest))
 
 
 def _with_tokens(usage: Usage, prompt: int, completion: int) -> Usage:

@@ -80,6 +80,16 @@ def price(usage: Usage, book: Book) -> Priced | PriceRefusal:
     return bill.count_all(quantities) or bill.finish(quantities)
 
 
+def meant_by(usage: Usage, book: Book) -> tuple[str, str]:
+    """Provider and model that a usage is recorded under."""
+    found = book.find_model(usage.provider, usage.model) if usage.model else None
+    return _named(usage, found)
+
+
+def _named(usage: Usage, found: ModelTariffs | None) -> tuple[str, str]:
+    return (usage.provider, usage.model) if found is None else (found.document.provider, found.document.model)
+
+
 def rounded(priced: Priced) -> str:
     """What rounding added to the exact price, or took off it, in the workspace's unit."""
     return plain(exact_sum(Decimal(line.amount) for line in priced.lines if line.kind == "rounding"))
@@ -249,14 +259,15 @@ class _Bill:
         cost = None if unpriced else self._cost()
         if amount >= MAX_AMOUNT or (cost is not None and cost >= MAX_COST):
             return PriceRefusal("amount_too_large", "dimensions", f"the usage comes to {plain(total)}: too large")
+        provider, model = _named(self.usage, self.model)
         return Priced(
             amount=amount,
             exact=plain(total),
             lines=tuple(self.lines),
             cost=cost,
             card=self.book.reference,
-            provider=self.model.document.provider if self.model else self.usage.provider,
-            model=self.model.document.model if self.model else self.usage.model,
+            provider=provider,
+            model=model,
             unpriced=unpriced,
         )
 

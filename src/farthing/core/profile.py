@@ -7,7 +7,7 @@ double (`core.jsnumber`), so that 0.1+0.2 is exactly 0.30000000000000004.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -23,9 +23,12 @@ Problem = tuple[str, str]
 DISABLED: Final = "disabled"
 ACTIVE: Final = "active"
 
-_READER: Final = msgspec.json.Decoder(float_hook=Decimal)
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+LONGEST_NUMBER: Final = 800
+"""Characters; a double is told by fewer digits, and one of a million would be looked at for minutes."""
 
 
 class ProfileError(ValueError):
@@ -98,6 +101,19 @@ class Profile(Struct, frozen=True):
     def is_genuine(self) -> bool:
         """Whether the rules are those that the given hash is of."""
         return not self.given_hash or self.given_hash == self.hash
+
+
+def _as_written(text: str) -> Decimal:
+    """A number of a document; ValueError where it is none that anybody counts with."""
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"a number may have {LONGEST_NUMBER} characters, one has {len(text):,}")
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"the exponent of {text[:40]} is beyond all bounds") from error
+
+
+_READER: Final = msgspec.json.Decoder(float_hook=_as_written)
 
 
 def read_profile(document: str | bytes) -> dict[str, Any]:

@@ -12,6 +12,10 @@ _encode = msgspec.json.Encoder().encode
 _LONGEST_ID = 240
 
 
+class NoSuchPrice(LookupError):
+    """A card has no price for just a model; the message says so."""
+
+
 class Wanted(Struct, frozen=True):
     """A price that an operator wants."""
 
@@ -34,13 +38,14 @@ def set_model_price(document: str | None, model: str, prices: Mapping[str, Wante
     return write_card(replace(card, rules=tuple(rules)))
 
 
-def drop_model_price(document: str, model: str, provider: str = "") -> str:
+def drop_model_price(document: str | None, model: str, provider: str = "") -> str:
     """The card without prices for just this model: what else it says, or the catalogue, decides again."""
     card = _native(document)
     match = _match(model, provider)
     rules = tuple(rule for rule in card.rules if rule.match != match or rule.default)
     if len(rules) == len(card.rules):
-        raise CardError([("/rules", f"has none for the model {model!r} alone")])
+        of = f" of {provider}" if provider else ""
+        raise NoSuchPrice(f"has no price of its own in the card, not for just {model!r}{of}")
     return write_card(replace(card, rules=rules))
 
 

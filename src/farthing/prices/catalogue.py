@@ -23,8 +23,13 @@ MAX_DECIMALS: Final = 18
 MAX_NAME: Final = 256
 TOKENS: Final = frozenset({*PARENTS, *PARENTS.values()})
 """Dimensions of tokens, which are counted within one another."""
-# Of one that is repeated inside a repetition, matching may take for ever.
-_RISKY = re.compile(r"[*+}]\)+[*+{]|\\[1-9]|\(\?P")
+# A pattern goes through all ways in which it could match: a group that is repeated, many parts that may be there or
+# not, many repetitions one after the other make so many of them that it may take for ever.
+_RISKY = re.compile(r"\)[*+{]|\\[1-9]|\(\?P")
+_LOOP = re.compile(r"[*+]|\{[0-9]*,")
+_CHOICE = re.compile(r"(?<!\()\?|\|")
+MAX_LOOPS: Final = 2
+MAX_CHOICES: Final = 8
 _FREE = re.compile(r"[-:/_]free$|^free$")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -186,7 +191,7 @@ def clause(kind: Literal["starts_with", "ends_with", "contains", "regex"], text:
     """A way of knowing a name; a pattern has to be one that is quick whatever it is tried on."""
     if kind != "regex":
         return Clause(kind, text.lower())
-    if len(text) > MAX_NAME or _RISKY.search(text):
+    if len(text) > MAX_NAME or not _is_quick(text):
         raise Unfit("a pattern that may be slow")
     try:
         re.compile(text)
@@ -195,13 +200,19 @@ def clause(kind: Literal["starts_with", "ends_with", "contains", "regex"], text:
     return Clause(kind, text)
 
 
+def _is_quick(pattern: str) -> bool:
+    """Whether a pattern takes little time whatever it is tried on."""
+    ways = len(_LOOP.findall(pattern)), len(_CHOICE.findall(pattern))
+    return not _RISKY.search(pattern) and ways[0] <= MAX_LOOPS and ways[1] <= MAX_CHOICES
+
+
 def read_json(data: bytes, kind: Any, name: str) -> Any:
     """The JSON of a file as its format has it; every number as exact as it is written."""
     try:
         return msgspec.json.Decoder(kind, float_hook=Decimal).decode(data)
     except msgspec.ValidationError as error:
         raise BadCatalogue(f"{name} has another format: {error}") from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ArithmeticError) as error:
         raise BadCatalogue(f"{name} is damaged or cut off: {error}") from error
 
 

@@ -134,6 +134,9 @@ def _free(new: ModelPrice, asked: list[Asked]) -> Iterator[str]:
     for terms in dict.fromkeys(a.terms for a in asked):
         if not any(a.usd for a in asked if a.terms == terms):
             yield f"costs nothing{f' with {terms}' if terms else ''}, and its name does not say that it is free"
+        elif any(a.terms == terms and a.dimension == "input_tokens" and not a.usd for a in asked):
+            # Output has no price of its own in embeddings; input that costs nothing is a price that nobody filled in.
+            yield f"input_tokens costs nothing{f' with {terms}' if terms else ''}, and other things don't"
 
 
 def _changes(old: ModelPrice, new: ModelPrice, limits: Limits) -> Iterator[str]:

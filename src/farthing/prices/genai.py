@@ -174,7 +174,9 @@ class _Reader:
             return self._dated(model)
         except Unfit as error:
             self._leave(str(error))
-            return ()
+        except ArithmeticError:
+            self._leave("a price that is no number")
+        return ()
 
     def _dated(self, model: _Model) -> tuple[Dated, ...]:
         standard = model.prices if isinstance(model.prices, list) else [_Conditional(model.prices)]
@@ -273,15 +275,21 @@ def _alternatives(logic: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for kind, value in logic.items():
         if kind == "or" and isinstance(value, list):
             for each in value:
-                yield from _alternatives(each)
+                yield from _alternatives(_logic(each))
         else:
             yield kind, value
+
+
+def _logic(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise Unfit("a way of knowing names that can't be read")
+    return value
 
 
 def _clause(kind: str, value: Any) -> Clause:
     match kind:
         case "and" if isinstance(value, list):
-            parts = [_clause(*alternative) for each in value for alternative in _alternatives(each)]
+            parts = [_clause(*alternative) for each in value for alternative in _alternatives(_logic(each))]
             return Clause("all", parts=tuple(parts))
         case "starts_with" | "ends_with" | "contains" | "regex" if isinstance(value, str) and value:
             return clause(kind, value)

@@ -70,7 +70,9 @@ class Resolver:
         found = self._memory.get(asked)
         if found is not None:
             return found
-        found = NOTHING if len(model) > MAX_LENGTH else self._find(provider.strip().lower(), model.strip().lower())
+        if len(provider) + len(model) > MAX_LENGTH:
+            return NOTHING  # not worth remembering either
+        found = self._find(provider.strip().lower(), model.strip().lower())
         if len(self._memory) >= self._remembered:
             self._memory.popitem(last=False)
         self._memory[asked] = found

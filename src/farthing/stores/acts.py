@@ -142,6 +142,12 @@ class Acts:
             result: T = rehearsed.result
             return result
 
+    async def first(self, once: Once, keys_of: str, action: str, made: type[T]) -> T | None:
+        """What was answered under the key before; None where it was not used."""
+        rows = await self._db.rows(self._sql["first_act"], (keys_of, once.key, bucket_of(keys_of, "")))
+        once.replayed = bool(rows)
+        return msgspec.convert(first_answer(once, action, rows[0]), made) if rows else None
+
     async def changed(
         self, execute: Execute, workspace: str, act: Act, action: str, subject: str, detail: dict[str, Any],
         once: Once | None = None, answer: Any = None, *, keys_of: str | None = None,

@@ -58,7 +58,7 @@ class PriceStore:
         """Asked inside a transaction, which may have waited for its turn since the act began."""
         self._sql = statements(db.dialect, "prices")
         acts = Acts(db)
-        self._once, self._changed = acts.once, acts.changed
+        self._once, self._first, self._changed = acts.once, acts.first, acts.changed
 
     async def _rows(self, name: str, *values: Any) -> list[Row]:
         return await self._db.rows(self._sql[name], values)
@@ -90,18 +90,23 @@ class PriceStore:
 
         return await self._once(once, workspace, "card.add", CardFacts, work)
 
+    async def added_before(self, workspace: str, once: Once) -> CardFacts | None:
+        """The version that was added under this key; None where there is none."""
+        return await self._first(once, workspace, "card.add", CardFacts)
+
     async def withdraw(
         self, workspace: str, card: str, version: int, act: Act, once: Once | None = None, reason: str = ""
     ) -> CardFacts:
-        """Take back a version that has not begun; taking it back twice changes nothing."""
+        """Take back a version that has not begun, and does not before every process knows; taking it back twice changes
+        nothing."""
 
         async def work(execute: Execute) -> CardFacts:
             found = card_version(
                 _one(await execute(self._sql["card_version"], (workspace, card, version)), card, version)
             )
             if found.withdrawn_at is None:
-                if found.effective_from <= act.at:
-                    message = f"{found.name} has begun, and charges may name it: add a version instead"
+                if found.effective_from < max(act.at, self._now_us()) + LEAD_US:
+                    message = f"{found.name} has begun, or will before every process knows: add a version instead"
                     raise AccessError(message, "card_version_begun", field="version")
                 await execute(self._sql["withdraw_card"], (act.at, workspace, card, version))
                 found.withdrawn_at = act.at
@@ -148,10 +153,12 @@ class PriceStore:
         faster with are left out; what was written is returned."""
 
         async def work(execute: Execute) -> list[NewPrice]:
-            done = []
+            done, soonest = [], max(act.at, self._now_us()) + LEAD_US
             for p in prices:
                 status = "quarantined" if p.quarantine else "active"
-                begins = act.at + LEAD_US if p.effective_from is None else p.effective_from
+                begins = soonest if p.effective_from is None else p.effective_from
+                if act.at < begins < soonest:
+                    begins = soonest  # its time came while this waited for its turn
                 about = (source, source_version, p.quarantine, act.actor, act.at)
                 values = (
                     p.provider,
@@ -175,12 +182,12 @@ class PriceStore:
         return await self._db.write(work)
 
     async def withdraw_prices(self, prices: Sequence[tuple[str, str, int]], reason: str, act: Act) -> int:
-        """Take back versions that have not begun; says how many."""
+        """Take back versions that have not begun, and don't before every process knows; says how many."""
 
         async def work(execute: Execute) -> int:
-            count = 0
+            count, soonest = 0, max(act.at, self._now_us()) + LEAD_US
             for provider, model, version in prices:
-                values = (reason, act.actor, provider, model, version, act.at)
+                values = (reason, act.actor, provider, model, version, soonest)
                 count += len(await execute(self._sql["withdraw_price"], values))
             if count:
                 detail = {"withdrawn": count, "reason": reason}

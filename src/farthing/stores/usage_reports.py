@@ -11,10 +11,10 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farthing.core.commands import MINUTE_US
+from farthing.core.commands import DAY_US, MINUTE_US
 from farthing.core.context import Calendar
 from farthing.core.records import Entry, UsageRecord
-from farthing.core.rollup import END_OF_TIME, QUARTER_US, Dims, Sums
+from farthing.core.rollup import END_OF_TIME, HALF, QUARTER_US, Dims, Sums
 
 from .reports import Database, Execute, Row
 from .rows import read_usage
@@ -146,6 +146,13 @@ class UsageReports:
         steps = [_range(start, end)]
         (found,) = await self._db.read(lambda ex: self._reader(workspace, filters, ex).measure_accounts(steps, limit))
         return _by_revenue(_parts(found, "account"))[:limit]
+
+    async def answers(self, workspace: str, provider: str | None, model: str, since: int) -> tuple[int, int]:
+        """Requests of a model and their tokens out, since the beginning of a day of UTC. As far as they are folded: it
+        is read before calls that are to be made, and a few seconds more or less don't move a mean."""
+        values = (workspace, DAY_US, since - since % DAY_US, model, provider)
+        ((requests, high, low),) = await self._db.rows(self._sql["answers"], values)
+        return int(requests or 0), int(high or 0) * HALF + int(low or 0)
 
     async def _measure(
         self, workspace: str, steps: list[tuple[int, int]], filters: Filters, *, by_account: bool = False

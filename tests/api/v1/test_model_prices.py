@@ -218,6 +218,83 @@ def test_own_prices_are_set_by_admins(client, model):
     assert reader.refused("model-prices", {"model": model, "prices": PRICES, "reason": "x"}) == (403, "scope_missing")
 
 
+def remove_price(client: Client, model: str, status: int = 201, **more: Any) -> dict[str, Any]:
+    return client.made("model-prices/remove", {"model": model, "reason": "it has ended", **more}, status)
+
+
+def test_an_own_price_can_be_taken_away_again(client, server, model):
+    set_price(client, model)
+    server.clock.advance(3)
+    priced_by(client, "default@2", {"model": model, "dimensions": {"input_tokens": 1}})
+    assert cost(client, model) == "3"
+    made = remove_price(client, model)
+    assert (made["card"], made["version"], made["reason"]) == ("default", 3, "it has ended")
+    assert read(client, "rate-cards/default/versions/3")["document"] == CATALOGUE
+    server.clock.advance(3)
+    priced_by(client, "default@3", {"model": model, "dimensions": {"input_tokens": 1}})
+    assert cost(client, model) == "300"
+
+
+def test_only_the_price_that_is_named_is_taken_away(client, model):
+    set_price(client, model)
+    client.server.clock.advance(3)
+    set_price(client, model, provider="acme")
+    client.server.clock.advance(3)
+    assert remove_price(client, model, status=200, dry_run=True)["version"] == 4
+    remove_price(client, model, provider="acme")
+    rules = read(client, "rate-cards/default/versions/4")["document"]["rules"]
+    assert [rule["match"] for rule in rules] == [{"model": model}] * 2
+
+
+def test_an_own_price_is_taken_away_once_under_its_key(client, model):
+    set_price(client, model)
+    client.server.clock.advance(3)
+    body = {"model": model, "reason": "x"}
+    first, again = (client.post("model-prices/remove", body, key="k") for _ in range(2))
+    assert (first.status, again.raw, again.headers["idempotent-replayed"]) == (201, first.raw, "true")
+    assert first.headers["location"] == "/v1/rate-cards/default/versions/3"
+    conflict = client.post("model-prices/remove", {**body, "reason": "y"}, key="k")
+    assert (told(conflict), conflict.json["differs"]) == ((409, "key_conflict"), ["reason"])
+    other = client.refused("model-prices", {**body, "prices": PRICES}, key="k")
+    assert other == (409, "key_conflict")
+    assert len(whole(client, "rate-cards/default/versions")) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "wrong"),
+    [
+        ({"model": "never-set"}, (404, "model_not_found"), ["/model"]),
+        ({"provider": "other"}, (404, "model_not_found"), ["/model"]),
+        ({"model": ""}, (400, "invalid"), ["/model"]),
+        ({"model": None}, (400, "invalid"), ["/model"]),
+        ({"reason": None}, (400, "invalid"), ["/reason"]),
+        ({"effective_from": "2026-02-30T00:00:00Z"}, (400, "invalid"), ["/effective_from"]),
+        ({"prices": PRICES}, (400, "invalid"), ["/prices"]),
+    ],
+)
+def test_what_has_no_own_price_stays_as_it_is(client, model, change, code, wrong):
+    set_price(client, model)
+    answer = client.post("model-prices/remove", {"model": model, "reason": "x", **change})
+    assert (told(answer), places(answer)) == (code, wrong)
+    assert len(whole(client, "rate-cards/default/versions")) == 2
+
+
+def test_the_last_rule_of_a_card_is_not_taken_away(server, model):
+    client = shop(server, None)
+    refused = client.post("model-prices/remove", {"model": model, "reason": "x"})
+    assert (told(refused), places(refused)) == ((404, "model_not_found"), ["/model"])
+    set_price(client, model)
+    answer = client.post("model-prices/remove", {"model": model, "reason": "x"})
+    assert (told(answer), places(answer)) == ((400, "invalid"), ["/model"])
+    assert "rules" in answer.json["detail"]
+    profile = {
+        "profileVersionId": "p", "eurPerCredit": 0.01,
+        "rateRules": [{"id": "r", "dimensionKey": "images", "creditsPerUnit": 1}],
+    }  # fmt: skip
+    other = shop(server, {"profile": profile})
+    assert other.refused("model-prices/remove", {"model": model, "reason": "x"}) == (409, "card_is_profile")
+
+
 # Quarantine
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from farthing.api.v1.wire import write_time
 from farthing.core.records import WorkspaceSettings
+from farthing.jobs.folding import fold_all
+from farthing.stores.rollups import Rollups
 from tests.api.serving import Server
 from tests.api.v1.client import Client, places, told
 from tests.api.v1.pricing import CARD, CATALOGUE, USED, priced_by, put, sells, shop
@@ -200,6 +202,14 @@ def test_a_quote_is_what_the_charge_takes(shops, card, some):
         ({"usage": {"model": "tiny", "dimensions": {"input_tokens": -1}}}, ["/usage/dimensions/input_tokens"]),
         ({"usage": {"model": "tiny", "dimensions": {"input_tokens": 1.5}}}, ["/usage/dimensions/input_tokens"]),
         ({"usage": {"model": "tiny", "dimensions": {"input_tokens": "many"}}}, ["/usage/dimensions/input_tokens"]),
+        (
+            {"usage": {"model": "tiny", "dimensions": {"output_tokens": 5, "reasoning_tokens": 6}}},
+            ["/usage/dimensions/reasoning_tokens"],
+        ),
+        (
+            {"usage": {"model": "tiny", "dimensions": {"input_tokens": 5, "cache_read_tokens": 6}}},
+            ["/usage/dimensions/cache_read_tokens"],
+        ),
         ({"usage": USED, "account": ""}, ["/account"]),
         ({"usage": USED, "model": "other"}, ["/model"]),
         ({"usage": USED, "amount": "5"}, ["/amount"]),
@@ -254,9 +264,45 @@ def test_an_estimate_counts_a_prompt_roughly(client):
     by_text = estimate(client, prompt={"text": text})
     assert (by_text["prompt_tokens"], by_text["counted"]) == (500, False)
     assert [by_text[case]["completion_tokens"] for case in ("low", "expected", "high")] == [0, 500, 1000]
+    assert by_text["completion_from"] == "default"
     parts = [{"type": "text", "text": text}]
     said = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": parts}]
     assert 500 < estimate(client, prompt={"messages": said})["prompt_tokens"] < 530
+
+
+def test_an_answer_is_expected_to_be_as_long_as_those_of_the_model_were(server, account):
+    name = f"talker-{next(_numbers)}"
+    sells(server, "acme", name, aliases=(f"{name}-latest",))
+    client = shop(server, CATALOGUE)
+    client.grant(account, "100")
+
+    def guess(**more: Any) -> tuple[str, int]:
+        usage, prompt = {"model": f"{name}-latest"}, {"tokens": 5}
+        found = client.made("quotes/estimate", {"usage": usage, "prompt": prompt, **more}, key=None)
+        return found["completion_from"], found["expected"]["completion_tokens"]
+
+    def answers(count: int) -> None:
+        items = [
+            {
+                "key": f"{name}-{count}-{number}",
+                "account": account,
+                "usage": {"model": name, "dimensions": {"output_tokens": 80 + number}},
+            }
+            for number in range(count)
+        ]
+        results = client.made("charges/bulk", {"items": items}, key=None)["results"]
+        assert {result["status"] for result in results} == {"charged"}
+        server.run(fold_all(Rollups(server.ledger.database), server.clock.now_us()))
+
+    answers(19)
+    assert guess() == ("default", 500)
+    answers(1)
+    # 19 answers of 80 to 98 tokens and one of 80: 88.55 in the mean.
+    assert guess() == ("history", 89)
+    assert guess(completion={"max": 50}) == ("history", 50)
+    assert guess(completion={"expected": 7}) == ("given", 7)
+    server.clock.advance(32 * 86_400)
+    assert guess() == ("default", 500)
 
 
 def test_what_is_not_the_size_of_a_prompt_goes_along(server):

@@ -280,6 +280,65 @@ def test_a_replay_after_a_change_of_price_gives_the_first_answer(server):
     assert balance(client, account) == "43"
 
 
+def test_a_replay_finds_its_first_answer_also_when_nothing_has_a_price_any_more(server):
+    client = shop(server)
+    account = with_account(client)
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("charges", {"account": account, "usage": USED}),
+        ("holds", {"account": account, "usage": USED}),
+        (f"holds/{client.hold(account, '9')['id']}/settle", {"usage": USED}),
+        ("charges/bulk", {"items": [{"key": new_key(), "account": account, "usage": USED}]}),
+    ]
+    asked = [(path, body, new_key()) for path, body in bodies]
+    first = [client.post(path, body, key=key) for path, body, key in asked]
+    assert {answer.status for answer in first} <= {200, 201}
+    no_charge = new_key()
+    assert client.post("charges", {"account": "nobody", "usage": USED}, key=no_charge).status == 404
+    put(server, {"rules": [{"id": "image", "dimension": "images", "price": "10"}]}, workspace_of(client), None)
+    server.clock.advance(2)
+    wait_for(lambda: client.post("quotes", {"usage": USED}, key=None).status == 400)
+    left = balance(client, account)
+    again = [client.post(path, body, key=key) for path, body, key in asked]
+    assert [answer.raw for answer in again[:3]] == [answer.raw for answer in first[:3]]
+    assert {answer.headers["idempotent-replayed"] for answer in again[:3]} == {"true"}
+    (result,), (told_first,) = again[3].json["results"], first[3].json["results"]
+    assert (result["replayed"], result["charge"]) == (True, told_first["charge"])
+    # Under its key something else is a conflict, and what was never done has no price.
+    more = {**USED, "chat": "another"}
+    assert told(client.post("charges", {"account": account, "usage": more}, key=asked[0][2]))[1] == "key_conflict"
+    bulk = {"items": [{"key": bodies[3][1]["items"][0]["key"], "account": account, "usage": more},
+                      {"key": new_key(), "account": account, "usage": USED}]}  # fmt: skip
+    problems = [each["problem"]["code"] for each in client.post("charges/bulk", bulk).json["results"]]
+    assert problems == ["key_conflict", "unknown_model"]
+    for body in ({"account": "nobody", "usage": USED}, {"account": account, "usage": USED, "final": True}):
+        assert told(client.post("charges", body, key=no_charge)) == (400, "unknown_model")
+    assert balance(client, account) == left
+
+
+def test_a_hold_is_replayed_also_when_its_usage_costs_nothing_any_more(server):
+    client = shop(server)
+    account, key = with_account(client), new_key()
+    first = client.post("holds", {"account": account, "usage": USED}, key=key)
+    free = [{**each, "price": "0"} for each in CARD["rules"]]
+    put(server, {"rules": free}, workspace_of(client), None)
+    server.clock.advance(2)
+    priced_by(client, "default@2")
+    again = client.post("holds", {"account": account, "usage": USED}, key=key)
+    assert (again.status, again.raw) == (201, first.raw)
+    nothing = client.post("holds", {"account": account, "usage": USED})
+    assert (told(nothing), places(nothing)) == ((400, "invalid"), ["/amount"])
+
+
+def test_usage_of_a_clock_that_goes_ahead_is_priced_by_what_is_in_force(server):
+    client = shop(server)
+    account, begins = with_account(client), server.clock.now_us() + 30 * SECOND_US
+    put(server, {**CARD, "minimum": "50"}, workspace_of(client), begins)
+    ahead = {**USED, "at": write_time(begins + SECOND_US)}
+    wait_for(lambda: client.made("quotes", {"usage": ahead}, key=None)["price"]["card"] == "default@2")
+    made = charge(client, account, ahead)
+    assert (made["price"]["card"], made["usage"]["at"]) == ("default@1", ahead["at"])
+
+
 def test_a_card_switches_at_its_very_instant(server):
     client = shop(server)
     account, begins = with_account(client), server.clock.now_us() + 3 * LEAD_US

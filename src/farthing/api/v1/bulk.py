@@ -6,7 +6,7 @@ They go to the engine in slices that take turns with single calls; those of one 
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -21,7 +21,7 @@ from .charges import AMOUNT_OR_USAGE, CHARGED, Charge, TakeWhat, read_charge_of,
 from .desk import Desk
 from .fields import Form
 from .problems import TROUBLES, Fault, Problem, Wrong, failed, problem, refused
-from .usage import UsageField, with_prices
+from .usage import NoPrice, UsageField, used_before, with_prices
 from .wire import (
     AccountId,
     AmountOrZero,
@@ -138,32 +138,51 @@ async def charge_all(request: Request, desk: Desk) -> BulkDone:
     """Carry out the items."""
     items = request.content if request.content is not None else read_items(request)
     results: list[Result | None] = [None] * len(items)
-    asked: list[tuple[int, TakeCharge]] = []
+    asked: list[_Asked] = []
     for index, raw in enumerate(items):
+        if index % SLICE == SLICE - 1:
+            # A thousand items with usage are a while's work: single calls take their turns here as well.
+            await asyncio.sleep(0)
         try:
             read = partial(read_item, raw, index, request)
-            asked.append((index, await with_prices(read, request, desk.books)))
+            asked.append(_Asked(index, await with_prices(read, request, desk.books)))
+        except NoPrice as no:
+            asked.append(_Asked(index, cast(TakeCharge, no.command), no.fault))
         except Fault as fault:
-            told = problem(request, fault.code, fault.detail, fault.wrong, fault.facts)
-            results[index] = Result(index=index, status="refused", problem=told)
+            results[index] = _refused(index, fault, request)
         except Stop as stop:
             told = problem(request, TROUBLES[stop.trouble], stop.message)
             results[index] = Result(index=index, status="refused", problem=told)
     for start in range(0, len(asked), SLICE):
         part = asked[start : start + SLICE]
-        for (index, command), outcome in zip(
-            part, await ask_all(desk.engine, [c for _, c in part], request.dry), strict=True
-        ):
-            results[index] = _result(index, command, outcome, request, desk)
+        for each, outcome in zip(part, await ask_all(desk.engine, part, request.dry), strict=True):
+            results[each.place] = _result(each, outcome, request, desk)
     return BulkDone(results=[r for r in results if r is not None], dry_run=True if request.dry else UNSET)
 
 
-def _result(index: int, command: TakeCharge, outcome: Outcome | Exception, request: Request, desk: Desk) -> Result:
+class _Asked(NamedTuple):
+    """An item on its way."""
+
+    place: int
+    command: TakeCharge
+    fault: Fault | None = None
+    """It has no price, and is only asked what became of its key."""
+
+
+def _refused(index: int, fault: Fault, request: Request) -> Result:
+    told = problem(request, fault.code, fault.detail, fault.wrong, fault.facts)
+    return Result(index=index, status="refused", problem=told)
+
+
+def _result(asked: _Asked, outcome: Outcome | Exception, request: Request, desk: Desk) -> Result:
+    index, command, fault = asked
     if isinstance(outcome, StoreError):
         told, _ = failed(request, outcome)
         return Result(index=index, status="unknown" if isinstance(outcome, Unknown) else "failed", problem=told)
     if isinstance(outcome, Exception):
         raise outcome
+    if fault is not None and not used_before(outcome):
+        return _refused(index, fault, request)
     if not request.dry:
         desk.observer.decided(command.kind, outcome)
     if not isinstance(outcome, Accepted):
@@ -173,12 +192,12 @@ def _result(index: int, command: TakeCharge, outcome: Outcome | Exception, reque
     return Result(index=index, status="charged", replayed=outcome.replayed, charge=charge)
 
 
-async def ask_all(engine: Engine, commands: Sequence[TakeCharge], dry: bool) -> list[Outcome | Exception]:
+async def ask_all(engine: Engine, items: Sequence[_Asked], dry: bool) -> list[Outcome | Exception]:
     """Put commands into the queue one after the other, and wait for all; none waits for the one before."""
     loop = asyncio.get_running_loop()
     everyone: asyncio.Future[None] = loop.create_future()
-    results: list[Outcome | Exception | None] = [None] * len(commands)
-    left = len(commands)
+    results: list[Outcome | Exception | None] = [None] * len(items)
+    left = len(items)
 
     def note(position: int, result: Outcome | Exception) -> None:
         nonlocal left
@@ -193,9 +212,9 @@ async def ask_all(engine: Engine, commands: Sequence[TakeCharge], dry: bool) -> 
         return lambda result: loop.call_soon_threadsafe(note, position, result)
 
     tickets: list[Ticket] = []
-    for position, command in enumerate(commands):
+    for position, (_, command, fault) in enumerate(items):
         try:
-            tickets.append(engine.submit(command, answer_to(position), dry=dry))
+            tickets.append(engine.submit(command, answer_to(position), dry=dry or fault is not None))
         except StoreError as error:
             note(position, error)
     try:

@@ -129,7 +129,7 @@ def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:
     said = fields.said(key)
     reckoned = reckon(fields, usage, fields.amount_if("amount", zero=usage is not None), words)
     fields.check()
-    return TakeCharge(
+    command = TakeCharge(
         account=account,
         amount=reckoned.amount,
         usage=reckoned.metered,
@@ -139,6 +139,7 @@ def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:
         shortfall=shortfall,
         **said,
     )
+    return reckoned.takes(command)
 
 
 def attributes_of(words: Mapping[str, str]) -> dict[str, str]:

@@ -43,6 +43,7 @@ from . import (
     holds,
     keys,
     model_prices,
+    own_prices,
     payments,
     quarantine,
     quotes,
@@ -55,7 +56,7 @@ from . import (
 )
 from .desk import Desk
 from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
-from .usage import with_prices
+from .usage import NoPrice, used_before, with_prices
 from .wire import MAX_KEY, Done
 
 ENDPOINTS: Final[Sequence[Endpoint]] = (
@@ -79,6 +80,7 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *rate_cards.ENDPOINTS,
     *card_changes.ENDPOINTS,
     *model_prices.ENDPOINTS,
+    *own_prices.ENDPOINTS,
     *quarantine.ENDPOINTS,
     *audit.ENDPOINTS,
     *keys.ENDPOINTS,
@@ -132,7 +134,10 @@ class V1:
                 return self._told(endpoint, await endpoint.act(request, self._desk))
             except Fault as fault:
                 return _faulty(fault, request)
-        command = await with_prices(lambda: self.start(endpoint, request), request, self._desk.books)
+        try:
+            command = await with_prices(lambda: self.start(endpoint, request), request, self._desk.books)
+        except NoPrice as no:
+            return await self._without_price(no, endpoint, request)
         if isinstance(command, Reply):
             return command
         if endpoint.owner is not None:
@@ -141,6 +146,13 @@ class V1:
                 return self.finish(endpoint, request, command, found)
             command.account = found
         return self.finish(endpoint, request, command, await self._desk.engine.ask(command, dry=request.dry))
+
+    async def _without_price(self, no: NoPrice, endpoint: Endpoint, request: Request) -> Reply:
+        """That something has no price; or what became of it when it had one."""
+        outcome = await self._desk.engine.ask(no.command, dry=True)
+        if used_before(outcome):
+            return self.finish(endpoint, request, no.command, outcome)
+        return _faulty(no.fault, request)
 
     def start(self, endpoint: Endpoint, request: Request) -> Command | Reply:
         """The command that the request asks for, or why there is none."""

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from farthing.core.amounts import write_amount
 from farthing.core.commands import Extend, PlaceHold, Release
@@ -14,7 +15,7 @@ from ..endpoint import Caller, Endpoint, Request
 from .charges import TOLD, attributes_of
 from .fields import Form
 from .parameters import in_path
-from .problems import Fault
+from .problems import Fault, Wrong
 from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used
 from .wire import (
     AccountId,
@@ -130,7 +131,10 @@ def read_hold(request: Request) -> PlaceHold:
     }
     reckoned = reckon(fields, usage, fields.amount_if("amount"), words)
     fields.check()
-    return PlaceHold(
+    if usage is not None and not reckoned.amount:
+        nothing = Fault("invalid", [Wrong(pointer="/amount", detail="must be above zero")])
+        reckoned = replace(reckoned, amount=1, fault=nothing)
+    command = PlaceHold(
         amount=reckoned.amount,
         usage=None if usage is None else reckoned.metered,
         at=reckoned.at,
@@ -138,6 +142,7 @@ def read_hold(request: Request) -> PlaceHold:
         attributes=attributes_of(words),
         **plain,
     )
+    return reckoned.takes(command)
 
 
 def read_extend(request: Request) -> Extend:

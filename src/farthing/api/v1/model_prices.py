@@ -7,60 +7,18 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
-from farthing.core.exact import MAX_PRICE_DECIMALS, decimal_problem, plain
+from farthing.core.exact import plain
 from farthing.core.pricing import Book
-from farthing.core.quantities import DIMENSION, DIMENSION_FORM, MAX_DIMENSIONS
-from farthing.core.ratecard import CardError
 from farthing.core.records import UnknownModels
 from farthing.core.terms import Term, names_model
 from farthing.prices.book import CARD
-from farthing.prices.catalogue import read_listing
-from farthing.prices.lookup import Looked, current_document, look_up
-from farthing.prices.overrides import Override, overridden
-from farthing.stores.prices import AccessError
+from farthing.prices.lookup import Looked, look_up
 
-from ..endpoint import Endpoint, Parameter, Reply, Request
-from .administration import Asked, act_of, once, told
-from .card_changes import Begins, Reason, added, card_problems, read_reason
+from ..endpoint import Endpoint, Parameter, Request
 from .desk import Desk
-from .fields import Fields, Form
-from .model_views import MODEL, PER, PRICES, DimensionPrice, ModelLine, Step, model_facts
+from .model_views import MODEL, PRICES, DimensionPrice, ModelLine, Step, model_facts
 from .parameters import text_parameter
-from .problems import Fault, Wrong
-from .rate_cards import VersionFacts
 from .reading import PAGING, Listed, Params, listed_example, not_found
-from .wire import text_of
-
-MAX_PER: Final = 10**12
-_TRIES: Final = 3
-
-Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,18})?$", description="Decimal text, never negative.")]
-Prices = Annotated[
-    dict[str, Amount],
-    Meta(
-        min_length=1,
-        max_length=MAX_DIMENSIONS,
-        description="By dimension, such as `input_tokens`, `output_tokens`, `cache_read_tokens`.",
-        extra_json_schema={"propertyNames": {"pattern": f"^{DIMENSION.pattern}$"}},
-    ),
-]
-
-
-class OverrideRequest(Asked):
-    """A price of the workspace's own."""
-
-    model: Annotated[str, text_of("The model, as callers send it or as the catalogue has it.")]
-    prices: Prices
-    reason: Reason
-    provider: Annotated[str, text_of("Only for this provider's; left out: whoever runs it.")] | None = None
-    per: Annotated[int, Meta(ge=1, le=MAX_PER, description="Units that a price is for.")] | None = PER
-    currency: (
-        Annotated[
-            str, text_of("Of the prices: `USD`, where the card says what one comes to; left out: that of the card.")
-        ]
-        | None
-    ) = None
-    effective_from: Begins | None = None
 
 
 class CatalogueLine(ModelLine, kw_only=True):
@@ -176,78 +134,11 @@ async def show_history(request: Request, desk: Desk) -> Listed[ModelLine]:
     return await turn.told([ModelLine(**model_facts(row)) for row in page.items], page.next)
 
 
-# Changing
-
-
-_override = Form(OverrideRequest)
-
-
-async def set_price(request: Request, desk: Desk) -> Reply:
-    """Give a model a price of the workspace's own."""
-    fields = _override.read(request)
-    wanted, begins, reason = _wanted(fields), fields.instant("effective_from"), read_reason(fields)
-    asked = {"model": wanted.model, "provider": wanted.provider, "prices": dict(wanted.prices), "per": wanted.per}
-    under = once(fields, **asked, currency=wanted.currency, effective_from=begins, reason=reason)
-    workspace, act = request.caller.workspace, act_of(request, desk)
-    looked = await look_up(desk.books, desk.prices, workspace, wanted.provider, wanted.model, act.at)
-    known = None if looked.row is None else read_listing(looked.row.document).price
-    for attempt in range(_TRIES):
-        document, last = await current_document(desk.prices, workspace.id, CARD, act.at)
-        changed = _changed(document, wanted, known, workspace.scale)
-        try:
-            made = await desk.prices.add_version(workspace.id, CARD, changed, begins, act, under, reason, last)
-        except AccessError as error:
-            # Somebody else changed the card in between: begin anew from what it is now.
-            if error.code != "precondition_failed" or attempt == _TRIES - 1:
-                raise told(error) from error
-            continue
-        return added(under, made)
-    raise AssertionError("the last try answers or raises")
-
-
-def _wanted(fields: Fields) -> Override:
-    prices = fields.names("prices", MAX_DIMENSIONS) or {}
-    if not prices:
-        fields.refuse("prices", "must have a price by dimension, such as 2.5 for input_tokens")
-    for name, price in prices.items():
-        if not DIMENSION.fullmatch(name):
-            fields.refuse("prices", f"is no name of a dimension: {DIMENSION_FORM}", name[:64])
-        elif wrong := decimal_problem(price, MAX_PRICE_DECIMALS):
-            fields.refuse("prices", wrong, name)
-    return Override(
-        model=fields.text("model"),
-        prices=prices,
-        per=fields.whole("per", 1, MAX_PER, PER),
-        provider=fields.text_if("provider"),
-        currency=fields.text_if("currency"),
-    )
-
-
-def _changed(document: str | None, wanted: Override, known: Any, scale: int) -> str:
-    """The card with the price in it."""
-    try:
-        changed = overridden(document, wanted, known)
-    except CardError as error:
-        if any(pointer == "/profile" for pointer, _ in error.problems):
-            raise Fault("card_is_profile") from error
-        raise Fault("invalid", [Wrong(pointer=pointer, detail=why) for pointer, why in error.problems]) from error
-    problems = [f"{w.pointer} {w.detail}" for w in card_problems(changed, scale, "")]
-    if problems:
-        raise Fault("invalid", [Wrong(pointer="/prices", detail=f"would make the card wrong: {'; '.join(problems)}")])
-    return changed
-
-
 # The table
 
 
 _TERM: Final[dict[str, Any]] = {
     "source": "catalogue", "reference": "catalogue:openai/gpt-4o@2", "rule": None, "currency": "USD", "rate": "100",
-}  # fmt: skip
-_VERSION_ADDED: Final[dict[str, Any]] = {
-    "card": CARD, "version": 4, "name": f"{CARD}@4", "effective_from": "2026-01-01T12:00:02.000000Z",
-    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "created_at": "2026-01-01T12:00:00.000000Z", "actor": "key:key_0198c5f0a1b27c3d8e4f5a6b7c8d9000",
-    "reason": "Our contract of 2026", "withdrawn_at": None,
 }  # fmt: skip
 
 
@@ -326,25 +217,5 @@ ENDPOINTS: Final = (
             _needed("model", "As the catalogue has it.", "gpt-4o"),
             *PAGING,
         ),
-    ),
-    Endpoint(
-        path="/v1/model-prices",
-        operation_id="setModelPrice",
-        summary="Give a model a price of your own",
-        description=f"Adds a version of the rate card `{CARD}` with these prices as rules of the model, which win over "
-        "the catalogue; dimensions that are left out keep the rules that they have. The card adds its markup.",
-        scope="admin",
-        request=OverrideRequest,
-        answer=VersionFacts,
-        example={
-            "model": "gpt-4o",
-            "prices": {"input_tokens": "2.5", "output_tokens": "10"},
-            "reason": "Our contract of 2026",
-        },
-        answered=_VERSION_ADDED,
-        codes=frozenset({"overlapping_versions", "precondition_failed", "card_is_profile"}),
-        act=set_price,
-        status=201,
-        keyed=True,
     ),
 )

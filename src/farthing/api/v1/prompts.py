@@ -33,7 +33,9 @@ class PromptBody(Struct, kw_only=True, forbid_unknown_fields=True):
 class CompletionBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """How many tokens are expected to come out."""
 
-    expected: Annotated[Tokens | None, Meta(description="Left out: 500.")] = None
+    expected: Annotated[
+        Tokens | None, Meta(description="Left out: the mean of this model's answers of late, or 500.")
+    ] = None
     min: Annotated[Tokens | None, Meta(description="Left out: 0.")] = None
     max: Annotated[Tokens | None, Meta(description="Left out: twice what is expected.")] = None
 

@@ -11,10 +11,17 @@ from msgspec.structs import replace
 
 from farthing.core.amounts import write_amount
 from farthing.core.commands import TakeCharge
-from farthing.core.estimate import Estimate, estimate
+from farthing.core.estimate import (
+    RECENT_US,
+    CompletionFrom,
+    Estimate,
+    Expected,
+    estimate,
+    expected_of,
+)
 from farthing.core.foresee import foresee
 from farthing.core.outcomes import Refusal, Refused
-from farthing.core.pricing import price
+from farthing.core.pricing import Book, meant_by, price
 from farthing.core.quantities import PriceRefusal, form_problem
 from farthing.core.records import Account
 from farthing.core.usage import Metered, Priced, Usage
@@ -105,6 +112,13 @@ class EstimateView(Struct, kw_only=True):
     priced_at: Time
     prompt_tokens: int
     counted: Annotated[bool, Meta(description="False: the prompt was counted roughly, from its text.")]
+    completion_from: Annotated[
+        CompletionFrom,
+        Meta(
+            description="Who says what to expect: `given` by you; `history`, the mean of this model's answers in the "
+            "workspace over the last 30 days, where there were at least 20; else `default`, 500 tokens."
+        ),
+    ]
     low: Guess
     expected: Guess
     high: Guess
@@ -159,10 +173,12 @@ async def guess(request: Request, desk: Desk) -> EstimateView:
     fields.check()
     now_us = desk.now_us()
     at = now_us if asked.usage.at is None else asked.usage.at
-    found: Estimate = _found(
-        await _reckon(request, desk, asked, at, lambda book: estimate(asked.usage, book, prompt, *completion)),
-        asked.usage,
-    )
+    usual = await _expected(request, desk, asked, at, completion[0])
+
+    def reckon(book: Book) -> Estimate | PriceRefusal:
+        return estimate(asked.usage, book, prompt, *completion, usual.tokens)
+
+    found: Estimate = _found(await _reckon(request, desk, asked, at, reckon), asked.usage)
     account, scale = await _account(request, desk, asked, now_us), request.caller.workspace.scale
 
     def told(priced: Priced, tokens: int) -> Guess:
@@ -175,10 +191,23 @@ async def guess(request: Request, desk: Desk) -> EstimateView:
         priced_at=write_time(now_us),
         prompt_tokens=prompt,
         counted=counted,
+        completion_from=usual.source,
         low=told(found.low, found.tokens[0]),
         expected=told(found.expected, found.tokens[1]),
         high=told(found.high, found.tokens[2]),
     )
+
+
+async def _expected(request: Request, desk: Desk, asked: _Asked, at: int, given: int | None) -> Expected:
+    """How long the answer will probably be: as the caller says, else as this model's answers were of late."""
+    if given is not None:
+        return Expected(given, "given")
+    meant = await _reckon(request, desk, asked, at, lambda book: meant_by(asked.usage, book))
+    provider, model = _found(meant, asked.usage)
+    if not model:
+        return expected_of(0, 0)
+    since = desk.now_us() - RECENT_US
+    return expected_of(*await desk.usage.answers(request.caller.workspace.id, provider or None, model, since))
 
 
 async def _reckon(request: Request, desk: Desk, asked: _Asked, at: int, how: Any) -> Any:
@@ -288,7 +317,8 @@ ENDPOINTS: Final = (
         operation_id="createEstimate",
         summary="Estimate a call before it is made",
         description="Tokens of the prompt as you count them, or roughly from its text; and an answer as short, as "
-        "expected and as long as you think. A hold of `high` has room for the call.",
+        "expected and as long as you think, or as long as this model's answers were of late. A hold of `high` has "
+        "room for the call.",
         scope="read",
         request=EstimateRequest,
         answer=EstimateView,
@@ -304,6 +334,7 @@ ENDPOINTS: Final = (
             "priced_at": "2026-01-01T12:00:00.000000Z",
             "prompt_tokens": 1500,
             "counted": False,
+            "completion_from": "given",
             "low": _GUESS,
             "expected": _GUESS,
             "high": _GUESS,

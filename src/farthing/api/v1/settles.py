@@ -76,7 +76,7 @@ def read_settle(request: Request) -> Settle:
     fields.check()
     if reckoned is None:
         return Settle(account="", amount=amount, **plain)
-    return Settle(account="", amount=reckoned.amount, usage=reckoned.metered, at=reckoned.at, **plain)
+    return reckoned.takes(Settle(account="", amount=reckoned.amount, usage=reckoned.metered, at=reckoned.at, **plain))
 
 
 # Writing

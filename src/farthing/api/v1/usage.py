@@ -9,19 +9,30 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from farthing.core.amounts import write_amount
+from farthing.core.commands import Command
 from farthing.core.exact import MAX_QUANTITY_DECIMALS, MAX_WHOLE_DIGITS, plain
-from farthing.core.quantities import DIMENSION, MAX_ATTRIBUTES, MAX_DIMENSIONS, PriceRefusal, form_problem
+from farthing.core.outcomes import Outcome, Refusal, Refused
+from farthing.core.quantities import (
+    DIMENSION,
+    MAX_ATTRIBUTES,
+    MAX_DIMENSIONS,
+    PriceRefusal,
+    form_problem,
+    read_quantities,
+    usage_problem,
+)
 from farthing.core.records import Body
 from farthing.core.usage import Metered, Priced, Usage
 from farthing.prices.book import Books, NeedsPast
 
 from ..bodies import Sent
-from ..endpoint import Caller, Request
+from ..endpoint import Caller, NotAtOnce, Request
 from .fields import Fields
 from .problems import Fault, Wrong
 from .wire import Credits, Expiry, Operation, Product, ServiceName, Time, text_of, write_time
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Command)
 WORDS: Final = ("operation", "service", "model", "product")
 """What may stand beside a usage as well as in it."""
 COST_SCALE: Final = 9
@@ -217,6 +228,24 @@ class Reckoned(Struct):
     metered: Metered | None = None
     at: int = 0
     """The arrival by which it was priced; 0 leaves it to the engine."""
+    fault: Fault | None = None
+    """Why it has no price."""
+
+    def takes(self, command: C) -> C:
+        """The command that takes this."""
+        if self.fault is not None:
+            raise NoPrice(self.fault, command)
+        return command
+
+
+class NoPrice(NotAtOnce):
+    """What a command takes has no price now. It may have had one when it was sent for the first time: whoever catches
+    this looks whether its key was used, as `command` does in a dry run, before he says so."""
+
+    def __init__(self, fault: Fault, command: Command) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+        self.command = command
 
 
 def reckon(fields: Fields, usage: Usage | None, amount: int | None, words: Mapping[str, str]) -> Reckoned:
@@ -237,8 +266,18 @@ def reckon(fields: Fields, usage: Usage | None, amount: int | None, words: Mappi
     priced, at = price(caller, usage)
     if isinstance(priced, PriceRefusal):
         # What is wrong with the usage itself comes before what nobody has a price for.
-        raise refused_price(form_problem(usage) or priced, fields.pointer("usage"))
+        fault = refused_price(form_problem(usage) or priced, fields.pointer("usage"))
+        if isinstance(read_quantities(usage, any_name=True), PriceRefusal) or usage_problem(usage):
+            raise fault  # by no card would it have had a price
+        return Reckoned(1, Metered(usage, Priced(amount=1, exact="1")), at, fault)
     return Reckoned(priced.amount, Metered(usage, priced), at)
+
+
+def used_before(outcome: Outcome | Exception) -> bool:
+    """Whether a command's key was used before, for the same or for something else."""
+    if isinstance(outcome, Exception):
+        return False
+    return outcome.replayed or (isinstance(outcome, Refused) and outcome.code is Refusal.KEY_CONFLICT)
 
 
 def _complete(usage: Usage, words: Mapping[str, str]) -> Usage:
@@ -249,10 +288,11 @@ def _complete(usage: Usage, words: Mapping[str, str]) -> Usage:
 
 
 def price(caller: Caller, usage: Usage) -> tuple[Priced | PriceRefusal, int]:
-    """What a usage comes to by the prices of its time, and when it was priced."""
+    """What a usage comes to by the prices of its time, if it is late, else by those of now; and when it was priced."""
     assert caller.prices is not None, "who may charge has a workspace, and that has prices"
     at = caller.prices.now_us()
-    return caller.prices.price(usage, at if usage.at is None else usage.at), at
+    # A clock that goes ahead reaches no price before its instant.
+    return caller.prices.price(usage, at if usage.at is None else min(usage.at, at)), at
 
 
 async def with_prices(work: Callable[[], T], request: Request, books: Books) -> T:

@@ -61,7 +61,7 @@ class Session:
         self._actor = actor
         self._generation = generation
         now_us = ledger.clock.now_us
-        self._reports, prices, access = Reports(database, calendar), PriceStore(database), Access(database)
+        self._reports, prices, access = Reports(database, calendar), PriceStore(database, now_us), Access(database)
         self._books = books(prices, now_us, generation)
         desk = Desk(
             engine=engine,

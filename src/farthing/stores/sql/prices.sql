@@ -69,7 +69,7 @@ where provider = ? and model = ? and version = ? and status = 'quarantined'
 
 -- name: withdraw_price
 update model_price set status = 'withdrawn', reason = ?, actor = ?
-where provider = ? and model = ? and version = ? and status = 'active' and effective_from > ?
+where provider = ? and model = ? and version = ? and status = 'active' and effective_from >= ?
 returning version
 
 -- name: prices_of

@@ -5,6 +5,13 @@
 select (select min(at) from rollup where workspace = ? and account = ? and span = ?),
     (select max(at) from rollup where workspace = ? and account = ? and span = ?)
 
+-- Requests and tokens out of a model in the days of all accounts since one, as far as they are folded.
+-- name: answers
+select sum(requests), sum(output_tokens_high), sum(output_tokens_low)
+from rollup
+where workspace = ? and account = '' and span = ? and at >= ? and model = ?
+    and provider = coalesce(cast(? as text), provider)
+
 -- Usage between two instants by the time of its use, as sums; by account, where that is asked for.
 -- name: used_between
 select case when cast(? as integer) = 1 then account else '' end, service, operation, provider, model,

@@ -154,9 +154,18 @@ select n.workspace, n.id from n left join changed c on c.workspace = n.workspace
 
 -- A lane is registered before its first batch, so that who folds knows of it.
 
+-- A server that took over may have been told of the rows, and not of the sequence.
+
 -- name: open_lane
 insert into lane (id, batch, entry, moved_at)
-values (nextval('lane_number'), 0, '', cast(extract(epoch from clock_timestamp()) * 1000000 as bigint))
+values (
+    greatest(
+        nextval('lane_number'),
+        (select max(id) + 1 from lane),
+        (select max(lane) + 1 from entry where lane > 0)
+    ),
+    0, '', cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)
+)
 returning id
 
 -- name: open_accounts

@@ -154,7 +154,10 @@ def test_a_copy_that_fails_leaves_nothing_behind(ledger, tmp_path):
 
 @pytest.mark.parametrize(
     ("page_of", "says"),
-    [("entry_time", "is not a database, or it is damaged"), ("audit", "the copy is damaged, and so must be what it was")],
+    [
+        ("entry_time", "is not a database, or it is damaged"),
+        ("audit", "the copy is damaged, and so must be what it was"),
+    ],
 )
 def test_a_damaged_database_makes_no_backup(ledger, tmp_path, page_of, says):
     with closing(apsw.Connection(str(ledger))) as db:

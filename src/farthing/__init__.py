@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UnknownOutcome,
         WrongLoop,
     )
+    from farthing.formats import format_cost, format_tokens
 
 __all__ = [
     "AccountNotFound",
@@ -65,6 +66,8 @@ __all__ = [
     "WrongLoop",
     "aconnect",
     "connect",
+    "format_cost",
+    "format_tokens",
 ]
 
 
@@ -74,10 +77,10 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from farthing import client
+    from farthing import client, formats
     from farthing.client import errors
 
-    found = getattr(client, name, None) or getattr(errors, name)
+    found = next(getattr(each, name) for each in (client, errors, formats) if hasattr(each, name))
     globals()[name] = found
     return found
 

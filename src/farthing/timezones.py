@@ -13,8 +13,14 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 def calendar(at_us: int, zone_name: str) -> tuple[int, int, int, int]:
     """Start and end of the day, start and end of the month in which an instant lies there; LookupError for no zone."""
+    local = datetime.fromtimestamp(at_us // 1_000_000, _zone(zone_name))
+    return _bounds(local.date(), zone_name)
+
+
+@lru_cache(maxsize=256)
+def _bounds(local: date, zone_name: str) -> tuple[int, int, int, int]:
+    """The same by the day there: all charges of a day have the same."""
     zone = _zone(zone_name)
-    local = datetime.fromtimestamp(at_us // 1_000_000, zone)
     day = datetime(local.year, local.month, local.day, tzinfo=zone)
     month = datetime(local.year, local.month, 1, tzinfo=zone)
     # Added to the local date, not to the instant: a day has 23 or 25 hours where clocks change.

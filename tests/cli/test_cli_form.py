@@ -46,7 +46,7 @@ def options(path: tuple[str, ...]) -> set[str]:
 
 def test_the_commands_are_those_that_were_promised():
     assert set(NAMES) == {
-        *("init", "serve", "demo", "migrate", "grant", "charge", "balance", "ledger"),
+        *("init", "serve", "demo", "migrate", "grant", "grant-many", "charge", "balance", "ledger"),
         *("workspace create", "workspace list", "workspace show", "clock accept"),
         *("settings list", "settings get", "settings set"),
         *("keys create", "keys list", "keys revoke", "keys rotate", "keys import"),

@@ -423,6 +423,18 @@ def test_what_can_be_afforded_is_told_before(priced: Any, rich: str) -> None:
     assert (bool(dear), dear.cost, dear.available, dear.deficit) == (False, 120, 100, 20)
 
 
+def test_what_can_be_afforded_is_what_a_charge_would_take(client: Any, rich: str) -> None:
+    client.accounts.change_settings(rich, spend_limit_day=5)
+    limited = client.can_afford(rich, 6)
+    assert (bool(limited), limited.available, limited.deficit, limited.refusal) == (False, 100, 0, "spend_limit")
+    assert client.can_afford(rich, 5)
+    client.accounts.change_settings(rich, frozen=True)
+    for amount in (0, 5):
+        assert client.can_afford(rich, amount).refusal == "frozen"
+    with pytest.raises(farthing.Frozen):
+        client.charge(rich, 5)
+
+
 def test_what_can_be_afforded_is_asked_of_exact_amounts(client: Any, rich: str) -> None:
     for amount, error in ((0.5, TypeError), (True, TypeError), ("x", ValueError), (-1, ValueError)):
         with pytest.raises(error):

@@ -3,6 +3,7 @@
 import inspect
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,9 +75,10 @@ WITHOUT = ("Key", "Workspace", "Audit", "export", "Payment", "Quarantine", "acti
 """Operations that a program of a customer's product has no use for; the client leaves them to the command line."""
 
 
-def test_the_synchronous_client_is_made_from_the_asynchronous_one() -> None:
-    made = twin.twins()
-    found = {path.name: path.read_text() for path in twin.TARGET.glob("*.py") if path.name != "__init__.py"}
+@pytest.mark.parametrize("room", [twin.CLIENT, twin.COMPAT], ids=["client", "compat"])
+def test_what_is_synchronous_is_made_from_what_is_not(room: Path) -> None:
+    made = twin.twins(room)
+    found = {path.name: path.read_text() for path in (room / "sync").glob("*.py") if path.name != "__init__.py"}
     assert found == made, "run `python -m tests.client.twin`"
 
 

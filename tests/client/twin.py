@@ -1,6 +1,6 @@
 """The twin: makes the synchronous client from the asynchronous one, word by word.
 
-`python -m tests.client.twin` writes `client/sync`; a test compares it with what would be written now.
+`python -m tests.client.twin` writes `client/sync` and `compat/sync`; a test compares it with what would be written now.
 """
 
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = ROOT / "src" / "farthing" / "client"
+COMPAT = ROOT / "src" / "farthing" / "compat"
 SOURCE, TARGET = CLIENT / "aio", CLIENT / "sync"
 NOTE = "Made from `aio/{name}` by `python -m tests.client.twin`: change that, not this."
 WORDS = (
@@ -21,6 +22,7 @@ WORDS = (
     (r"\baclose\b", "close"),
     (r"for item in (\S+):\n\s+yield item", r"yield from \1"),
     (r"\bashut\b", "shut"),
+    (r"\batell\b", "tell"),
     (r"\baconnect\b", "connect"),
 )
 
@@ -41,16 +43,17 @@ def _formatted(text: str, *command: str) -> str:
     return subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
 
-def twins() -> dict[str, str]:
-    """All files of the synchronous client, by name."""
-    names = sorted(path.name for path in SOURCE.glob("*.py") if path.name != "__init__.py")
-    return {name: twin_of(name, (SOURCE / name).read_text()) for name in names}
+def twins(room: Path = CLIENT) -> dict[str, str]:
+    """All files of a room's synchronous half, by name."""
+    names = sorted(path.name for path in (room / "aio").glob("*.py") if path.name != "__init__.py")
+    return {name: twin_of(name, (room / "aio" / name).read_text()) for name in names}
 
 
 def main() -> None:
     """Write them."""
-    for name, text in twins().items():
-        (TARGET / name).write_text(text)
+    for room in (CLIENT, COMPAT):
+        for name, text in twins(room).items():
+            (room / "sync" / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from . import (
     demo,
     estimate,
     explain,
+    grant_many,
     keys,
     price,
     prices,
@@ -69,8 +70,8 @@ def root(
 
 
 for _room in (
-    *(setup, serve, demo, credits, quote, estimate, explain, usage, reports, price, prices, workspaces, settings),
-    *(keys, care, copying, clock),
+    *(setup, serve, demo, credits, grant_many, quote, estimate, explain, usage, reports, price, prices, workspaces),
+    *(settings, keys, care, copying, clock),
 ):
     _room.register(app)
 

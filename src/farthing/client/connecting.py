@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .aio.client import AsyncClient
 from .aio.door import AsyncDoor, AsyncTransport
+from .callbacks import Callbacks, OnBalanceChange, OnMetrics
 from .errors import ConnectError
 from .retries import Retries
 from .sync.client import Client
@@ -33,6 +34,7 @@ def connect(
     url: str, *, api_key: str | None = None, workspace: str | None = None, create: bool = True,
     timeout: float = TIMEOUT_SECONDS, max_retries: int = RETRIES, unit: str | None = None, scale: int | None = None,
     actor: str = ACTOR, http_client: "httpx2.Client | None" = None,
+    on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
 ) -> Client:  # fmt: skip
     """Open a ledger: `sqlite:///credits.db`, `postgresql://user@host/name`, or `https://host` of a server.
 
@@ -45,12 +47,18 @@ def connect(
 
     An answer may take `timeout` seconds; a call that may be sent again is, up to `max_retries` times, under the same
     key.
+
+    `on_balance_change(account)` is called once an account's credits have changed by this client, and
+    `on_metrics(operation=, account=, amount=, success=, duration=, error=)` after every command, refused ones included
+    (the account is None where a refusal does not tell whose it is); both after the commit, in the caller's thread. One
+    that raises is logged and changes nothing.
     """
     retries = _retries(timeout, max_retries)
+    callbacks = Callbacks(on_balance_change, on_metrics, threads=True)
     if _is_server(url):
         from .sync.http import Http
 
-        client = Client(Door(Http(url, _api_key(api_key), timeout, http_client), retries))
+        client = Client(Door(Http(url, _api_key(api_key), timeout, http_client), retries, callbacks))
         if workspace is not None:
             try:
                 _check_workspace(client.settings.get().workspace.id, workspace)
@@ -64,43 +72,47 @@ def connect(
         url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
     )  # fmt: skip
     transport: Transport = Inside.open(wanted)
-    return Client(Door(transport, retries))
+    return Client(Door(transport, retries, callbacks))
 
 
 def aconnect(
     url: str, *, api_key: str | None = None, workspace: str | None = None, create: bool = True,
     timeout: float = TIMEOUT_SECONDS, max_retries: int = RETRIES, unit: str | None = None, scale: int | None = None,
     actor: str = ACTOR, http_client: "httpx2.AsyncClient | None" = None,
+    on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
 ) -> "Connecting":  # fmt: skip
     """The same for asyncio, as `connect` says: await it, or enter it as a block.
 
         async with farthing.aconnect("sqlite:///credits.db") as client:
             await client.charge("alice", 5)
 
-    In this process it joins the running loop, and never waits for a disk in it.
+    In this process it joins the running loop, and never waits for a disk in it. The callbacks may be asynchronous.
     """
     retries = _retries(timeout, max_retries)
+    callbacks = Callbacks(on_balance_change, on_metrics)
     if _is_server(url):
         from .aio.http import AsyncHttp
 
         http = AsyncHttp(url, _api_key(api_key), timeout, http_client)
-        return Connecting(http, None, retries, workspace)
+        return Connecting(http, None, retries, workspace, callbacks)
     wanted = Wanted(
         url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
     )  # fmt: skip
-    return Connecting(None, wanted, retries, None)
+    return Connecting(None, wanted, retries, None, callbacks)
 
 
 class Connecting:
     """A client that is still to be opened: await it, or enter it as a block, which closes it at its end."""
 
     def __init__(
-        self, transport: AsyncTransport | None, wanted: "Wanted | None", retries: Retries, workspace: str | None
+        self, transport: AsyncTransport | None, wanted: "Wanted | None", retries: Retries, workspace: str | None,
+        callbacks: Callbacks,
     ) -> None:  # fmt: skip
         self._transport = transport
         self._wanted = wanted
         self._retries = retries
         self._workspace = workspace
+        self._callbacks = callbacks
         self._client: AsyncClient | None = None
 
     async def _open(self) -> AsyncClient:
@@ -108,7 +120,7 @@ class Connecting:
         if transport is None:
             assert self._wanted is not None, "one of the two is given"
             transport = await (await asyncio.to_thread(_inside)).open(self._wanted)
-        client = AsyncClient(AsyncDoor(transport, self._retries))
+        client = AsyncClient(AsyncDoor(transport, self._retries, self._callbacks))
         if self._workspace is not None:
             try:
                 _check_workspace((await client.settings.get()).workspace.id, self._workspace)

@@ -24,13 +24,15 @@ class Afforded(Result, frozen=True, kw_only=True):
 
 
 class Quote(Afforded, frozen=True, kw_only=True):
-    """The price of a usage."""
+    """The price of a usage, or of an amount who could pay it."""
 
     account: str | None
     available: Decimal | None
     priced_at: datetime
-    usage: Used
-    price: Price
+    usage: Used | None
+    """None where an amount was asked for, and nothing said of what is used."""
+    price: Price | None
+    """None where the amount was given."""
 
 
 class Guess(Afforded, frozen=True, kw_only=True):

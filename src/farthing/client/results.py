@@ -103,6 +103,20 @@ class Grant(Done, frozen=True, kw_only=True):
     """What of it went to repay debt at once."""
 
 
+class Granted(Result, frozen=True, kw_only=True):
+    """What came of one of many grants; true where it was given."""
+
+    account: str
+    status: str
+    """`granted`, `refused`, `failed` (nothing was done), or `unknown` (the same batch finds out)."""
+    grant: Grant | None = None
+    error: Exception | None = None
+    """What a single grant would have raised."""
+
+    def __bool__(self) -> bool:
+        return self.status == "granted"
+
+
 class Voided(Done, frozen=True, kw_only=True):
     """What was taken back of a grant."""
 

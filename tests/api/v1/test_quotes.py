@@ -92,6 +92,28 @@ def test_held_and_lapsed_credits_and_allowances_count_as_in_a_charge(server, cli
     assert (quote(client, account=account)["available"], quote(client, account=account)["affordable"]) == ("7", True)
 
 
+@pytest.mark.parametrize("more", [{}, {"usage": USED}, {"usage": {"model": "unheard of"}}, {"service": "chat"}])
+def test_an_amount_that_is_known_is_quoted_as_it_would_be_charged(client, account, more):
+    client.grant(account, "10")
+    asked = {"amount": "10.5", "account": account, **more}
+    poor, rich = (client.made("quotes", asked | amount, key=None) for amount in ({}, {"amount": "10"}))
+    assert (poor["affordable"], poor["available"], poor["deficit"]) == (False, "10", "0.5")
+    assert (rich["amount"], rich["affordable"], rich["refusal"], rich["price"]) == ("10", True, None, None)
+    assert (rich["usage"] is None) == (not more)
+    assert client.post("charges", asked).json["code"] == poor["refusal"]
+    assert client.post("charges", asked | {"amount": "10"}).status == 201
+
+
+@pytest.mark.parametrize("amount", ["0", "1"])
+def test_a_freeze_counts_for_an_amount_as_in_a_charge(client, account, amount):
+    client.grant(account, "10")
+    asked = {"amount": amount, "account": account}
+    assert client.made("quotes", asked, key=None)["affordable"] is True
+    patch(client, f"accounts/{account}/settings", {"frozen": True})
+    quoted = client.made("quotes", asked, key=None)
+    assert (quoted["affordable"], quoted["refusal"], quoted["deficit"]) == (False, "frozen", "0")
+
+
 def test_a_quote_keeps_nothing(client, account, server):
     client.grant(account, "10")
     before = server.count()
@@ -212,7 +234,13 @@ def test_a_quote_is_what_the_charge_takes(shops, card, some):
         ),
         ({"usage": USED, "account": ""}, ["/account"]),
         ({"usage": USED, "model": "other"}, ["/model"]),
-        ({"usage": USED, "amount": "5"}, ["/amount"]),
+        ({"amount": 5}, ["/amount"]),
+        ({"amount": "-5"}, ["/amount"]),
+        ({"amount": "0.0000001"}, ["/amount"]),
+        (
+            {"amount": "5", "usage": {"model": "tiny", "dimensions": {"input_tokens": "many"}}},
+            ["/usage/dimensions/input_tokens"],
+        ),
         ({"usage": {**USED, "at": "2026-02-30T00:00:00Z"}}, ["/usage/at"]),
     ],
 )

@@ -48,7 +48,7 @@ from .usage import (
     write_price,
     write_usage,
 )
-from .wire import AccountId, Credits, Model, Operation, Product, ServiceName, Time, text_of, write_time
+from .wire import AccountId, AmountOrZero, Credits, Model, Operation, Product, ServiceName, Time, text_of, write_time
 
 CardName = Annotated[
     str,
@@ -56,10 +56,9 @@ CardName = Annotated[
 ]
 
 
-class QuoteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A usage to be priced."""
+class _About(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What stands beside a usage."""
 
-    usage: UsageField
     account: AccountId | None = None
     card: CardName | None = None
     operation: Operation | None = None
@@ -68,9 +67,20 @@ class QuoteRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     product: Product | None = None
 
 
-class EstimateRequest(QuoteRequest, kw_only=True, forbid_unknown_fields=True):
+class QuoteRequest(_About, kw_only=True, forbid_unknown_fields=True):
+    """A usage to be priced, or an amount that is known."""
+
+    usage: UsageField | None = None
+    amount: Annotated[
+        AmountOrZero | None,
+        Meta(description="Where it is known what a charge would take: only whether the account could pay is told."),
+    ] = None
+
+
+class EstimateRequest(_About, kw_only=True, forbid_unknown_fields=True):
     """A call that is to be made. What else it uses than tokens stands in `usage`, with the model."""
 
+    usage: UsageField
     prompt: PromptBody
     completion: CompletionBody | None = None
 
@@ -85,7 +95,7 @@ class Afforded(Struct, kw_only=True):
 
 
 class Quote(Afforded, kw_only=True):
-    """The price of a usage."""
+    """The price of a usage, or of an amount who could pay it."""
 
     account: str | None
     available: Annotated[
@@ -93,8 +103,8 @@ class Quote(Afforded, kw_only=True):
         Meta(description="What this usage could burn, grants whose scope it matches included; null: no account."),
     ]
     priced_at: Time
-    usage: UsageView
-    price: PriceView
+    usage: UsageView | None
+    price: Annotated[PriceView | None, Meta(description="How it came to its price; null where the amount was given.")]
 
 
 class Guess(Afforded, kw_only=True):
@@ -136,34 +146,46 @@ class _Asked(Struct):
     card: str
 
 
+_NOTHING: Final = Usage()
 _quote, _estimate = Form(QuoteRequest), Form(EstimateRequest)
 
 
-def _read(fields: Fields) -> _Asked:
+def _read(fields: Fields, amount: int | None = None) -> _Asked:
     usage = read_usage(fields)
-    if usage is None:
+    if usage is None and amount is None:
         fields.refuse("usage", "is missing: say what is used")
     words = read_words(fields, usage)
     return _Asked(replace(usage or Usage(), **words), words, fields.text_if("account"), fields.text_if("card"))
 
 
 async def quote(request: Request, desk: Desk) -> Quote:
-    """Price a usage."""
+    """Price a usage, or take the amount that is given."""
     fields = _quote.read(request)
-    asked = _read(fields)
+    amount = fields.amount_if("amount", zero=True)
+    asked = _read(fields, amount)
     fields.check()
-    now_us = desk.now_us()
+    now_us, scale = desk.now_us(), request.caller.workspace.scale
     at = now_us if asked.usage.at is None else asked.usage.at
-    priced = _found(await _reckon(request, desk, asked, at, lambda book: price(asked.usage, book)), asked.usage)
-    account, scale = await _account(request, desk, asked, now_us), request.caller.workspace.scale
+    if amount is not None:
+        priced = _as_given(asked.usage, amount, scale)
+    else:
+        priced = _found(await _reckon(request, desk, asked, at, lambda book: price(asked.usage, book)), asked.usage)
+    account = await _account(request, desk, asked, now_us)
     return Quote(
         **_afforded(request, asked, priced, account, now_us),
         account=asked.account or None,
         available=_available(asked, account, scale),
         priced_at=write_time(now_us),
-        usage=write_usage(asked.usage),
-        price=write_price(priced),
+        usage=None if amount is not None and asked.usage == _NOTHING else write_usage(asked.usage),
+        price=None if amount is not None else write_price(priced),
     )
+
+
+def _as_given(usage: Usage, amount: int, scale: int) -> Priced:
+    """The price that the caller knows; what he says of the usage has to be well-formed, as in a charge."""
+    if usage != _NOTHING and (wrong := form_problem(usage)):
+        raise refused_price(wrong, "/usage")
+    return Priced(amount=amount, exact=write_amount(amount, scale))
 
 
 async def guess(request: Request, desk: Desk) -> EstimateView:
@@ -258,7 +280,8 @@ def _afforded(
         workspace=workspace.id,
         account=asked.account,
         amount=priced.amount,
-        usage=Metered(asked.usage, priced),
+        # An amount alone is taken without one; only of a usage may nothing be taken.
+        usage=None if asked.usage == _NOTHING and priced.amount else Metered(asked.usage, priced),
         operation=asked.words["operation"],
         attributes=attributes_of(asked.words),
         at=now_us,
@@ -292,8 +315,9 @@ ENDPOINTS: Final = (
         path="/v1/quotes",
         operation_id="createQuote",
         summary="Price a usage without charging it",
-        description="The same body as a charge with `usage`. With an account also whether it could pay for it now, "
-        "with what its grants of a matching scope have; an account that there is not has nothing.",
+        description="The same body as a charge, with `usage` or an `amount`. With an account also whether it could pay "
+        "for it now, with what its grants of a matching scope have, its spend limits and a freeze; an account that "
+        "there is not has nothing.",
         scope="read",
         request=QuoteRequest,
         answer=Quote,

@@ -1,6 +1,6 @@
 """The client: the verbs that everybody needs, and the nouns behind them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from types import TracebackType
@@ -8,13 +8,13 @@ from typing import Any
 
 from ..answers import error_of
 from ..bodies import ChargeItem, Usage, item_body, priced_body, prompt_body, said, usage_body
-from ..bulk import numbered, slices
+from ..bulk import batch_of, not_granted, numbered, slices
 from ..calls import ask, get, post
-from ..errors import AccountNotFound
+from ..errors import ApiError
 from ..forms import Page
 from ..pricing_results import Affordable, BulkDone, BulkResult, Estimate, Quote, Resolved
 from ..report_results import UsageRow, UsageStats
-from ..results import Adjustment, Balance, Charge, Entry, Grant, Refund
+from ..results import Adjustment, Balance, Charge, Entry, Grant, Granted, Refund
 from ..values import Amount, Day, Instant, amount_if, amount_text, day_text, flag_text, id_text, instant_text
 from .door import AsyncDoor
 from .holding import AsyncHolding, OnError
@@ -70,33 +70,17 @@ class AsyncClient:
         output_tokens: int | None = None, operation: str | None = None, service: str | None = None,
         product: str | None = None,
     ) -> Affordable:  # fmt: skip
-        """Whether an account can pay for an amount, or for a usage; the answer is true or false by itself. An amount is
-        compared with what is available; of a usage it is decided as a charge would be, spend limits and a freeze
-        included. An account that there is not has nothing."""
+        """Whether an account can pay for an amount, or for a usage; the answer is true or false by itself. It is
+        decided as a charge would be, spend limits and a freeze included. An account that there is not has nothing."""
         priced = priced_body(
             amount, usage, provider, model, input_tokens, output_tokens, operation, service, product
         )  # fmt: skip
-        if priced["usage"] is not None and amount is None:
-            quote = await self._door.ask(ask(Quote, "/v1/quotes", {"account": id_text(account, "account"), **priced}))
-            return Affordable(
-                affordable=bool(quote.affordable), cost=quote.amount, available=quote.available or Decimal(0),
-                deficit=quote.deficit or Decimal(0), refusal=quote.refusal,
-            )  # fmt: skip
-        cost, words = Decimal(priced["amount"]), priced["usage"] or {}
-        if cost < 0:
+        if amount is not None and Decimal(priced["amount"]) < 0:
             raise ValueError("amount must not be negative")
-        try:
-            found = await self.balance(
-                account, operation=operation, service=service, product=product, model=model or words.get("model")
-            )
-        except AccountNotFound as error:
-            return Affordable(
-                affordable=False, cost=cost, available=Decimal(0), deficit=max(cost, Decimal(0)), refusal=error.code
-            )
-        deficit = max(cost - found.available, Decimal(0))
-        refusal = "insufficient_credits" if deficit else None
+        quote = await self._door.ask(ask(Quote, "/v1/quotes", {"account": id_text(account, "account"), **priced}))
         return Affordable(
-            affordable=not deficit, cost=cost, available=found.available, deficit=deficit, refusal=refusal
+            affordable=bool(quote.affordable), cost=quote.amount, available=quote.available or Decimal(0),
+            deficit=quote.deficit or Decimal(0), refusal=quote.refusal,
         )  # fmt: skip
 
     def entries(
@@ -131,6 +115,33 @@ class AsyncClient:
             "source": source, "must_exist": must_exist, **said(description, metadata, final, dry_run),
         }  # fmt: skip
         return await self._door.ask(post(Grant, "/v1/grants", body, key))
+
+    async def grant_many(
+        self, accounts: Iterable[str] | Mapping[str, Amount], amount: Amount | None = None, *, batch: str,
+        category: str | None = None, priority: int | None = None, expires_at: Instant | None = None,
+        scope: Iterable[str] | None = None, source: Mapping[str, str] | None = None, must_exist: bool | None = None,
+        description: str | None = None, metadata: Mapping[str, Any] | None = None, dry_run: bool | None = None,
+        progress: Callable[[Granted, int, int], object] | None = None,
+    ) -> list[Granted]:  # fmt: skip
+        """Give many accounts an amount, or each its own. It goes on after an error, which stands in the result of its
+        account. `batch` names it: run again after whatever happened, with the same batch, it gives nobody twice. After
+        each, `progress` is told the result, how many are done and of how many; what it raises ends it."""
+        results: list[Granted] = []
+        given = batch_of(accounts, amount, batch)
+        scope = None if scope is None else list(scope)
+        for account, each, key in given:
+            try:
+                grant = await self.grant(
+                    account, each, category=category, priority=priority, expires_at=expires_at, scope=scope,
+                    source=source, must_exist=must_exist, description=description, metadata=metadata, dry_run=dry_run,
+                    key=key,
+                )  # fmt: skip
+                results.append(Granted(account=account, status="granted", grant=grant))
+            except ApiError as error:
+                results.append(not_granted(account, error))
+            if progress is not None:
+                progress(results[-1], len(results), len(given))
+        return results
 
     # Taking
 

@@ -1,17 +1,18 @@
 """The door: the one way by which all calls of a client go out, and are tried again.
 
-What watches calls, or stands in for a ledger that can't be reached, has its place here: `ask` has the whole call, with
-its key, before it is sent and after it was answered.
+Whoever is to be told of calls (`callbacks`) is told here, once they have ended; what stands in for a ledger that can't
+be reached has its place here as well: `ask` has the whole call, with its key, before it is sent and afterwards.
 
 Made from `aio/door.py` by `python -m tests.client.twin`: change that, not this.
 """
 
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any, Protocol, TypeVar
 
 from ..answers import Answer, read_answer
+from ..callbacks import Callbacks
 from ..calls import Call
-from ..errors import ApiError, ClientClosed
+from ..errors import ApiError, ClientClosed, FarthingError
 from ..gate import Gate
 from ..retries import Retries
 
@@ -31,14 +32,28 @@ class Transport(Protocol):
 class Door:
     """Asks a transport, and asks again where that may help."""
 
-    def __init__(self, transport: Transport, retries: Retries) -> None:
+    def __init__(self, transport: Transport, retries: Retries, callbacks: Callbacks | None = None) -> None:
         self._transport = transport
         self._retries = retries
+        self._callbacks = callbacks or Callbacks()
         self._gate = Gate()
         self._let_go = False
 
     def ask(self, call: Call[T]) -> T:
         """The result of a call."""
+        if not self._callbacks.wants(call):
+            return (self._ask(call))[0]
+        begun = perf_counter()
+        try:
+            result, tries = self._ask(call)
+        except FarthingError as error:
+            self._callbacks.tell(call, error, perf_counter() - begun, 1)
+            raise
+        self._callbacks.tell(call, result, perf_counter() - begun, tries)
+        return result
+
+    def _ask(self, call: Call[T]) -> tuple[T, int]:
+        """The result, and the number of tries that it took."""
         tries = 0
         failed: ApiError | None = None
         while True:
@@ -46,7 +61,7 @@ class Door:
                 # What is known of a call that was sent is told, rather than that it can't be sent again.
                 raise failed or ClientClosed(ClientClosed.__doc__)
             try:
-                return read_answer(call, self._transport.send(call))
+                return read_answer(call, self._transport.send(call)), tries + 1
             except ApiError as error:
                 failed, tries = error, tries + 1
                 wait = self._retries.wait(error, tries)

@@ -1,0 +1,1 @@
+"""Compat: Farthing under the names of other systems, for programs that move in one step."""

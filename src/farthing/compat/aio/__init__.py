@@ -1,0 +1,1 @@
+"""Other systems' calls for asyncio; `sync` is made from them."""

@@ -1,0 +1,1 @@
+"""Other systems' calls, synchronous; made from `aio` by `python -m tests.client.twin`."""

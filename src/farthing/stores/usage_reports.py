@@ -5,7 +5,7 @@ so are the two edges of a range, where it does not begin or end with a slot. All
 counted by the same function as the folding does. Instants are microseconds, ranges half-open.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -13,11 +13,9 @@ from msgspec.structs import replace
 
 from farthing.core.commands import DAY_US, MINUTE_US
 from farthing.core.context import Calendar
-from farthing.core.records import Entry, UsageRecord
 from farthing.core.rollup import END_OF_TIME, HALF, QUARTER_US, Dims, Sums
 
-from .reports import Database, Execute, Row
-from .rows import read_usage
+from .reports import Database, Execute
 from .statements import statements
 from .usage_sums import EVERYTHING, Filters, Key, Measured, Reader
 
@@ -26,8 +24,6 @@ By = Literal["service", "operation", "provider", "model", "account"]
 STEPS: Final[dict[str, int]] = {"quarter": QUARTER_US, "hour": 60 * MINUTE_US}
 MAX_POINTS: Final = 10_000
 """Points that a series may have."""
-PAGE: Final = 1_000
-_USAGE_COLUMNS: Final = len(UsageRecord.__struct_fields__)
 
 
 class ReportError(ValueError):
@@ -67,13 +63,6 @@ class Stats(Struct):
     services: list[Part]
     operations: list[Part]
     days: list[Point]
-
-
-class Used(Struct):
-    """One usage: its row, and the entry of its charge, which has the rest."""
-
-    usage: UsageRecord
-    entry: Entry
 
 
 class UsageReports:
@@ -201,33 +190,6 @@ class UsageReports:
 
     # Rows
 
-    async def usage_of(
-        self, workspace: str, account: str, *, limit: int = 100, offset: int = 0, oldest_first: bool = False,
-        after: tuple[int, str] | None = None, chat: str | None = None, start: int | None = None,
-        end: int | None = None, filters: Filters = EVERYTHING,
-    ) -> list[Used]:  # fmt: skip
-        """What an account has used, newest first; `after` goes on behind the time and id of the last one seen."""
-        name = ("oldest" if oldest_first else "newest") + ("" if chat is None else "_of_chat")
-        begin = after or ((-1, "") if oldest_first else (END_OF_TIME, ""))
-        who = (workspace, account) if chat is None else (workspace, account, chat)
-        values = (*who, *_range(start, end), *begin, *filters.dims, limit, offset)
-        return [_used(row) for row in await self._db.rows(self._sql[name], values)]
-
-    async def export(
-        self, workspace: str, start: int | None = None, end: int | None = None, filters: Filters = EVERYTHING,
-        page: int = PAGE,
-    ) -> AsyncIterator[list[Used]]:  # fmt: skip
-        """All usage of a range, oldest first, page by page; each page is what there is when it is read."""
-        after = (-1, "")
-        while True:
-            values = (workspace, *_range(start, end), *after, filters.account, *filters.dims, page)
-            found = [_used(row) for row in await self._db.rows(self._sql["page"], values)]
-            if found:
-                yield found
-                after = (found[-1].usage.at, found[-1].usage.id)
-            if len(found) < page:
-                return
-
     async def size(
         self, workspace: str, start: int | None = None, end: int | None = None, filters: Filters = EVERYTHING
     ) -> int:
@@ -238,10 +200,6 @@ class UsageReports:
 
 def _range(start: int | None, end: int | None) -> tuple[int, int]:
     return 0 if start is None else start, END_OF_TIME if end is None else end
-
-
-def _used(row: Row) -> Used:
-    return Used(read_usage(row[:_USAGE_COLUMNS]), Entry(*row[_USAGE_COLUMNS:]))
 
 
 def _merge(into: dict[Key, Sums], found: dict[Key, Sums]) -> None:

@@ -150,10 +150,10 @@ _NOTHING: Final = Usage()
 _quote, _estimate = Form(QuoteRequest), Form(EstimateRequest)
 
 
-def _read(fields: Fields, amount: int | None = None) -> _Asked:
+def _read(fields: Fields, amount: int | None = None, missing: str = "say what is used") -> _Asked:
     usage = read_usage(fields)
     if usage is None and amount is None:
-        fields.refuse("usage", "is missing: say what is used")
+        fields.refuse("usage", f"is missing: {missing}")
     words = read_words(fields, usage)
     return _Asked(replace(usage or Usage(), **words), words, fields.text_if("account"), fields.text_if("card"))
 
@@ -162,7 +162,7 @@ async def quote(request: Request, desk: Desk) -> Quote:
     """Price a usage, or take the amount that is given."""
     fields = _quote.read(request)
     amount = fields.amount_if("amount", zero=True)
-    asked = _read(fields, amount)
+    asked = _read(fields, amount, "give an amount, or what was used")
     fields.check()
     now_us, scale = desk.now_us(), request.caller.workspace.scale
     at = now_us if asked.usage.at is None else asked.usage.at

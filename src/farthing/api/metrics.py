@@ -23,7 +23,7 @@ CHARGING: Final = ("charge", "settle")
 REQUEST_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 COMMIT_SECONDS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _UNPRICED: Final = '"unpriced":true'
-"""What the body of such a charge's entry says; an entry without it is not read."""
+"""What the entry of a charge says, in its body, whose usage nobody had a price for."""
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -104,7 +104,7 @@ class Metrics:
         yield self._request_seconds()
         charges = sum(self._accepted[kind] for kind in CHARGING)
         yield CounterMetricFamily("farthing_charges", "Charges and settles carried out.", value=charges)
-        told = "Charges whose usage nobody had a price for, recorded without charging."
+        told = "Charges whose usage nobody had a price for."
         yield CounterMetricFamily("farthing_unpriced", told, value=self._unpriced)
         yield _counted("farthing_commands", "Commands carried out, by kind.", "kind", self._accepted)
         yield _counted("farthing_replays", "Commands that had been carried out before.", "kind", self._replayed)

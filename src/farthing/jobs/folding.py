@@ -60,8 +60,7 @@ async def fold(
 
 
 async def fold_all(rollups: Rollups, now_us: int) -> int:
-    """Fold until nothing is left, where nobody else does (a command on a ledger that is not served); returns how
-    many."""
+    """Fold until nothing is left, where nobody else does; returns how many."""
     folded = 0
     while (part := await fold(rollups, now_us)) and part.entries:
         folded += part.entries

@@ -1,5 +1,6 @@
 """Charges, bulk, holds and settles that say what was used: priced once, recorded, and refused by name."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import count
@@ -416,10 +417,17 @@ def test_a_name_of_several_models_is_refused_with_all_of_them(server):
         assert charge(client, account, {**usage, **more})["price"]["model"] == "twin"
 
 
+def unpriced_so_far(server: Server) -> int:
+    (line,) = re.findall(r"^farthing_unpriced_total (\S+)$", server.send("GET", "/metrics").raw.decode(), re.MULTILINE)
+    return int(float(line))
+
+
 def test_an_unknown_model_is_recorded_as_unpriced_and_says_so(server):
     client = shop(server, CATALOGUE, WorkspaceSettings(unknown_models="unpriced"))
     account = with_account(client)
+    before = unpriced_so_far(server)
     made = charge(client, account, {"model": "house-model", "dimensions": TOKENS})
+    assert unpriced_so_far(server) == before + 1
     assert (made["amount"], made["price"]["unpriced"], made["price"]["cost"]) == ("0", True, None)
     assert balance(client, account) == "100"
     ((unpriced,),) = server.sql("select unpriced from usage where id = ?", made["id"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def bin(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Without an index pip takes what is there, or complains of what is missing or too old.
     pip = (sys.executable, "-m", "pip", "--python", fresh / "bin" / "python", "--disable-pip-version-check")
     run(*pip, "install", "--no-index", "--no-cache-dir", "--force-reinstall", "--no-deps", wheel, cwd=fresh)
-    run(*pip, "install", "--no-index", "--no-cache-dir", wheel, cwd=fresh)
+    run(*pip, "install", "--no-index", "--no-cache-dir", f"{wheel}[all]", cwd=fresh)
     return fresh / "bin"
 
 
@@ -72,7 +73,12 @@ def test_the_wheel_needs_what_the_project_declares_and_its_python(wheel: Path) -
     (metadata,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith("/METADATA"))
     said = zipfile.ZipFile(wheel).read(metadata).decode()
     assert "\nRequires-Python: >=3.11\n" in said
-    assert "\nRequires-Dist: apsw>=" in said
+    needed = [line for line in said.splitlines() if line.startswith("Requires-Dist: ")]
+    assert {re.split(r"\W", line.split()[1])[0] for line in needed if "extra ==" not in line} == {"httpx2", "msgspec"}
+    assert any(line.startswith("Requires-Dist: apsw>=") for line in needed)
+    assert {line.partition(": ")[2] for line in said.splitlines() if line.startswith("Provides-Extra: ")} == {
+        "sqlite", "postgres", "cli", "server", "all"
+    }  # fmt: skip
     assert "pytest" not in said
 
 

@@ -114,15 +114,32 @@ def open_ledger(
     where that is to do the work; `reader` asks for reading that never blocks it; `lanes` is how many batches may be on
     their way at a time, on a database that several can write to."""
     backend = backend_of(url)
-    if lanes > 1 and backend.dialect == "sqlite":
-        raise ValueError("a SQLite file has one writer at a time: several lanes are for PostgreSQL")
     if create:
         backend.migrate()
-    elif not backend.exists():
+    look_at(backend)
+    return open_seen(
+        backend, clock or backend.clock(), inline_on=inline_on, observer=observer, max_batch=max_batch,
+        max_queue=max_queue, lanes=lanes, reader=reader,
+    )  # fmt: skip
+
+
+def look_at(backend: Backend) -> None:
+    """Refuse a database that is not there, is not ours, or is not of this version: before it is opened for writing,
+    which would change a file that is not ours."""
+    if not backend.exists():
         raise StoreError(f"there is no database at {backend.shown}; make one with `farthing init`")
-    # Looked at before it is opened for writing, which would change a file that is not ours.
     migrate.require_current(backend.schema())
-    wall = clock or backend.clock()
+
+
+def open_seen(
+    backend: Backend, wall: Clock, *, inline_on: asyncio.AbstractEventLoop | None = None,
+    observer: Observer | None = None, max_batch: int = MAX_BATCH, max_queue: int = MAX_QUEUE, lanes: int = 1,
+    reader: bool = False,
+) -> Ledger:  # fmt: skip
+    """Open a ledger that was looked at. On PostgreSQL nothing is waited for: who is on the loop that is to do the work
+    looks in a thread, and opens it here."""
+    if lanes > 1 and backend.dialect == "sqlite":
+        raise ValueError("a SQLite file has one writer at a time: several lanes are for PostgreSQL")
     stores = [backend.store(wall) for _ in range(lanes)]
     try:
         guard = ClockGuard(wall)
@@ -165,7 +182,9 @@ class ConfigWatch:
         self._on_clock_accepted = on_clock_accepted
         self._clock_accepted: str | None = None
         self._version = 0
+        self._people = 0
         self._read_at = float("-inf")
+        self._turn = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="farthing-config", daemon=True)
 
@@ -173,6 +192,19 @@ class ConfigWatch:
     def generation(self) -> int | None:
         """The version that caches hang on; None when it is not known, and caches count as empty."""
         return self._version if time.monotonic() - self._read_at < self.STALE_SECONDS else None
+
+    def saw(self, version: int, at: float) -> None:
+        """A version that somebody has read, and the monotonic time at which he began to: what this process changes by
+        itself it knows at once. What was read from earlier on than the last is no news."""
+        with self._turn:
+            if at >= self._read_at:
+                self._version, self._read_at = version, at
+
+    @property
+    def people(self) -> tuple[int, int] | None:
+        """What tokens are cached by: users and sessions change more often than what else caches hang on."""
+        generation = self.generation
+        return None if generation is None else (generation, self._people)
 
     def start(self) -> None:
         """Begin to watch; the first version is read before this returns."""
@@ -206,5 +238,6 @@ class ConfigWatch:
     def _read(self, config: ConfigReader) -> dict[str, str]:
         at = time.monotonic()
         values = config.read()
-        self._version, self._read_at = int(values["version"]), at
+        self._people = int(values["people"])
+        self.saw(int(values["version"]), at)
         return values

@@ -1,5 +1,6 @@
 """A server that misbehaves by a script: it reads each request to its end, and then does what comes next."""
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -25,11 +26,14 @@ class Exchange:
     def send(self, data: bytes) -> None:
         self.connection.sendall(data)
 
-    def passed_on(self) -> bytes:
-        """What the real server answers to it."""
+    def passed_on(self, body: bytes | None = None) -> bytes:
+        """What the real server answers to it, or to the same with another body."""
         assert self._behind is not None
+        sent = self.body if body is None else body
+        head = re.sub(rb"(?i)\r\ncontent-length: [0-9]+", b"", self.head)
+        head = head.replace(b"\r\n", b"\r\nconnection: close\r\ncontent-length: %d\r\n" % len(sent), 1)
         with socket.create_connection(("127.0.0.1", self._behind), timeout=10) as real:
-            real.sendall(self.head.replace(b"\r\n", b"\r\nconnection: close\r\n", 1) + b"\r\n\r\n" + self.body)
+            real.sendall(head + b"\r\n\r\n" + sent)
             return b"".join(iter(lambda: real.recv(65_536), b""))
 
 

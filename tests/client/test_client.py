@@ -8,7 +8,6 @@ import pytest
 
 import farthing
 from farthing.client import errors
-from tests.api.serving import wait_for
 
 D = Decimal
 
@@ -348,15 +347,7 @@ def priced(client: Any) -> Any:
         client.rate_cards.get()
     except errors.CardNotFound:
         client.rate_cards.put(CARD, reason="The first")
-    wait_for(lambda: _has_price(client))
     return client
-
-
-def _has_price(client: Any) -> bool:
-    try:
-        return bool(client.quote(model="tiny", input_tokens=1).amount)
-    except farthing.NotPriced:
-        return False
 
 
 def test_a_usage_is_priced_charged_and_kept(priced: Any, rich: str) -> None:

@@ -1,4 +1,4 @@
-"""Every line of the page about other systems runs, on a file and against a server."""
+"""Every line of the page about other systems runs, on a file, in PostgreSQL and against a server."""
 
 import re
 from collections.abc import Iterator
@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-import farthing
-from tests.api.serving import Server, wait_for
+from farthing.api.accounting.face import ENDPOINTS as ACCOUNTING
+from farthing.api.login.face import ENDPOINTS as LOGIN
+from tests.api.serving import Server
+from tests.postgres import TEMPLATE
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "from-other-systems.md").read_text()
+WHOLE = (Path(__file__).resolve().parents[2] / "docs" / "from-other-systems.md").read_text()
+PAGE, _, SERVICE = WHOLE.partition("## The Accounting Service")
 (SETUP,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 ROWS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in PAGE.splitlines() if line[:1] == "|"]
 LINES = [
@@ -29,7 +32,7 @@ FUNCTIONS = re.findall(
 )
 
 
-@pytest.fixture(scope="module", params=["file", "server"])
+@pytest.fixture(scope="module", params=["file", "postgres", "server"])
 def names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the lines use."""
     made: dict[str, Any] = {}
@@ -40,18 +43,13 @@ def names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             server: Server = request.getfixturevalue("server")
             patch.setenv("FARTHING_API_KEY", server.new_key("admin"))
             setup = SETUP.replace("sqlite:///credits.db", f"http://127.0.0.1:{server.port}")
-            assert setup != SETUP
+        elif request.param == "postgres":
+            url = request.getfixturevalue("databases").make(TEMPLATE, keep=True)
+            setup = SETUP.replace("sqlite:///credits.db", url)
+        assert (setup == SETUP) == (request.param == "file")
         exec(compile(setup, "setup", "exec"), made)
-        wait_for(lambda: priced(made["client"]))
         yield made
         made["client"].close()
-
-
-def priced(client: farthing.Client) -> bool:
-    try:
-        return bool(client.quote({}, operation="image_generation").amount)
-    except farthing.NotPriced:
-        return False
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -84,3 +82,9 @@ def test_what_has_no_line_says_why() -> None:
     without = [row for row in rows if not {cell[1:-1] for cell in row} & set(LINES)]
     assert [row for row in without if not re.match("not there yet|not needed|see ", row[1])] == []
     assert {row[0] for row in without} >= {"`clearPricingCache`", "auto top-up"}
+
+
+def test_every_call_of_the_service_has_its_row() -> None:
+    said = {re.sub(r"\{\w+\}", "{}", call) for call in re.findall(r"`([A-Z]+ /api/[^`]*)`", SERVICE)}
+    there = {f"{each.method} {re.sub(r'{[^}]*}', '{}', each.path)}" for each in (*ACCOUNTING, *LOGIN)}
+    assert said == there | {"GET /api/health"}

@@ -1,18 +1,24 @@
 """What goes wrong on the way: what is sent again, under which key, and what is told in the end. Over real sockets."""
 
+import json
 import socket
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 
 import farthing
-from farthing.client import connecting, errors
+from farthing.client import connecting, errors, values
+from farthing.client.answers import Answer, read_answer
+from farthing.client.calls import post
 from farthing.client.errors import ApiError
+from farthing.client.results import Balance
 from farthing.client.retries import LONGEST_SECONDS, Retries
 from tests.api.serving import Server
 from tests.client.driving import Place
-from tests.client.flaky import Flaky, answer, drop, hang, problem, serve, serve_and_cut, serve_and_drop
+from tests.client.flaky import Exchange, Flaky, Step, answer, drop, hang, problem, serve, serve_and_cut, serve_and_drop
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head>"
 
@@ -92,6 +98,76 @@ def test_many_charges_are_sent_again_as_they_were(server: Server, funded: str, c
         results = through(flaky, server, connect).charge_many([{"account": funded, "amount": 5}] * 2)
         assert [(each.status, each.replayed) for each in results] == [("charged", True)] * 2
         assert flaky.seen[0].body == flaky.seen[1].body
+
+
+def busy(*places: int, status: str = "failed", code: str = "busy") -> Step:
+    """The real server makes the charges but those, as if it had been busy for them."""
+
+    def step(exchange: Exchange) -> None:
+        items = json.loads(exchange.body)["items"]
+        left = json.dumps({"items": [item for place, item in enumerate(items) if place not in places]}).encode()
+        answered = json.loads(exchange.passed_on(left).partition(b"\r\n\r\n")[2])["results"]
+        why = {"code": code, "status": 503, "detail": "It was busy."}
+        results = [
+            {"index": place, "status": status, "problem": why}
+            if place in places
+            else answered.pop(0) | {"index": place}
+            for place in range(len(items))
+        ]
+        answer(200, json.dumps({"results": results}).encode(), kind="application/json")(exchange)
+
+    return step
+
+
+def keys_of(exchange: Exchange) -> list[str]:
+    return [item["key"] for item in json.loads(exchange.body)["items"]]
+
+
+@pytest.mark.parametrize(("status", "code"), [("failed", "busy"), ("unknown", "unknown_outcome")])
+def test_those_of_many_charges_that_failed_are_sent_again_under_their_keys(
+    server: Server, funded: str, connect: Any, status: str, code: str
+) -> None:
+    heard: list[Any] = []
+    with Flaky([busy(1, 3, status=status, code=code), busy(1), serve], server.port) as flaky:
+        client = through(flaky, server, connect, on_metrics=lambda **told: heard.append(told))
+        results = client.charge_many([{"account": funded, "amount": n} for n in (1, 2, 3, 4, 200)])
+        assert [each.status for each in results] == ["charged"] * 4 + ["refused"]
+        assert [each.index for each in results] == list(range(5))
+        assert [each.charge.amount for each in results[:4]] == [1, 2, 3, 4]
+        first, second, third = map(keys_of, flaky.seen)
+        assert [each.key for each in results] == first
+        assert (second, third) == ([first[1], first[3]], [first[3]])
+        assert client.balance(funded).balance == 90
+    assert [told["success"] for told in heard] == [True] * 4 + [False], "each is told of once"
+
+
+def test_those_of_many_charges_that_never_succeed_say_why(server: Server, funded: str, connect: Any) -> None:
+    with Flaky([busy(0), busy(0), busy(0)], server.port) as flaky:
+        client = through(flaky, server, connect)
+        failed, charged = client.charge_many([{"account": funded, "amount": 1, "key": f"{funded}-{n}"} for n in "ab"])
+        assert (failed.status, failed.key, failed.charge) == ("failed", f"{funded}-a", None)
+        assert isinstance(failed.error, farthing.Unavailable)
+        assert charged.status == "charged"
+        assert len(flaky.seen) == 3
+
+
+def test_many_charges_of_which_nobody_knows_have_each_its_key(server: Server, funded: str, connect: Any) -> None:
+    with Flaky([serve, serve_and_drop], server.port) as flaky:
+        items: Any = [{"account": funded, "amount": "0.01"}] * 1_001
+        results = through(flaky, server, connect).charge_many(items)
+    assert [each.status for each in results] == ["charged"] * 1_000 + ["unknown"]
+    assert isinstance(results[-1].error, farthing.UnknownOutcome)
+    client = connect(f"http://127.0.0.1:{server.port}", api_key=server.new_key("admin"))
+    assert client.charge(funded, "0.01", key=results[-1].key).replayed is True
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [(problem(401, "credential_invalid"), errors.Unauthorized), (problem(503, "busy"), farthing.Unavailable)],
+)
+def test_what_concerns_all_of_many_charges_is_raised(connect: Any, step: Step, error: type[Exception]) -> None:
+    with Flaky([step]) as flaky, pytest.raises(error):
+        connect(flaky.url).charge_many([{"account": "a", "amount": 1}])
 
 
 def test_a_hold_whose_settle_is_lost_is_settled_once(server: Server, funded: str, connect: Any) -> None:
@@ -208,6 +284,52 @@ def test_who_is_told_to_wait_for_minutes_is_told_so(connect: Any) -> None:
             connect(flaky.url).charge("alice", 5)
         assert caught.value.retry_after == 600
         assert len(flaky.seen) == 1
+
+
+NOON, LATER = "Wed, 21 Oct 2015 12:00:00 GMT", "Wed, 21 Oct 2015 12:00:40 GMT"
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": LATER, "date": NOON}, 40),
+        ({"retry-after": NOON, "date": LATER}, 0),
+        # Without the server's own time it is long ago.
+        ({"retry-after": LATER}, 0),
+        ({"retry-after": LATER, "date": "noon"}, 0),
+        ({"retry-after": "Wed, 21 Oct 2015 12:00:40 -0000", "date": NOON}, 40),
+        ({"retry-after": "Wed, 99 Oct 2015 12:00:40 GMT", "date": NOON}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "\u0664"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_to_wait_is_told_in_seconds_or_as_a_date_by_the_clock_of_who_sends_it(
+    fields: dict[str, str], seconds: float | None
+) -> None:
+    body = b'{"code": "rate_limit", "status": 429, "detail": "It is so."}'
+    with pytest.raises(farthing.RateLimited) as caught:
+        read_answer(post(Balance, "/v1/charges", {}, None), Answer(429, body, fields))
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("hours", [-30, 30])
+def test_a_client_whose_clock_is_wrong_charges_once_and_waits_no_longer(
+    server: Server, funded: str, connect: Any, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    wrong = time.time_ns() + hours * 3_600 * 10**9
+    monkeypatch.setattr(values, "time", SimpleNamespace(time_ns=lambda: wrong))
+    with Flaky([problem(503, "busy", retry_after=NOON, date=NOON), serve_and_drop, serve], server.port) as flaky:
+        client = through(flaky, server, connect)
+        charge = client.charge(funded, 5)
+        keys = {exchange.fields["idempotency-key"] for exchange in flaky.seen}
+        assert (charge.replayed, keys, len(flaky.seen)) == (True, {charge.key}, 3)
+        assert {client.charge(funded, 1).replayed for _ in range(3)} == {False}
+        assert client.balance(funded).balance == 92
 
 
 def test_nothing_was_done_where_nobody_listens(connect: Any) -> None:

@@ -26,7 +26,6 @@ CARD = {
 def tokens(client: Any) -> Any:
     """The token service, with prices of operations."""
     client.rate_cards.put(CARD, reason="The first")
-    wait_for(lambda: _has_price(client))
     return service_on(client)
 
 
@@ -202,7 +201,6 @@ def test_what_was_charged_is_told_again_also_when_it_has_no_price_any_more(tmp_p
         tokens = service_on(client)
         client.grant("alice", 100)
         client.rate_cards.put(CARD, reason="The first")
-        wait_for(lambda: _has_price(client))
         first = tokens.charge_for_operation("alice", "image_generation", key="once")
         client.rate_cards.put({"rules": CARD["rules"][1:]}, reason="No more images", effective_from=soon())
         wait_for(lambda: not _has_price(client))

@@ -22,8 +22,11 @@ WORDS = (
     (r"\baclose\b", "close"),
     (r"for item in (\S+):\n\s+yield item", r"yield from \1"),
     (r"\bashut\b", "shut"),
-    (r"\batell\b", "tell"),
+    (r"\batell(_of)?\b", r"tell\1"),
     (r"\baconnect\b", "connect"),
+    # What no cancellation reaches needs nothing to be finished by.
+    (r"from \.\.finishing import afinished\n", ""),
+    (r"\bafinished\((.*)\)", r"\1"),
 )
 
 

@@ -26,6 +26,22 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """The program `farthing`: one command line from its words to its exit code."""
-    from .root import run
-
+    try:
+        from .root import run
+    except ImportError as error:
+        sys.exit(_lacking(error))
     sys.exit(run(sys.argv[1:]))
+
+
+def _lacking(error: ImportError) -> int:
+    """Tell whoever has the client alone what the program takes: what its commands are made with is missing here."""
+    from farthing.extras import missing
+
+    from .exits import not_installed
+    from .output import show_trouble
+
+    if (sentence := missing(error)) is None:
+        raise error
+    trouble = not_installed(sentence)
+    show_trouble(trouble, "--json" in sys.argv)
+    return trouble.exit

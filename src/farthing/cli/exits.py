@@ -4,6 +4,8 @@ import os
 from enum import IntEnum
 from typing import Any
 
+from farthing.extras import missing
+
 
 class Exit(IntEnum):
     """What the exit code says; `MEANING` has the words."""
@@ -55,6 +57,11 @@ def invalid(field: str, message: str) -> Trouble:
     return Trouble("invalid", f"{field} {message}", Exit.USAGE, field=field)
 
 
+def not_installed(sentence: str) -> Trouble:
+    """A package of an extra that is not there."""
+    return Trouble("not_installed", sentence, Exit.UNAVAILABLE)
+
+
 # Of a StoreError, by its code; all others are UNAVAILABLE: nothing was done, and later it may go.
 _STORE = {
     "store_error": Exit.DATABASE,
@@ -83,6 +90,8 @@ _SCHEMA = {
 
 def explain(error: Exception) -> Trouble:
     """The trouble behind an exception; one that nobody foresaw is a bug."""
+    if isinstance(error, ImportError) and (sentence := missing(error)) is not None:
+        return not_installed(sentence)
     # Imported here: only a command that fails needs them, and then most are loaded already.
     from farthing.settings import SettingsError
     from farthing.stores.access import AccessError

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -146,8 +147,23 @@ def _problem(answer: Answer) -> Mapping[str, Any] | None:
 
 
 def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait; a date is counted by the clock of whoever sent it, since this machine's may be wrong."""
     text = answer.headers.get("retry-after", "")
-    return float(text) if _SECONDS.fullmatch(text) else None
+    if not text or _SECONDS.fullmatch(text):
+        return float(text) if text else None
+    until, sent = _date(text), _date(answer.headers.get("date", ""))
+    return None if until is None else max(0.0, (until - (sent or datetime.now(UTC))).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    """A date as fields of HTTP have it."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _unreadable(answer: Answer, why: str = "") -> str:

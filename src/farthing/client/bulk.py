@@ -1,14 +1,17 @@
 """Bulk: many charges, cut into envelopes that are taken, and put together again; and many grants under one batch."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
+from .answers import error_of
+from .calls import Call
 from .errors import ApiError, ServerError, UnknownOutcome
-from .pricing_results import BulkResult
+from .pricing_results import BulkDone, BulkResult
 from .results import Granted
 from .values import Amount, amount_text, id_text, key_text
 
@@ -32,14 +35,57 @@ def slices(bodies: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield part
 
 
-def numbered(
-    results: Sequence[BulkResult], bodies: Sequence[Mapping[str, Any]], before: int,
-    error_of: Callable[[Mapping[str, Any], str], ApiError],
-) -> list[BulkResult]:  # fmt: skip
+class Rest(Struct, frozen=True):
+    """Those of many charges that may still succeed: nothing was done, or nobody knows."""
+
+    call: Call[Any]
+    """That asks for them alone, as they were."""
+    places: list[int]
+    error: ApiError
+    """Why the first of them was not made."""
+
+    def merged(self, before: Any, after: Any) -> Any:
+        """All results, when these have come of the rest."""
+        return merged(before, self.places, after)
+
+
+def rest_of(call: Call[Any], result: Any) -> Rest | None:
+    """What is to be asked for again of an envelope; None where there is nothing, or where it is none."""
+    if not isinstance(result, BulkDone):
+        return None
+    failed = [(each.index, error_of(each.problem)) for each in result.results if each.problem is not None]
+    again = [(place, error) for place, error in failed if error.retries]
+    if not again:
+        return None
+    places = [place for place, _ in again]
+    return Rest(part_of(call, places), places, again[0][1])
+
+
+def part_of(call: Call[Any], places: Sequence[int]) -> Call[Any]:
+    """The call that asks for some of the items alone, as they were."""
+    body = msgspec.json.decode(call.body)
+    return replace(call, body=msgspec.json.encode(body | {"items": [body["items"][place] for place in places]}))
+
+
+def merged(before: Any, places: Sequence[int], after: Any) -> Any:
+    """All results of an envelope, when others have come of some of its places."""
+    results = list(before.results)
+    for place, result in zip(places, after.results, strict=True):
+        results[place] = replace(result, index=place)
+    return replace(before, results=results)
+
+
+def not_charged(bodies: Sequence[Mapping[str, Any]], error: ApiError) -> BulkDone:
+    """What came of an envelope that failed as a whole."""
+    status = status_of(error)
+    return BulkDone(results=[BulkResult(index=index, status=status, error=error) for index, _ in enumerate(bodies)])
+
+
+def numbered(results: Sequence[BulkResult], bodies: Sequence[Mapping[str, Any]], before: int) -> list[BulkResult]:
     """The results of an envelope, numbered on from those before, each with its key and its error."""
     told = []
     for result, body in zip(results, bodies, strict=True):
-        error = None if result.problem is None else error_of(result.problem, body["key"])
+        error = result.error if result.problem is None else error_of(result.problem, body["key"])
         charge = result.charge and replace(result.charge, key=body["key"], replayed=result.replayed)
         told.append(replace(result, index=before + result.index, key=body["key"], charge=charge, error=error))
     return told
@@ -75,7 +121,12 @@ def batch_key(batch: str, account: str) -> str:
 
 def not_granted(account: str, error: ApiError) -> Granted:
     """What came of a grant that failed."""
-    unclear = isinstance(error, UnknownOutcome | ServerError)
-    return Granted(
-        account=account, status="unknown" if unclear else "failed" if error.retries else "refused", error=error
-    )  # fmt: skip
+    return Granted(account=account, status=status_of(error), error=error)
+
+
+def status_of(error: ApiError) -> str:
+    """What an error means for what was asked for: `unknown`, `failed` (nothing was done, and it may go later) or
+    `refused`."""
+    if isinstance(error, UnknownOutcome | ServerError):
+        return "unknown"
+    return "failed" if error.retries else "refused"

@@ -74,7 +74,11 @@ class Callbacks:
 
     def tell(self, call: Call[Any], ended: Any, seconds: float, tries: int) -> None:
         """Tell of a call that ended with a result or an error; for threads."""
-        for name, act in self._acts(call, ended, seconds, tries):
+        self.tell_of(told_of(call, ended, tries), seconds)
+
+    def tell_of(self, told: list[Told], seconds: float) -> None:
+        """Tell of what was done without being asked just now."""
+        for name, act in self._acts(told, seconds):
             try:
                 made = act()
                 if inspect.isawaitable(made):
@@ -85,7 +89,11 @@ class Callbacks:
 
     async def atell(self, call: Call[Any], ended: Any, seconds: float, tries: int) -> None:
         """The same for event loops."""
-        for name, act in self._acts(call, ended, seconds, tries):
+        await self.atell_of(told_of(call, ended, tries), seconds)
+
+    async def atell_of(self, told: list[Told], seconds: float) -> None:
+        """As above."""
+        for name, act in self._acts(told, seconds):
             try:
                 made = act()
                 if inspect.isawaitable(made):
@@ -93,10 +101,7 @@ class Callbacks:
             except Exception:  # as above
                 _LOG.exception("the callback %s failed; what it was told of is done", name)
 
-    def _acts(
-        self, call: Call[Any], ended: Any, seconds: float, tries: int
-    ) -> Iterator[tuple[str, Callable[[], Any]]]:  # fmt: skip
-        told = told_of(call, ended, tries)
+    def _acts(self, told: list[Told], seconds: float) -> Iterator[tuple[str, Callable[[], Any]]]:
         if self._on_balance_change is not None:
             # Each account once, however many charges of it went along together.
             for account in dict.fromkeys(each.account for each in told if each.changed):
@@ -108,6 +113,15 @@ class Callbacks:
                     self._on_metrics, operation=each.operation, account=each.account, amount=each.amount,
                     success=each.error is None, duration=seconds, error=each.error,
                 )  # fmt: skip
+
+
+def told_as(operation: str, call: Call[Any], error: BaseException | None = None) -> list[Told]:
+    """What there is to tell of a call that did not reach the ledger: each of its charges under another operation."""
+    body = msgspec.json.decode(call.body)
+    return [
+        Told(operation, each.get("account"), _asked(each), False, error)
+        for each in (body["items"] if call.template == _BULK else [body])
+    ]
 
 
 def told_of(call: Call[Any], ended: Any, tries: int) -> list[Told]:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from .values import id_text, key_field, key_text
 
 T = TypeVar("T")
-Method = Literal["GET", "POST", "PATCH"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 _encode = msgspec.json.Encoder().encode
 NO_MATCH: Final = ""
 
@@ -37,12 +37,14 @@ class Call(Struct, Generic[T], frozen=True, kw_only=True):
     @property
     def path(self) -> str:
         """The path as it is sent, without its query."""
+        if not self.names:
+            return self.template
         return self.template.format_map({name: _segment(value) for name, value in self.names.items()})
 
     @property
     def query_text(self) -> str:
         """The query as it is sent."""
-        return urlencode(self.query)
+        return urlencode(self.query) if self.query else ""
 
     def headers(self) -> dict[str, str]:
         """The fields that belong to the call itself."""
@@ -75,6 +77,11 @@ def patch(
     """A call that changes what is given; in its body None takes something away, and UNSET leaves it as it is."""
     given = {name: value for name, value in body.items() if value is not UNSET}
     return _write("PATCH", answer, template, given, key, if_match or NO_MATCH, names)
+
+
+def delete(answer: type[T], template: str, body: Mapping[str, Any], key: str | None, **names: str) -> Call[T]:
+    """A call that takes something away; what is None in its body is left out."""
+    return _write("DELETE", answer, template, _given(body), key, NO_MATCH, names)
 
 
 def tagged(call: Call[T], if_match: str | None) -> Call[T]:

@@ -2,23 +2,30 @@
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from .aio.client import AsyncClient
 from .aio.door import AsyncDoor, AsyncTransport
+from .aio.outage import AsyncOutage
 from .callbacks import Callbacks, OnBalanceChange, OnMetrics
 from .errors import ConnectError
+from .guests import Guests, guests_of
+from .policy import Folder, OnUnavailable, Policy
 from .retries import Retries
 from .sync.client import Client
-from .sync.door import Door, Transport
+from .sync.door import Door
+from .sync.outage import Outage
 from .wanted import Wanted
 
 if TYPE_CHECKING:
     import httpx2
 
+    from .aio.http import AsyncHttp
     from .inside.transport import AsyncInside
+    from .journal.keeping import Journal
 
 API_KEY_VARIABLE: Final = "FARTHING_API_KEY"
 TIMEOUT_SECONDS: Final = 10.0
@@ -35,6 +42,7 @@ def connect(
     timeout: float = TIMEOUT_SECONDS, max_retries: int = RETRIES, unit: str | None = None, scale: int | None = None,
     actor: str = ACTOR, http_client: "httpx2.Client | None" = None,
     on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
+    on_unavailable: OnUnavailable = "raise", journal: Folder | None = None, guests: Iterable[str] = (),
 ) -> Client:  # fmt: skip
     """Open a ledger: `sqlite:///credits.db`, `postgresql://user@host/name`, or `https://host` of a server.
 
@@ -52,27 +60,53 @@ def connect(
     `on_metrics(operation=, account=, amount=, success=, duration=, error=)` after every command, refused ones included
     (the account is None where a refusal does not tell whose it is); both after the commit, in the caller's thread. One
     that raises is logged and changes nothing.
+
+    `on_unavailable` says what becomes of a charge or a settle when the ledger can't be reached, after all tries:
+    `raise` its error; `allow`: let it through, uncharged, with a warning in the log; `queue`: write it to a journal in
+    the folder `journal`, on this machine's disk, and charge it once the ledger is back, as debt where credits are
+    missing. The result of such a call has a `status` that says so. Refusals are always raised.
+
+    `guests` are accounts that are never charged, such as ["anonymous"]: their charges and holds are not even sent, and
+    the `status` of the result says so.
     """
     retries = _retries(timeout, max_retries)
     callbacks = Callbacks(on_balance_change, on_metrics, threads=True)
+    policy, spared = Policy(on_unavailable, journal), guests_of(guests)
     if _is_server(url):
         from .sync.http import Http
 
-        client = Client(Door(Http(url, _api_key(api_key), timeout, http_client), retries, callbacks))
-        if workspace is not None:
-            try:
-                _check_workspace(client.settings.get().workspace.id, workspace)
-            except BaseException:
-                client.close()
-                raise
-        return client
+        key = _api_key(api_key)
+        http = Http(url, key, timeout, http_client)
+        kept = policy.of_server(http.address, key, workspace)
+        door = Door(http, retries, callbacks, Outage(on_unavailable, kept, callbacks), spared)
+        return _begun(door, workspace)
     from .inside.transport import Inside
 
     wanted = Wanted(
         url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
     )  # fmt: skip
-    transport: Transport = Inside.open(wanted)
-    return Client(Door(transport, retries, callbacks))
+    transport = Inside.open(wanted)
+    try:
+        kept = policy.inside(transport.place)
+    except BaseException:
+        transport.close()
+        raise
+    return _begun(Door(transport, retries, callbacks, Outage(on_unavailable, kept, callbacks), spared), None)
+
+
+def _begun(door: Door, workspace: str | None) -> Client:
+    """The client, once it is known to be for the workspace that is meant, and sends what waits for it."""
+    client = Client(door)
+
+    def check() -> None:
+        _check_workspace(client.settings.get().workspace.id, workspace)
+
+    try:
+        door.begin(None if workspace is None else check)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def aconnect(
@@ -80,6 +114,7 @@ def aconnect(
     timeout: float = TIMEOUT_SECONDS, max_retries: int = RETRIES, unit: str | None = None, scale: int | None = None,
     actor: str = ACTOR, http_client: "httpx2.AsyncClient | None" = None,
     on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
+    on_unavailable: OnUnavailable = "raise", journal: Folder | None = None, guests: Iterable[str] = (),
 ) -> "Connecting":  # fmt: skip
     """The same for asyncio, as `connect` says: await it, or enter it as a block.
 
@@ -90,25 +125,30 @@ def aconnect(
     """
     retries = _retries(timeout, max_retries)
     callbacks = Callbacks(on_balance_change, on_metrics)
+    policy, spared = Policy(on_unavailable, journal), guests_of(guests)
     if _is_server(url):
         from .aio.http import AsyncHttp
 
-        http = AsyncHttp(url, _api_key(api_key), timeout, http_client)
-        return Connecting(http, None, retries, workspace, callbacks)
+        key = _api_key(api_key)
+        http = AsyncHttp(url, key, timeout, http_client)
+        return Connecting(http, key, None, retries, workspace, callbacks, policy, spared)
     wanted = Wanted(
         url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
     )  # fmt: skip
-    return Connecting(None, wanted, retries, None, callbacks)
+    return Connecting(None, "", wanted, retries, None, callbacks, policy, spared)
 
 
 class Connecting:
     """A client that is still to be opened: await it, or enter it as a block, which closes it at its end."""
 
     def __init__(
-        self, transport: AsyncTransport | None, wanted: "Wanted | None", retries: Retries, workspace: str | None,
-        callbacks: Callbacks,
+        self, http: "AsyncHttp | None", key: str, wanted: "Wanted | None", retries: Retries, workspace: str | None,
+        callbacks: Callbacks, policy: Policy, guests: Guests,
     ) -> None:  # fmt: skip
-        self._transport = transport
+        self._http = http
+        self._key = key
+        self._policy = policy
+        self._guests = guests
         self._wanted = wanted
         self._retries = retries
         self._workspace = workspace
@@ -116,18 +156,35 @@ class Connecting:
         self._client: AsyncClient | None = None
 
     async def _open(self) -> AsyncClient:
-        transport = self._transport
-        if transport is None:
-            assert self._wanted is not None, "one of the two is given"
-            transport = await (await asyncio.to_thread(_inside)).open(self._wanted)
-        client = AsyncClient(AsyncDoor(transport, self._retries, self._callbacks))
-        if self._workspace is not None:
-            try:
-                _check_workspace((await client.settings.get()).workspace.id, self._workspace)
-            except BaseException:
-                await client.aclose()
-                raise
+        transport, journal = await self._opened()
+        outage = AsyncOutage(
+            self._policy.on_unavailable, None if journal is None else journal.for_loops(), self._callbacks
+        )  # fmt: skip
+        door = AsyncDoor(transport, self._retries, self._callbacks, outage, self._guests)
+        client = AsyncClient(door)
+
+        async def check() -> None:
+            _check_workspace((await client.settings.get()).workspace.id, self._workspace)
+
+        try:
+            await door.begin(None if self._workspace is None else check)
+        except BaseException:
+            await client.aclose()
+            raise
         return client
+
+    async def _opened(self) -> "tuple[AsyncTransport, Journal | None]":
+        http = self._http
+        if http is not None:
+            find = partial(self._policy.of_server, http.address, self._key, self._workspace)
+            return http, await asyncio.to_thread(find)
+        assert self._wanted is not None, "one of the two is given"
+        transport = await (await asyncio.to_thread(_inside)).open(self._wanted)
+        try:
+            return transport, await asyncio.to_thread(self._policy.inside, transport.place)
+        except BaseException:
+            await transport.aclose()
+            raise
 
     def __await__(self) -> Generator[Any, None, AsyncClient]:
         return self._open().__await__()
@@ -177,6 +234,6 @@ def _retries(timeout: float, most: int) -> Retries:
     return Retries(most)
 
 
-def _check_workspace(found: str, wanted: str) -> None:
+def _check_workspace(found: str, wanted: str | None) -> None:
     if found != wanted:
         raise ConnectError(f"this API key is for the workspace {found!r}, not for {wanted!r}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import field
 
-from .forms import Price, Result, Tagged, Used
+from .forms import Price, Result, Tagged, Used, Written
 from .results import Charge
 
 # Quotes
@@ -78,7 +78,8 @@ class BulkResult(Result, frozen=True, kw_only=True):
 
     index: int
     status: str
-    """`charged`, `refused`, `failed` (nothing was done), or `unknown` (the same key finds out)."""
+    """`charged`, `refused`, `failed` (nothing was done), or `unknown` (the same key finds out); or, by
+    `on_unavailable`, `queued` or `allowed`; or `guest`, for an account that is never charged."""
     replayed: bool = False
     charge: Charge | None = None
     problem: dict[str, Any] | None = None
@@ -172,7 +173,7 @@ class Variant(Result, frozen=True, kw_only=True):
     prices: list[DimensionPrice]
 
 
-class ModelPrice(Result, frozen=True, kw_only=True):
+class ModelPrice(Written, frozen=True, kw_only=True):
     """A version of what a model costs, as the catalogue has it."""
 
     provider: str
@@ -189,7 +190,13 @@ class ModelPrice(Result, frozen=True, kw_only=True):
     created_at: datetime
     actor: str
     reason: str
-    dry_run: bool = False
+
+
+class WaitingPrice(ModelPrice, frozen=True, kw_only=True):
+    """A price that waits for somebody to look at it."""
+
+    current: list[DimensionPrice]
+    """The prices in force, which it would replace."""
 
 
 class CataloguePrice(ModelPrice, frozen=True, kw_only=True):
@@ -248,3 +255,9 @@ class WorkspaceSettings(Tagged, frozen=True, kw_only=True):
     unknown_models: str
     usage_late_hours: int
     usage_ahead_seconds: int
+    usage_record_charges: bool
+    session_minutes: int
+    users_may_charge: bool
+    login: str
+    signup: str
+    login_host: str

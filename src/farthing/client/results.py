@@ -4,6 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from msgspec import field
+
 from .forms import Done, Price, Result, Tagged, Used
 
 # Accounts
@@ -169,6 +171,10 @@ class Charge(Done, frozen=True, kw_only=True):
     usage: Used | None
     price: Price | None
     """How the usage came to its price; None where the amount was given."""
+    status: str = field(default="charged", name="~status")
+    """`charged`; or, where the ledger could not be reached, what `on_unavailable` says: `queued` in the journal, or
+    `allowed`, and never charged. Then nothing was taken yet, and the amounts of `after` are not known: they are NaN.
+    Or `guest`, for an account that is never charged."""
 
 
 class Return(Result, frozen=True, kw_only=True):
@@ -282,6 +288,8 @@ class Hold(Done, frozen=True, kw_only=True):
     expires_at: datetime
     usage: Used | None
     price: Price | None
+    status: str = field(default="placed", name="~status")
+    """`placed`; or `guest`, for an account that is never charged: then nothing is set aside."""
 
 
 class Extended(Done, frozen=True, kw_only=True):
@@ -315,6 +323,8 @@ class Settled(Done, frozen=True, kw_only=True):
     debt: Decimal
     usage: Used | None
     price: Price | None
+    status: str = field(default="charged", name="~status")
+    """As that of a charge."""
 
 
 class HoldNow(Result, frozen=True, kw_only=True):

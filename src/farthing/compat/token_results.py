@@ -19,6 +19,7 @@ from farthing.client.errors import (
     SpendLimit,
     TooMany,
 )
+from farthing.client.guests import GUEST
 from farthing.client.results import Entry
 
 PAGE: Final = 20
@@ -26,6 +27,7 @@ USER_NOT_FOUND: Final = "User not found"
 NO_COST: Final = "Operation type does not have a cost"
 REFUND: Final = "refund"
 RESET: Final = "monthly_reset"
+CHARGED: Final = "charged"
 NOT_OF_USER: Final = "There is no such charge of this user"
 LARGEST_PAGE: Final = 200
 REFUSALS: Final = (
@@ -94,6 +96,14 @@ class TokenStatistics(Struct, frozen=True, kw_only=True):
     total_earned: int = 0
     net_change: int = 0
     operation_count: int = 0
+
+
+def not_charged(status: str) -> TokenResult:
+    """What came of a debit by which nothing was taken: of a guest, who has nothing; or one that was let through while
+    the ledger could not be reached, done for the caller though nobody knows the balance. Its `error` says so."""
+    if status == GUEST:
+        return TokenResult(success=True, new_balance=0)
+    return TokenResult(success=True, new_balance=0, error=f"The ledger can't be reached; the debit was {status}")
 
 
 def whole(amount: Decimal) -> int:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..bodies import Usage, said, usage_body
 from ..calls import Call, get, post
 from ..errors import FarthingError, HoldEnded, Unusable
+from ..finishing import afinished
 from ..results import Extended, Hold, HoldNow, Released, Settled
 from ..values import Amount, Instant, amount_if, instant_text
 from .door import AsyncDoor
@@ -110,11 +111,20 @@ class AsyncHolding:
     async def __aenter__(self) -> "AsyncHolding":
         if self._placed is not None:
             raise Unusable("this hold was placed before: make another one for each block")
+        try:
+            await afinished(self._place())
+        except BaseException as error:
+            # Cancelled meanwhile: nobody enters the block, at whose end it would be freed.
+            if self._placed is not None:
+                await self._end(error)
+            raise
+        return self
+
+    async def _place(self) -> None:
         placed = await self._door.ask(self._call)
         if placed.replayed:
             await self._check_live(placed.id)
         self._placed = placed
-        return self
 
     async def _check_live(self, id: str) -> None:
         """A hold that was placed before goes on where it still lives; what was paid or given up is not done again."""
@@ -126,18 +136,28 @@ class AsyncHolding:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:  # fmt: skip
-        if self._ended:
-            return
+        if not self._ended:
+            await self._end(error)
+
+    async def _end(self, error: BaseException | None) -> None:
         try:
-            if self._said is not None and (error is None or self._on_error == "settle"):
-                await self._settled(self._said)
-            else:
-                await self._free()
+            await afinished(self._finish(error))
         except FarthingError as failed:
+            note = f"and the hold {self.id} was not ended; it ends at {self.hold.expires_at}"
             if error is None:
+                failed.add_note(note)
                 raise
             # What the block raised goes on, and says what became of the hold.
-            error.add_note(f"and the hold {self.id} was not ended ({failed}); it ends at {self.hold.expires_at}")
+            error.add_note(f"{note} ({failed})")
+
+    async def _finish(self, error: BaseException | None) -> None:
+        if self._said is not None and (error is None or self._on_error == "settle"):
+            await self._settled(self._said)
+        elif self._door.outage.awaits(self.id):
+            # It has to be there when what is queued is sent; its end is its expiry.
+            self._ended = True
+        else:
+            await self._free()
 
     async def _free(self) -> None:
         try:

@@ -16,20 +16,20 @@ class AsyncHttp:
     def __init__(
         self, url: str, api_key: str, timeout: float, http_client: httpx2.AsyncClient | None = None
     ) -> None:  # fmt: skip
-        self._base = base_of(url)
+        self.address = base_of(url)
         self._headers = headers_of(api_key)
         self._pools = AsyncPools(timeout, http_client)
 
     async def send(self, call: Call[Any]) -> Answer:
         """What the server answers."""
-        url = f"{self._base}{call.path}" + (f"?{call.query_text}" if call.query else "")
+        url = f"{self.address}{call.path}" + (f"?{call.query_text}" if call.query else "")
         headers = self._headers | call.headers()
         try:
             response = await self._pools.here().request(
                 call.method, url, content=call.body or None, headers=headers, follow_redirects=False
             )
         except (httpx2.RequestError, httpx2.StreamError) as error:
-            raise failed(call, error, self._base) from error
+            raise failed(call, error, self.address) from error
         return answer_of(response)
 
     async def aclose(self) -> None:

@@ -5,7 +5,16 @@ from typing import Any
 
 from ..calls import get, post, tagged
 from ..forms import Page
-from ..pricing_results import Card, CardLine, CardVersion, CardVersionLine, CardVersionView, CataloguePrice, ModelPrice
+from ..pricing_results import (
+    Card,
+    CardLine,
+    CardVersion,
+    CardVersionLine,
+    CardVersionView,
+    CataloguePrice,
+    ModelPrice,
+    WaitingPrice,
+)
 from ..values import Amount, Instant, instant_text, quantities
 from .door import AsyncDoor
 from .pages import AsyncPages
@@ -98,3 +107,23 @@ class AsyncPrices:
             "effective_from": instant_text(effective_from, "effective_from"),
         }  # fmt: skip
         return await self._door.ask(post(CardVersion, "/v1/model-prices/remove", body, key))
+
+    def quarantine(self) -> AsyncPages[WaitingPrice]:
+        """Prices that a sync of the catalogue did not let in; their `reason` says why. Over HTTP for operators."""
+        return AsyncPages(self._door, get(Page[WaitingPrice], "/v1/model-prices/quarantine"))
+
+    async def let_in(
+        self, provider: str, model: str, version: int, *, reason: str, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> ModelPrice:  # fmt: skip
+        """Let a price in that waits: in force within seconds, wherever the catalogue is used."""
+        body = {"provider": provider, "model": model, "version": version, "reason": reason, "dry_run": dry_run}
+        return await self._door.ask(post(ModelPrice, "/v1/model-prices/quarantine/activate", body, key))
+
+    async def keep_out(
+        self, provider: str, model: str, version: int, *, reason: str, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> ModelPrice:  # fmt: skip
+        """Keep a price out for good that waits."""
+        body = {"provider": provider, "model": model, "version": version, "reason": reason, "dry_run": dry_run}
+        return await self._door.ask(post(ModelPrice, "/v1/model-prices/quarantine/refuse", body, key))

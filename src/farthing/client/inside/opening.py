@@ -7,19 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from farthing.app import ConfigWatch, Ledger, open_ledger
+from farthing.app import ConfigWatch, Ledger, look_at, open_ledger, open_seen
 from farthing.backends import Backend, DatabaseUrlError, backend_of
 from farthing.core.amounts import MAX_SCALE
 from farthing.core.commands import text_error
 from farthing.core.records import Workspace, WorkspaceSettings
+from farthing.extras import missing
 from farthing.stores.access import AccessError, Act
-from farthing.stores.contract import StoreError
-from farthing.stores.migrate import MigrationError
+from farthing.stores.contract import Busy, StoreError
+from farthing.stores.migrate import MigrationError, Status
 
 from ..errors import ConnectError
 from ..wanted import Wanted
 
 FIRST_WORKSPACE: Final = "main"
+OTHERS_SECONDS: Final = 5.0
+NEW_SECONDS: Final = 60
+_PAUSE_SECONDS: Final = 0.02
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 _SCALE, _MONEY_SCALE = 6, 9
 
@@ -31,6 +35,10 @@ def explained() -> Iterator[None]:
         yield
     except (StoreError, MigrationError, DatabaseUrlError, AccessError, OSError) as error:
         raise ConnectError(str(error)) from error
+    except ImportError as error:
+        if (sentence := missing(error)) is None:
+            raise
+        raise ConnectError(sentence) from error
 
 
 def prepared(wanted: Wanted) -> Backend:
@@ -39,14 +47,33 @@ def prepared(wanted: Wanted) -> Backend:
     if wrong := text_error(wanted.actor):
         raise ConnectError(f"actor {wrong}")
     backend = backend_of(wanted.url)
-    if backend.exists():
-        if wanted.create and not backend.schema().applied:
-            backend.migrate()
-    elif not wanted.create:
+    if wanted.create:
+        _make(backend)
+    elif not backend.exists():
         raise ConnectError(f"there is no database at {backend.shown}, and create=False makes none")
-    else:
-        backend.migrate()
     return backend
+
+
+def _make(backend: Backend) -> None:
+    """Make a database that is missing. Of several processes that begin at once one makes it, and the others wait."""
+    until = time.monotonic() + OTHERS_SECONDS
+    while True:
+        try:
+            if not backend.exists() or _is_new(backend.schema()):
+                backend.migrate()
+            return
+        except Busy:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _is_new(schema: Status) -> bool:
+    """Whether nothing is there yet, or somebody has just begun to make it."""
+    if not schema.applied:
+        return True
+    begun = time.time_ns() // 1000 - schema.applied[0].applied_at
+    return bool(schema.pending) and begun < NEW_SECONDS * 1_000_000
 
 
 def opened(wanted: Wanted) -> Ledger:
@@ -59,8 +86,9 @@ async def opened_here(wanted: Wanted) -> Ledger:
     backend = await asyncio.to_thread(prepared, wanted)
     if backend.dialect == "sqlite":
         return await asyncio.to_thread(open_ledger, backend.url, reader=True)
+    await asyncio.to_thread(look_at, backend)
     clock = await asyncio.to_thread(backend.clock)
-    return open_ledger(backend.url, clock=clock, inline_on=asyncio.get_running_loop(), reader=True)
+    return open_seen(backend, clock, inline_on=asyncio.get_running_loop(), reader=True)
 
 
 def watched(ledger: Ledger) -> ConfigWatch:

@@ -4,35 +4,27 @@ A session belongs to one thread or event loop, unless what it is given can be sh
 """
 
 import secrets
-from collections.abc import Callable
 from itertools import count
 from time import perf_counter
 from typing import Any, Final, cast
 
 from farthing.api.auth import KeyAuth
 from farthing.api.endpoint import Caller, Endpoint, Reply, Request, Stop, Trouble
-from farthing.api.v1 import V1, Cursors, Desk
+from farthing.api.v1 import V1
 from farthing.api.v1.face import ENDPOINTS
 from farthing.app import Ledger
 from farthing.core.credentials import SCOPES
 from farthing.core.outcomes import Outcome
+from farthing.desks import Watch, desk_on
 from farthing.engine import Engine
-from farthing.identity.keys import make_key, new_key_id
 from farthing.prices.book import Books
 from farthing.settings import Settings
-from farthing.stores.access import Access
 from farthing.stores.contract import StoreError
-from farthing.stores.directory import Directory
-from farthing.stores.prices import PriceStore
-from farthing.stores.reports import Database, Reports
-from farthing.stores.usage_history import UsageHistory
-from farthing.stores.usage_reports import UsageReports
-from farthing.timezones import calendar
+from farthing.stores.reports import Database
 
 from ..answers import Answer
 from ..calls import Call
 
-Generation = Callable[[], int | None]
 _ENDPOINTS: Final = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
 _BODY_BYTES: Final = Settings().body_limit
 _BUG: Final = (
@@ -54,32 +46,15 @@ class Session:
     """Answers calls."""
 
     def __init__(
-        self, ledger: Ledger, workspace: str, actor: str, generation: Generation, *, engine: Engine,
+        self, ledger: Ledger, workspace: str, actor: str, watch: Watch, *, engine: Engine,
         database: Database, books: type[Books] = Books,
     ) -> None:  # fmt: skip
         self._workspace = workspace
         self._actor = actor
-        self._generation = generation
-        now_us = ledger.clock.now_us
-        self._reports, prices, access = Reports(database, calendar), PriceStore(database, now_us), Access(database)
-        self._books = books(prices, now_us, generation)
-        desk = Desk(
-            engine=engine,
-            reports=self._reports,
-            directory=Directory(database, self._reports),
-            usage=UsageReports(database, calendar, now_us),
-            history=UsageHistory(database),
-            access=access,
-            prices=prices,
-            books=self._books,
-            cursors=Cursors(access.secret, now_us),
-            now_us=now_us,
-            make_key=make_key,
-            new_key_id=new_key_id,
-            observer=Unwatched(),
-        )
+        self._watch = watch
+        self._desk = desk_on(ledger, watch, Unwatched(), engine=engine, database=database, books=books)
         # Nobody comes with a credential: whoever can open the database may do everything.
-        self._face = V1(desk, cast(KeyAuth, None))
+        self._face = V1(self._desk, cast(KeyAuth, None))
         self._known: tuple[int, Caller] | None = None
         self._ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
 
@@ -118,20 +93,20 @@ class Session:
 
     async def _caller(self) -> Caller:
         """Who asks, with the workspace and its prices as they are now."""
-        generation, known = self._generation(), self._known
+        generation, known = self._watch.generation, self._known
         if known is not None and known[0] == generation:
             return known[1]
-        workspace = await self._reports.workspace(self._workspace)
+        workspace = await self._desk.reports.workspace(self._workspace)
         assert workspace is not None, "a workspace stays for ever"
         caller = Caller(
             id="library",
             actor=self._actor,
             workspace=workspace,
             scopes=frozenset(SCOPES),
-            prices=await self._books.book(workspace),
+            prices=await self._desk.books.book(workspace),
         )
         # What was read while a change was on its way is used once and not remembered.
-        if generation is not None and generation == self._generation():
+        if generation is not None and generation == self._watch.generation:
             self._known = (generation, caller)
         return caller
 

@@ -36,9 +36,8 @@ class _Inside:
         self._watch = watch
         self._seconds = wanted.timeout
         self._pid = os.getpid()
-        self._session_with: Callable[..., Session] = partial(
-            Session, ledger, workspace, wanted.actor, lambda: watch.generation
-        )
+        self.place = ledger.backend.shown, workspace
+        self._session_with: Callable[..., Session] = partial(Session, ledger, workspace, wanted.actor, watch)
 
     @property
     def _at_home(self) -> bool:

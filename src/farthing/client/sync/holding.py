@@ -113,11 +113,20 @@ class Holding:
     def __enter__(self) -> "Holding":
         if self._placed is not None:
             raise Unusable("this hold was placed before: make another one for each block")
+        try:
+            self._place()
+        except BaseException as error:
+            # Cancelled meanwhile: nobody enters the block, at whose end it would be freed.
+            if self._placed is not None:
+                self._end(error)
+            raise
+        return self
+
+    def _place(self) -> None:
         placed = self._door.ask(self._call)
         if placed.replayed:
             self._check_live(placed.id)
         self._placed = placed
-        return self
 
     def _check_live(self, id: str) -> None:
         """A hold that was placed before goes on where it still lives; what was paid or given up is not done again."""
@@ -129,18 +138,28 @@ class Holding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:  # fmt: skip
-        if self._ended:
-            return
+        if not self._ended:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         try:
-            if self._said is not None and (error is None or self._on_error == "settle"):
-                self._settled(self._said)
-            else:
-                self._free()
+            self._finish(error)
         except FarthingError as failed:
+            note = f"and the hold {self.id} was not ended; it ends at {self.hold.expires_at}"
             if error is None:
+                failed.add_note(note)
                 raise
             # What the block raised goes on, and says what became of the hold.
-            error.add_note(f"and the hold {self.id} was not ended ({failed}); it ends at {self.hold.expires_at}")
+            error.add_note(f"{note} ({failed})")
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._said is not None and (error is None or self._on_error == "settle"):
+            self._settled(self._said)
+        elif self._door.outage.awaits(self.id):
+            # It has to be there when what is queued is sent; its end is its expiry.
+            self._ended = True
+        else:
+            self._free()
 
     def _free(self) -> None:
         try:

@@ -8,6 +8,7 @@ from farthing.client import AsyncClient
 from farthing.client.errors import AccountNotFound, NotPriced
 
 from ..token_results import (
+    CHARGED,
     LARGEST_PAGE,
     NO_COST,
     NOT_OF_USER,
@@ -25,6 +26,7 @@ from ..token_results import (
     count_of,
     entry_of,
     last_moment,
+    not_charged,
     operation,
     refusal_text,
     whole,
@@ -215,6 +217,8 @@ class AsyncTokens:
         return whole((await self._client.usage_stats(user_id)).charged)
 
     async def _done(self, user_id: str, done: Any) -> TokenResult:
+        if getattr(done, "status", CHARGED) != CHARGED:
+            return not_charged(done.status)
         return TokenResult(
             success=True, new_balance=whole(done.after.balance), tokens_spent=await self._spent(user_id),
             ledger_entry_id=done.entry,

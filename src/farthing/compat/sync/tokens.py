@@ -11,6 +11,7 @@ from farthing.client import Client
 from farthing.client.errors import AccountNotFound, NotPriced
 
 from ..token_results import (
+    CHARGED,
     LARGEST_PAGE,
     NO_COST,
     NOT_OF_USER,
@@ -28,6 +29,7 @@ from ..token_results import (
     count_of,
     entry_of,
     last_moment,
+    not_charged,
     operation,
     refusal_text,
     whole,
@@ -216,6 +218,8 @@ class Tokens:
         return whole((self._client.usage_stats(user_id)).charged)
 
     def _done(self, user_id: str, done: Any) -> TokenResult:
+        if getattr(done, "status", CHARGED) != CHARGED:
+            return not_charged(done.status)
         return TokenResult(
             success=True, new_balance=whole(done.after.balance), tokens_spent=self._spent(user_id),
             ledger_entry_id=done.entry,

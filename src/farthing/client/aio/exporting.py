@@ -1,0 +1,28 @@
+"""Exporting: a listing of usage as the bytes of a file, a page at a time. Rows and form are those of the API's own
+export, which is one long answer; made of pages, a page that is lost is asked for again.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal, get_args
+
+from farthing.core.history import as_csv, as_lines, csv_header
+
+from .pages import AsyncPages
+
+Format = Literal["csv", "jsonl"]
+PAGE: Final = "200"
+"""As many rows as a page may have."""
+
+
+def exported(rows: AsyncPages[dict[str, Any]], format: Format) -> AsyncIterator[bytes]:
+    """The parts of the file."""
+    if format not in get_args(Format):
+        raise ValueError(f"format must be 'csv' or 'jsonl', not {format!r}")
+    return _parts(rows, format)
+
+
+async def _parts(rows: AsyncPages[dict[str, Any]], format: Format) -> AsyncIterator[bytes]:
+    head, write = (csv_header(), as_csv) if format == "csv" else (b"", as_lines)
+    async for page in rows.pages():
+        yield head + write(page.data)
+        head = b""

@@ -1,4 +1,6 @@
-"""The reference page, made from the code: `python -m tests.reference` writes docs/reference.md."""
+"""The reference, made from the code: `python -m tests.reference` writes docs/reference.md, and with `library_reference`
+that of the library.
+"""
 
 import ast
 import inspect
@@ -106,5 +108,14 @@ def page() -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write all of them."""
+    from tests.library_reference import LIBRARY, library
+
     PAGE.write_text(page())
+    LIBRARY.parent.mkdir(exist_ok=True)
+    LIBRARY.write_text(library())
+
+
+if __name__ == "__main__":
+    main()

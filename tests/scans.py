@@ -93,7 +93,7 @@ def _events(row: Row, body: dict[str, Any], bodies: dict[str, Any]) -> Iterator[
         "charged": spent, "cost": cost or 0,
     }  # fmt: skip
     yield Event(metered["usage"].get("at") or at, account, _dims(row, body), used)
-    booked = {"bookings": 1, "revenue": spent, "booked_cost": cost or 0}
+    booked = {"bookings": 1, "revenue": spent, "booked_cost": cost or 0, "recorded": metered.get("recorded", 0)}
     yield Event(at, account, _dims(row, body), booked)
 
 

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from tests.library_reference import LIBRARY, library
 from tests.reference import PAGE, page
 
 ROOT = Path(__file__).parents[1]
@@ -10,6 +11,12 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_reference_is_made_from_this_code() -> None:
     assert PAGE.read_text() == page(), "run `python -m tests.reference`"
+    assert LIBRARY.read_text() == library(), "run `python -m tests.reference`"
+
+
+def test_every_method_and_every_error_of_the_library_has_its_words() -> None:
+    assert re.findall(r"```\n\n\n", library()) == []
+    assert [line for line in library().splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
 
 
 def test_every_setting_has_its_sentence() -> None:

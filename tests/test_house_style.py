@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from farthing.extras import EXTRA_OF
 from tests.mutate import plan_problems
 from tests.mutations import MUTATIONS
 
@@ -60,10 +61,15 @@ DIRECTORIES = {
     "audit": "acts of people on a workspace, not on an account",
     "config": "one row per setting of the database",
     "lane": "how far the commits of one connection are folded",
+    "login_code": "sent by mail to a person, found by its hash",
+    "login_failure": "counted by account name or address, whether there is such a user or not",
+    "login_session": "of a person, who may have no account",
     "model_price": "what models cost, for all workspaces",
     "operator_key": "belongs to no workspace, let alone an account",
     "payment": "unique whatever the account: says whose a payment is",
     "rate_card": "prices of a workspace, for all its accounts",
+    "token_issuer": "whose tokens a workspace takes: found before the account is known",
+    "users": "people: found by name and address, whatever the account",
     "workspace": "the tenants themselves",
 }
 
@@ -218,12 +224,30 @@ def test_every_room_has_an_import_contract():
     assert {f"farthing.{room}" for room in rooms - {"__init__", "__main__", "app", "serving"}} - governed == set()
 
 
+def asked_for() -> list[str]:
+    """All packages that the project takes, whatever one does with it; those that extras say twice, twice."""
+    wanted = project()["project"]
+    texts = [*wanted["dependencies"], *(text for extra in wanted["optional-dependencies"].values() for text in extra)]
+    return [name for name in map(normal, texts) if name != "farthing"]
+
+
 def test_every_package_that_the_source_imports_is_declared():
-    declared = {normal(text) for text in project()["project"]["dependencies"]}
+    declared = set(asked_for())
     names = {name.partition(".")[0] for path in modules("src") for name in imported(parse(path))}
     outside = names - set(sys.stdlib_module_names) - {"", "farthing"}
     packages = packages_distributions()
     assert {name for name in outside if not {normal(text) for text in packages[name]} & declared} == set()
+
+
+def test_a_package_stands_in_one_extra_and_whoever_lacks_it_is_told_which():
+    extras = project()["project"]["optional-dependencies"]
+    assert len(asked_for()) == len(set(asked_for()))
+    declared = {normal(text): extra for extra in extras for text in extras[extra] if normal(text) != "farthing"}
+    packages = packages_distributions()
+    told = {normal(packages[name][0]): extra for name, extra in EXTRA_OF.items()}
+    # The data of time zones is nothing that is imported by name.
+    assert declared == told | {"tzdata": "sqlite"}
+    assert extras["all"] == ["farthing[server]"]
 
 
 # Locks
@@ -258,7 +282,7 @@ def test_the_dev_lock_holds_the_run_lock():
 def test_the_locks_pin_everything_that_the_project_asks_for():
     wanted = project()
     groups = wanted["dependency-groups"]
-    assert {normal(text) for text in wanted["project"]["dependencies"] + groups["build"]} <= pins("run.lock").keys()
+    assert {*asked_for(), *map(normal, groups["build"])} <= pins("run.lock").keys()
     assert {normal(text) for text in groups["dev"]} <= pins("dev.lock").keys()
     assert {normal(text) for text in groups["lock"]} <= pins("locking.lock").keys()
 

@@ -20,38 +20,42 @@ from structlog.typing import FilteringBoundLogger
 
 from farthing import __version__
 from farthing.api import openapi, pages
+from farthing.api.accounting import Accounting
 from farthing.api.asgi import App, Limits
 from farthing.api.auth import KeyAuth
+from farthing.api.bearer import TokenAuth
 from farthing.api.countwerk import CountWerk
 from farthing.api.fleet import Fleet
 from farthing.api.limits import RateLimiter
+from farthing.api.login import Hosts, Login, LoginDesk, Wherefrom
 from farthing.api.logs import make_logger
 from farthing.api.metrics import Metrics
-from farthing.api.v1 import V1, Cursors, Desk
+from farthing.api.v1 import V1, Desk
 from farthing.app import ConfigWatch, Ledger, open_ledger
 from farthing.backends import Backend, SqliteFile, backend_of
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
-from farthing.identity.keys import make_key, new_key_id
+from farthing.core.people import Issuer, User
+from farthing.desks import Watch, desk_on
+from farthing.identity.jwks import KeySets
+from farthing.identity.login import Login as SigningIn
+from farthing.identity.mail import Message, Post, read_relay, send_by
+from farthing.identity.passwords import Passwords
+from farthing.identity.people import People
+from farthing.identity.sessions import Sessions
+from farthing.identity.tokens import Verified
+from farthing.identity.trust import Trust
 from farthing.jobs.folding import keep_folding
 from farthing.jobs.sweeper import keep_sweeping
-from farthing.prices.book import Books
 from farthing.server.handover import Intake
 from farthing.server.http import HandedServer, Server, library_logs
 from farthing.server.listening import listening, raise_file_limit
 from farthing.server.workers import Order, serve_with_workers
 from farthing.settings import Settings, SettingsError
-from farthing.stores.directory import Directory
 from farthing.stores.lockfile import LockFile
+from farthing.stores.logins import Logins
 from farthing.stores.migrate import MigrationError, require_current
-from farthing.stores.prices import PriceStore
 from farthing.stores.rollups import Rollups
-from farthing.stores.usage_history import UsageHistory
-from farthing.stores.usage_reports import UsageReports
-from farthing.timezones import calendar
-
-Generation = Callable[[], int | None]
-"""The version that caches hang on, None while it is not known."""
 
 RATE_WINDOW_SECONDS: Final = 60
 GARBAGE_AFTER: Final = 20_000
@@ -136,7 +140,9 @@ async def _serve(
         if fleet is not None:
             await fleet.open()
             held.callback(fleet.close)
-        server = server_of(build_app(settings, ledger, lambda: watch.generation, metrics, log))
+        app = build_app(settings, ledger, watch, metrics, log)
+        held.push_async_callback(app.aclose)
+        server = server_of(app)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         _spare_the_collector()
@@ -172,36 +178,26 @@ def _open(settings: Settings, loop: asyncio.AbstractEventLoop, observer: "Observ
 
 
 def build_app(
-    settings: Settings, ledger: Ledger, generation: Generation, metrics: Metrics, log: FilteringBoundLogger
+    settings: Settings, ledger: Ledger, watch: Watch, metrics: Metrics, log: FilteringBoundLogger
 ) -> App:  # fmt: skip
     """The application: faces, pages and what stands around them, on an open ledger."""
-    prices = PriceStore(ledger.database, ledger.clock.now_us)
-    books = Books(prices, ledger.clock.now_us, generation)
-    auth = KeyAuth(
-        find=ledger.access.credential,
-        prices=books.book,
-        workspace=ledger.reports.workspace,
-        generation=generation,
-        hash_key=hash_key,
-        plausible=lambda text: looks_like(text) != "malformed",
-        now_us=ledger.clock.now_us,
-    )
-    desk = Desk(
-        engine=ledger.engine,
-        reports=ledger.reports,
-        directory=Directory(ledger.database, ledger.reports),
-        usage=UsageReports(ledger.database, calendar, ledger.clock.now_us),
-        history=UsageHistory(ledger.database),
-        access=ledger.access,
-        prices=prices,
-        books=books,
-        cursors=Cursors(ledger.access.secret, ledger.clock.now_us),
-        now_us=ledger.clock.now_us,
-        make_key=make_key,
-        new_key_id=new_key_id,
-        observer=metrics,
-    )
-    faces = (V1(desk, auth), CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics))
+    desk = desk_on(ledger, watch, metrics)
+    auth = _key_auth(desk, watch)
+    hosts = Hosts(desk.reports.workspaces, lambda: watch.generation)
+    logins, sessions = Logins(ledger.database), Sessions(desk.access.secret)
+    tokens = _token_auth(desk, watch, _trust(desk, watch, log, hosts, logins, sessions))
+    post, passwords = Post(_mailing(settings), log), Passwords()
+    login = _login_desk(settings, desk, SigningIn(
+        desk.users, logins, sessions, passwords, post, changed=tokens.forget, public_url=settings.public_url
+    ))  # fmt: skip
+
+    async def parting() -> None:
+        passwords.close()
+        await post.aclose()
+
+    faces = (V1(desk, auth, tokens), CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics))
+    people = (Accounting(desk, tokens), Login(login, tokens, hosts))
+    documents = {"": openapi.document(faces, __version__), "accounting": openapi.document(people, __version__)}
     checks = {
         "database": pages.database_check(ledger.reports, settings.allow_unsafe),
         "schema": _schema_check(ledger),
@@ -210,8 +206,11 @@ def build_app(
     if isinstance(ledger.backend, SqliteFile):
         checks["storage"] = pages.storage_check(ledger.backend.path)
     return App(
-        faces,
-        pages=pages.pages(openapi.document(faces, __version__), checks, metrics, __version__),
+        (*faces, *people),
+        pages={
+            **pages.pages(documents, checks, metrics, __version__),
+            "/api/health": pages.health(__version__, ledger.clock.now_us),
+        },
         limiter=RateLimiter(settings.rate_limit, RATE_WINDOW_SECONDS),
         now_us=ledger.clock.now_us,
         observer=metrics,
@@ -223,7 +222,69 @@ def build_app(
         ),
         access_log=settings.access_log,
         engine=ledger.engine,
+        parting=parting,
     )
+
+
+def _key_auth(desk: Desk, watch: Watch) -> KeyAuth:
+    """Who bears an API key."""
+    return KeyAuth(
+        find=desk.access.credential,
+        prices=desk.books.book,
+        workspace=desk.reports.workspace,
+        generation=lambda: watch.generation,
+        hash_key=hash_key,
+        plausible=lambda text: looks_like(text) != "malformed",
+        now_us=desk.now_us,
+    )
+
+
+def _token_auth(desk: Desk, watch: Watch, trust: Trust) -> TokenAuth:
+    """Who bears a token."""
+    return TokenAuth(
+        verify=trust.verified,
+        person=trust.person,
+        workspace=desk.reports.workspace,
+        prices=desk.books.book,
+        generation=lambda: watch.people,
+        now_us=desk.now_us,
+    )
+
+
+def _trust(
+    desk: Desk, watch: Watch, log: FilteringBoundLogger, hosts: Hosts, logins: Logins, sessions: Sessions
+) -> Trust:  # fmt: skip
+    """Whose tokens are taken: those of others, and those of the login service."""
+
+    async def own() -> list[Issuer]:
+        return await sessions.issuers(workspace.id for workspace in await hosts.all())
+
+    async def signed_in(verified: Verified) -> User | None:
+        person = verified.person
+        return await logins.bearer(verified.issuer.workspace, person.session, person.id, desk.now_us())
+
+    key_sets = KeySets(tell=lambda url, why: log.warning("keys of an issuer can't be read", url=url, error=why))
+    return Trust(
+        desk.issuers, desk.users, generation=lambda: watch.generation, now_us=desk.now_us, key_sets=key_sets, own=own,
+        signed_in=signed_in,
+    )  # fmt: skip
+
+
+def _login_desk(settings: Settings, desk: Desk, login: SigningIn) -> LoginDesk:
+    """What the login service works with."""
+    wherefrom = Wherefrom(settings.trusted_proxies, settings.public_url)
+    return LoginDesk(desk=desk, login=login, people=People(login), wherefrom=wherefrom)
+
+
+def _mailing(settings: Settings) -> Callable[[Message], None] | None:
+    """How mail is sent; None: it goes to the log."""
+    if not settings.smtp_url:
+        return None
+    try:
+        relay = read_relay(settings.smtp_url)
+    except ValueError as error:
+        raise SettingsError(f"smtp_url {error}") from None
+    return lambda message: send_by(relay, message)
 
 
 def _schema_check(ledger: Ledger) -> Callable[[], Awaitable[str | None]]:

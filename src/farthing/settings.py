@@ -14,6 +14,7 @@ from msgspec.structs import fields
 PREFIX = "FARTHING_"
 MOST_WORKERS = 128
 MOST_LANES = 64
+MOST_PROXIES = 10
 
 
 class SettingsError(ValueError):
@@ -56,6 +57,13 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Let a second `serve`, or several workers, use the same SQLite file; without it the lock file refuses them."""
     allow_unsafe: bool = False
     """Say ready although the database does not promise to keep what is committed."""
+    smtp_url: str = ""
+    """The server that mail of the login service goes through: smtp://user:password@host:587?from=login@example.com, or
+    smtps://. Without it mail is written to the log, codes and all: for development only."""
+    public_url: str = ""
+    """Where people reach the pages that the login service is for, such as https://app.example.com: mails link there."""
+    trusted_proxies: int = 0
+    """Proxies before the server that add to X-Forwarded-For: so many addresses, from its end, are theirs to say."""
     sweep_seconds: float = 15.0
     """How often lapses and ended holds are booked."""
     fold_seconds: float = 2.0
@@ -103,6 +111,10 @@ def _checked(settings: Settings) -> Settings:
             raise SettingsError(f"{name} must be above zero")
     if settings.rate_limit < 0:
         raise SettingsError("rate_limit must be zero (no limit) or above")
+    if not 0 <= settings.trusted_proxies <= MOST_PROXIES:
+        raise SettingsError(f"trusted_proxies must be from 0 to {MOST_PROXIES}")
+    if settings.public_url and not settings.public_url.startswith(("https://", "http://")):
+        raise SettingsError("public_url must begin with https:// or http://")
     if settings.fold_seconds < 0:
         raise SettingsError("fold_seconds must be zero (never here) or above")
     for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES)):

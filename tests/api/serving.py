@@ -26,6 +26,7 @@ from farthing.core.commands import Command
 from farthing.core.credentials import parse_scopes, redact
 from farthing.core.outcomes import Accepted
 from farthing.core.records import Entry, Workspace, WorkspaceSettings
+from farthing.desks import Watch
 from farthing.identity.keys import NewKey, make_key
 from farthing.server.http import Server as HttpServer
 from farthing.server.listening import listening
@@ -36,7 +37,7 @@ from tests.support import START_US
 
 T = TypeVar("T")
 ME = Act("test", START_US)
-Build = Callable[[Settings, Ledger, Callable[[], int | None], Metrics, FilteringBoundLogger], App]
+Build = Callable[[Settings, Ledger, Watch, Metrics, FilteringBoundLogger], App]
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -116,7 +117,7 @@ class Server:
             self._at_home(self.ledger.access.create_workspace(row, ME))
         self.watch = ConfigWatch(lambda: self.ledger.backend.config(self.clock))
         self.watch.start()
-        self.app = build(self.settings, self.ledger, lambda: self.watch.generation, self.metrics, log)
+        self.app = build(self.settings, self.ledger, self.watch, self.metrics, log)
         self._start()
         self.key = self.new_key()
 
@@ -149,6 +150,7 @@ class Server:
         self._server.should_exit = True
         self._serving.result(20)
         self.watch.stop()
+        self._at_home(self.app.aclose())
         self._at_home(self.ledger.aclose())
         self._loop_thread.submit(self._runner.close).result(20)
         self._loop_thread.shutdown()

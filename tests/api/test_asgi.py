@@ -64,14 +64,27 @@ def test_another_method_is_refused_and_told_which_one_there_is(server: Server, c
 def test_an_unknown_path_is_refused_in_the_words_of_the_credential(server: Server, path: str, method: str):
     assert server.send(method, path, None, {"X-API-Key": server.key}).told == (404, "INVALID_INPUT")
     assert server.send(method, path, None, {"X-API-Key": "any"}).told == (404, "INVALID_INPUT")
-    for headers in ({}, {"Authorization": "Bearer x"}):
-        body = server.send(method, path, None, headers).json
-        assert list(body) == ["success", "code", "message", "error", "timestamp"]
+    assert list(server.send(method, path, None, {"Authorization": "Bearer x"}).json) == ["message"]
+    body = server.send(method, path, None).json
+    assert list(body) == ["success", "code", "message", "error", "timestamp"]
 
 
 def test_a_wrong_method_without_a_credential_has_the_body_for_all(server: Server):
     answer = server.send("GET", "/api/credits/reserve")
     assert (answer.status, answer.json["error"]) == (405, "This path takes POST, not GET.")
+
+
+def test_of_a_shared_path_each_credential_has_its_own_methods(server: Server):
+    path = "/api/credits/balance"
+    key, token = {"X-API-Key": server.key}, {"Authorization": "Bearer x"}
+    assert server.send("GET", path, None, key).headers["allow"] == "POST, OPTIONS"
+    assert server.send("POST", path, b"{}", token).headers["allow"] == "GET, OPTIONS"
+    assert server.send("OPTIONS", path).headers["allow"] == "POST, GET, OPTIONS"
+
+
+def test_a_path_with_a_name_in_it_is_its_owners_without_a_credential(server: Server):
+    answer = server.send("GET", "/api/credits/balance/anna")
+    assert (answer.status, answer.json) == (401, {"message": "Authentication token required"})
 
 
 def test_options_says_what_there_is_without_a_credential(server: Server):

@@ -7,8 +7,9 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import fields
 
+from farthing.api.bodies import lenient
 from farthing.api.countwerk.endpoints import ENDPOINTS
-from farthing.api.countwerk.wire import lenient, required
+from farthing.api.countwerk.wire import required
 from farthing.api.endpoint import Endpoint
 from tests.api.serving import Answer, Server
 

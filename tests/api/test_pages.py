@@ -152,7 +152,7 @@ def test_a_page_with_a_bug_says_so_in_json_and_goes_on(tmp_path):
 def test_a_check_that_fails_says_why():
     document = {"info": {"title": "t", "description": "d", "version": "1"}, "paths": {}, "components": {"schemas": {}}}
     checks = {"database": database_check(Durable(broken=True))}
-    reply = played(lambda: pages(document, checks, Metrics(), "1")["/readyz"](None))  # type: ignore[arg-type]
+    reply = played(lambda: pages({"": document}, checks, Metrics(), "1")["/readyz"](None))  # type: ignore[arg-type]
     assert (reply.status, json.loads(reply.body)["checks"]) == (503, {"database": "the file can't be read"})
 
 

@@ -67,6 +67,14 @@ def test_unpriced_usage_is_counted():
     assert tallied("charge", body) == {(START_US, dims): Sums(requests=1, unpriced=1, uncosted=1, bookings=1)}
 
 
+def test_what_was_recorded_without_a_charge_counts_where_it_was_booked():
+    body = WITH_USAGE.replace('"spent":7,', "").replace('"cost":11,', "").removesuffix("}}") + ',"recorded":7}}'
+    used = Sums(requests=1, uncosted=1, input_tokens=5, output_tokens=3, tokens=8)
+    booked = Sums(bookings=1, recorded=7)
+    assert tallied("charge", body) == {(START_US - DAY_US, USED): used, (START_US, USED): booked}
+    assert booked.taken_or_recorded == 7
+
+
 def test_a_refund_is_negative_revenue_of_each_charge_that_it_names():
     body = '{"spent":-6,"refunds":[["x","g",1],["y","g",2],["x","",3]]}'
     assert tallied("refund", body, {"x": USED, "y": BOOKED}) == {

@@ -48,6 +48,22 @@ def rows(book: Book) -> list[tuple[Any, ...]]:
     )
 
 
+def test_what_is_only_recorded_takes_nothing_and_is_kept(book: Book) -> None:
+    priced = Priced(amount=0, exact="0")
+    command = charge(priced=priced, given=True, asked="0.000007")
+    command.usage = Metered(CALL, priced, given=True, recorded=7)
+    entry = book.accept(command)
+    metered = read_body(entry).usage
+    assert (entry.amount, metered and metered.recorded, rows(book)[0][-3]) == (0, 7, 0)
+
+
+@pytest.mark.parametrize("more", ["", ',"given":false', ',"given":false,"recorded":0'])
+def test_an_entry_reads_the_same_whether_it_says_that_nothing_was_recorded_apart(book: Book, more: str) -> None:
+    body = f'{{"usage":{{"usage":{{"model":"m"}},"priced":{{"amount":1,"exact":"1"}}{more}}}}}'
+    told = read_body(replace(book.accept(charge()), body=body)).usage
+    assert told == Metered(Usage(model="m"), Priced(amount=1, exact="1"))
+
+
 def test_usage_and_charge_are_one_commit(book: Book) -> None:
     entry = book.accept(charge())
     assert read_body(entry).usage == Metered(CALL, PRICED)

@@ -35,7 +35,7 @@ def test_a_change_is_audited_and_raises_the_version(ledger, access):
     assert result_of(config_version(ledger)) == before + 1
     newest = result_of(access.audit("main"))[0]
     assert (newest.action, newest.actor, newest.request_id) == ("settings.change", "tester", "req_1")
-    assert newest.detail == {"changes": {"hold_max_minutes": 60}}
+    assert (newest.before, newest.after) == ({"hold_max_minutes": 43_200}, {"hold_max_minutes": 60})
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_dry_run_says_what_would_come_of_it_and_leaves_nothing(shop, number):
 def test_the_key_of_an_act_is_not_shown_in_the_audit_log(shop, number):
     create(shop, f"key_{number}", once(f"k{number}", {"name": "bot"}))
     (record,) = shop.wait(shop.ledger.access.audit_page("main", subject=f"key_{number}")).items
-    assert set(record.detail) == {"name", "scopes", "hint"}
+    assert (record.detail, set(record.after)) == ({}, {"name", "scopes", "hint", "expires_at"})
 
 
 def test_settings_change_only_where_they_are_still_what_was_read(shop, number):

@@ -150,9 +150,14 @@ def test_each_change_of_a_card_is_audited_with_its_reason(shop, store, card):
     add(shop, store, card, START_US + HOUR_US)
     shop.wait(store.withdraw("main", card, 2, act(), reason="typo"))
     records = shop.wait(shop.ledger.access.audit_page("main", subject=card)).items
-    assert [(r.action, r.detail["version"], r.detail["reason"]) for r in records] == [
-        ("card.withdraw", 2, "typo"), ("card.add", 2, ""), ("card.add", 1, "spring prices"),
+    withdrawn, second, first = records
+    assert [(r.action, r.reason) for r in records] == [
+        ("card.withdraw", "typo"), ("card.add", None), ("card.add", "spring prices"),
     ]  # fmt: skip
+    assert (withdrawn.detail, withdrawn.before) == ({"version": 2}, {"withdrawn_at": None})
+    assert withdrawn.after["withdrawn_at"] > 0
+    assert (second.before, second.after["version"]) == ({"version": 1}, 2)
+    assert (first.before, first.after["version"]) == (None, 1)
 
 
 @pytest.mark.parametrize("name", ["", "Big", "a b", "-a", "a" * 65, "ä"])
@@ -254,7 +259,7 @@ def test_a_price_that_was_refused_stays_out(shop, store, model):
     assert failing(shop, store.refuse("acme", model, 1, act(), "")).code == "price_not_quarantined"
     assert failing(shop, store.refuse("acme", model, 2, act(), "")).code == "version_not_found"
     (record,) = shop.wait(shop.ledger.access.audit_page("", subject=f"acme/{model}")).items
-    assert (record.action, record.detail["reason"]) == ("prices.refuse", "a slip")
+    assert (record.action, record.reason) == ("prices.refuse", "a slip")
 
 
 def test_a_price_that_has_begun_is_not_withdrawn(shop, store, model):

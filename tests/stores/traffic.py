@@ -43,7 +43,7 @@ def metered(rng: random.Random, now: int, amount: int) -> Metered:
     priced = Priced(
         amount=amount, exact=str(amount), cost=cost, provider=provider, model=model, unpriced=rng.random() < 0.1
     )
-    return Metered(usage, priced)
+    return Metered(usage, priced, recorded=rng.choice([0, 0, 3, 10**15 - 1]))
 
 
 class Traffic:

@@ -3,12 +3,14 @@
 A hot call is looked up by method, path and kind of credential before anything else is thought about. Around every
 call stand the same few steps: who asks, how often, may he, the body within its limits and its time, the answer with
 the request's id, one line in the log, one count. What the steps refuse is told in the words of the face.
+
+A few lines over 400 lines: the steps of a call, in their order, are read together.
 """
 
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from time import monotonic, perf_counter
 from typing import Any, Final
@@ -21,7 +23,6 @@ from farthing.engine import Engine
 from farthing.stores.contract import StoreError
 
 from .endpoint import (
-    AUTHORIZATION,
     Caller,
     CredentialKind,
     Cut,
@@ -88,8 +89,10 @@ class App:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         access_log: bool = False,
         engine: Engine | None = None,
+        parting: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._pages = pages
+        self._parting = parting
         self._limiter = limiter
         self._now_us = now_us
         self._observer = observer
@@ -99,16 +102,14 @@ class App:
         self._policies: dict[int, bytes] = {}
         self._loop: Any = object()
         self._watch = Watch(limits.body_seconds, limits.answer_seconds)
-        self._faces: dict[CredentialKind, Face] = {kind: f for f in faces if not f.prefix for kind in f.credentials}
-        self._owned = [f for f in faces if f.prefix]
+        self._faces: dict[CredentialKind, Face] = {kind: f for f in faces if not f.prefixes for kind in f.credentials}
+        self._owned = [(prefix, f) for f in faces for prefix in f.prefixes]
         routes = {(e.method, e.path, kind): Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints}
         self._whole = {key: route for key, route in routes.items() if "{" not in key[1]}
         self._named = {key: route for key, route in routes.items() if "{" in key[1]}
-        self._methods: dict[str, list[str]] = {}
-        for method, path in dict.fromkeys((method, path) for method, path, _ in routes):
-            self._methods.setdefault(path, []).append(method)
-        self._exact = frozenset(path for path in self._methods if "{" not in path)
-        self._templates = Templates(path for path in self._methods if path not in self._exact)
+        self._routes = routes
+        self._exact = frozenset(path for _, path, _ in routes if "{" not in path)
+        self._templates = Templates(dict.fromkeys(path for _, path, _ in routes if path not in self._exact))
         self._request_ids = map((b"req_%s%%08x" % secrets.token_hex(6).encode()).__mod__, count())
 
         self.hot = None if engine is None else self._hot_path(engine)
@@ -123,6 +124,11 @@ class App:
         }
         limits = self._limits
         return HotPath(routes, engine, self, self.request_id, limits.body_bytes, limits.answer_seconds)
+
+    async def aclose(self) -> None:
+        """Finish what goes on in the background."""
+        if self._parting is not None:
+            await self._parting()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """One request, from its headers to its answer."""
@@ -198,7 +204,7 @@ class App:
 
     def _by_template(self, request: Request) -> Route | None:
         """The route of a path with names in it; what stands in their place goes to the request."""
-        if request.path in self._exact or self._owner(request.path) is None:
+        if request.path in self._exact:
             return None
         found = self._templates.find(request.scope["raw_path"])
         if found is None:
@@ -208,8 +214,8 @@ class App:
 
     def _owner(self, path: str) -> Face | None:
         """The face whose own paths begin like this one."""
-        for face in self._owned:
-            if path.startswith(face.prefix):
+        for prefix, face in self._owned:
+            if path.startswith(prefix):
                 return face
         return None
 
@@ -234,8 +240,8 @@ class App:
         """Count the request, and let the caller in where he has the scope; the fields that the answer carries."""
         # What says in its body how many requests it counts as, is counted once that is known.
         fields = caller.headers if endpoint.cost else caller.headers + self._counted(caller)
-        if endpoint.scope not in caller.scopes:
-            raise Stop(Trouble.SCOPE_MISSING, f"This API key lacks the scope '{endpoint.scope}'.", fields)
+        if endpoint.scope not in caller.scopes or (caller.bound is not None and not endpoint.own):
+            raise Stop(Trouble.SCOPE_MISSING, _lacking(endpoint, caller), fields)
         return fields
 
     def _counted(self, caller: Caller, cost: int = 1) -> Headers:
@@ -303,22 +309,25 @@ class App:
         owner = self._owner(request.path)
         if owner is None and not request.path.startswith("/api/"):
             return "pages", problem(404, "not_found", f"There is nothing at {request.path[:200]}; see /docs.")
-        methods = self._methods_of(request)
-        if methods is None:
+        there = self._at(request)
+        if not there:
             return self._stopped(request, Stop(Trouble.NOT_FOUND, "There is no such path; see /docs."))
+        # Of a path that several faces have, each kind of credential has its own calls.
+        mine = [m for m, kind in there if kind == request.credential]
+        methods = list(dict.fromkeys(mine or [m for m, _ in there]))
         if request.method == "OPTIONS":
             return "pages", Reply(204, b"", headers=(_allow([*methods, "OPTIONS"]),))
         if request.method not in methods:
             message = f"This path takes {' or '.join(methods)}, not {request.method[:20]}."
             return self._stopped(request, Stop(Trouble.METHOD, message, (_allow([*methods, "OPTIONS"]),)))
-        return self._without_credential(request)
+        return self._without_credential(request, [r for (m, _), r in there.items() if m == request.method])
 
-    def _methods_of(self, request: Request) -> list[str] | None:
-        """What a path takes."""
-        if request.path in self._exact:
-            return self._methods[request.path]
-        found = self._templates.find(request.scope["raw_path"]) if self._owner(request.path) else None
-        return None if found is None else self._methods[found[0]]
+    def _at(self, request: Request) -> dict[tuple[str, CredentialKind], Route]:
+        """All calls of a path, by method and kind of credential."""
+        path = request.path
+        if path not in self._exact and (found := self._templates.find(request.scope["raw_path"])):
+            path = found[0]
+        return {(method, kind): route for (method, known, kind), route in self._routes.items() if known == path}
 
     async def _page(self, page: Page, request: Request) -> Reply:
         if request.method in ("GET", "HEAD"):
@@ -328,14 +337,13 @@ class App:
             return Reply(204, b"", headers=allow)
         return problem(405, "method_not_allowed", f"This page is read with GET, not {request.method[:20]}.", allow)
 
-    def _without_credential(self, request: Request) -> tuple[str, Reply]:
-        """The path is there, but not for this kind of credential, or for none."""
-        message = "Send your API key in the header X-API-Key."
-        if AUTHORIZATION in request.headers:
-            message = "This path takes an API key in the header X-API-Key, no other credential."
-        owners = [r for (method, path, _), r in self._whole.items() if (method, path) == (request.method, request.path)]
+    def _without_credential(self, request: Request, owners: list[Route]) -> tuple[str, Reply]:
+        """The call is there, but not for this kind of credential, or for none."""
+        message = "Send your API key in the header X-API-Key, or your token as a bearer token."
+        if request.credential != "none":
+            message = "This call takes another kind of credential: an API key in X-API-Key, or a bearer token."
         stop = Stop(Trouble.CREDENTIAL_MISSING, message)
-        if len(owners) == 1 and not owners[0].endpoint.shared and AUTHORIZATION not in request.headers:
+        if len({route.face.name for route in owners}) == 1 and not owners[0].endpoint.shared:
             return owners[0].face.name, owners[0].face.stopped(stop, owners[0].endpoint, request)
         return "none", self._union(stop)
 
@@ -369,6 +377,12 @@ class App:
             code=(reply.code or None) if reply else None,
             ms=round(seconds * 1000, 2),
         )
+
+
+def _lacking(endpoint: Endpoint, caller: Caller) -> str:
+    if caller.person is None:
+        return f"This API key lacks the scope '{endpoint.scope}'."
+    return f"The role '{caller.role}' may not do this."
 
 
 def _head(request: Request, reply: Reply) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _errors(status: str, response: dict[str, Any]) -> Iterator[str]:
     (content,) = response["content"].values()
     for code, example in content["examples"].items():
         body = example["value"]
-        message = escape(body["message"] if "message" in body else body["detail"])
+        message = escape(next(body[name] for name in ("message", "detail", "error") if name in body))
         yield f"<tr><td>{status}</td><td><code>{escape(code)}</code></td><td>{message}</td></tr>"
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome, Refused
+from farthing.core.people import Person
 from farthing.core.records import Entry, Workspace
 from farthing.prices.book import PriceBook
 from farthing.stores.contract import StoreError
@@ -30,6 +31,9 @@ CONNECTION: Final = "farthing.connection"
 """Where a scope has the connection, among its extensions: to let go of what was written, or to end it at once."""
 API_KEY: Final = b"x-api-key"
 AUTHORIZATION: Final = b"authorization"
+CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="farthing"')
+CHALLENGE_INVALID: Final = (b"www-authenticate", b'Bearer realm="farthing", error="invalid_token"')
+"""What goes with a 401 where a token was sent that is not taken."""
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -48,6 +52,15 @@ class Caller(Struct, frozen=True, kw_only=True):
     """What each answer to it carries."""
     prices: PriceBook | None = None
     """Those of the workspace; an operator has none."""
+    person: Person | None = None
+    """Who bears a token; None for a key."""
+    bound: str | None = None
+    """The only account that it may touch, where it is bound to one."""
+
+    @property
+    def role(self) -> str:
+        """Of the person, for the audit log; empty for a key."""
+        return self.person.role if self.person else ""
 
 
 class NotAtOnce(Exception):
@@ -151,6 +164,8 @@ class Trouble(StrEnum):
 
     CREDENTIAL_MISSING = "credential_missing"
     CREDENTIAL_INVALID = "credential_invalid"
+    UNAVAILABLE = "unavailable"
+    """Whether the credential is good can't be told now; nothing was done."""
     SCOPE_MISSING = "scope_missing"
     RATE_LIMIT = "rate_limit"
     NOT_FOUND = "not_found"
@@ -221,6 +236,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     owner: Owner | None = None
     """Whose it is that the command names only by an id; or that there is no such thing."""
     method: str = "POST"
+    own: bool = False
+    """Open to a caller who is bound to one account, for that account."""
     shared: bool = False
     """Another face has the same path: without a credential nobody knows whose words to use."""
     status: int = 200
@@ -255,8 +272,8 @@ class Face(Protocol):
         """What metrics and logs call it."""
 
     @property
-    def prefix(self) -> str:
-        """The beginning of the paths that are its own, whatever the credential; empty where the credential chooses."""
+    def prefixes(self) -> Sequence[str]:
+        """Beginnings of the paths that are its own, whatever the credential; none where the credential chooses."""
 
     @property
     def credentials(self) -> tuple[CredentialKind, ...]:

@@ -20,7 +20,8 @@ _SCHEMES: Final = {
         "name": "X-API-Key",
         "description": "A key of the workspace: cs_live_... or cs_test_...",
     },
-    "bearer": {"type": "http", "scheme": "bearer", "description": "The same key as a bearer token."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same key, or the token of a person."},
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "The token of a person."},
 }
 _REQUEST_ID: Final = Parameter(
     name="X-Request-Id",
@@ -87,6 +88,7 @@ def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
     """The whole document."""
     schemas = _Schemas(faces)
     paths: dict[str, Any] = {}
+    ways = dict.fromkeys(way for face in faces for way in face.schemes)
     for face in faces:
         for endpoint in face.endpoints:
             paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(face, endpoint, schemas)
@@ -99,10 +101,13 @@ def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "security": [{"apiKey": []}],
+        "security": [{next(iter(ways)): []}],
         "tags": [{"name": face.name} for face in faces],
         "paths": paths,
-        "components": {"schemas": schemas.components, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": schemas.components,
+            "securitySchemes": {way: _SCHEMES[way] for way in ways},
+        },
         "x-problems": {
             code.code: {"status": code.status, "detail": code.sentence} for face in faces for code in face.problems
         },
@@ -132,10 +137,12 @@ def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
         "operationId": endpoint.operation_id,
         "tags": [face.name],
         "summary": endpoint.summary,
-        "description": f"{endpoint.description}\n\nTakes the scope `{endpoint.scope}`.",
+        "description": f"{endpoint.description}\n\n{_takes(endpoint)}",
         "parameters": [_parameter(p) for p in (_REQUEST_ID, *face.parameters(endpoint))],
     }
-    if list(face.schemes) != ["apiKey"]:
+    if not endpoint.scope:
+        operation["security"] = []
+    elif list(face.schemes) != ["apiKey"]:  # which stands for all others
         operation["security"] = [{name: []} for name in face.schemes]
     if endpoint.request is not None:
         content = _content(schemas.of(endpoint.request), {"example": endpoint.example})
@@ -144,6 +151,14 @@ def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
         operation["requestBody"] = {"required": needed, "content": {_JSON: content}}
     operation["responses"] = {**_successes(face, endpoint, schemas), **_errors(face, endpoint, schemas)}
     return operation
+
+
+def _takes(endpoint: Endpoint) -> str:
+    """What a caller needs for it."""
+    if not endpoint.scope:
+        return "Takes no credential."
+    kind, _, role = endpoint.scope.rpartition(":")
+    return f"Takes a token of role `{role}` or above." if kind else f"Takes the scope `{role}`."
 
 
 def _content(schema: Schema, examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,6 +200,8 @@ def _successes(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
         answer["headers"] = fields
     if endpoint.status == 200:
         return {"200": answer}
+    if not endpoint.keyed:
+        return {str(endpoint.status): answer | {"description": "Made."}}
     would = {
         "description": "A dry run: nothing was kept.",
         "content": {_JSON: _content(schema, {"dry_run": example | {"dry_run": True}})},

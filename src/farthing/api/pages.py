@@ -10,7 +10,7 @@ import msgspec
 from farthing.stores.contract import StoreError
 
 from .docs import DocsPage
-from .endpoint import Headers, Reply, Request
+from .endpoint import Headers, Reply, Request, write_time
 
 Page = Callable[[Request], Awaitable[Reply]]
 Check = Callable[[], Awaitable[str | None]]
@@ -43,12 +43,17 @@ class SteadyClock(Protocol):
         """None is good; else it says by how many seconds it jumped."""
 
 
-def pages(document: dict[str, Any], checks: Mapping[str, Check], metrics: Counted, version: str) -> dict[str, Page]:
-    """Every page by its path; `document` is the OpenAPI document, `checks` are what being ready takes."""
-    openapi = Reply(200, _encode(document))
+def pages(
+    documents: Mapping[str, dict[str, Any]], checks: Mapping[str, Check], metrics: Counted, version: str
+) -> dict[str, Page]:
+    """Every page by its path; `documents` are the OpenAPI documents: one without a name, and those of calls that share
+    their paths with it. `checks` are what being ready takes."""
+    described: dict[str, Page] = {}
+    for name, document in documents.items():
+        described[f"/openapi/{name}.json" if name else "/openapi.json"] = _always(Reply(200, _encode(document)))
+        described[f"/docs/{name}" if name else "/docs"] = _docs(DocsPage(document))
     welcome = Reply(200, _encode({"name": "farthing", "version": version, "docs": "/docs", "openapi": "/openapi.json"}))
     alive = Reply(200, _encode({"status": "alive", "version": version}), headers=NO_STORE)
-    docs = DocsPage(document)
 
     async def ready(_: Request) -> Reply:
         found = {name: await _looked_at(check) for name, check in checks.items()}
@@ -60,17 +65,24 @@ def pages(document: dict[str, Any], checks: Mapping[str, Check], metrics: Counte
     async def numbers(_: Request) -> Reply:
         return Reply(200, await metrics.page(), headers=NO_STORE, content_type=METRICS)
 
-    async def read_docs(request: Request) -> Reply:
+    return {"/": _always(welcome), "/livez": _always(alive), "/readyz": ready, "/metrics": numbers, **described}
+
+
+def health(version: str, now_us: Callable[[], int]) -> Page:
+    """That it is there, as clients of the accounting dialect ask for it; whether it is ready, `/readyz` says."""
+
+    async def page(_: Request) -> Reply:
+        told = {"status": "ok", "service": "accounting-service", "version": version, "timestamp": write_time(now_us())}
+        return Reply(200, _encode(told), headers=NO_STORE)
+
+    return page
+
+
+def _docs(docs: DocsPage) -> Page:
+    async def page(request: Request) -> Reply:
         return docs.reply(request.scheme, request.headers.get(b"host", b""))
 
-    return {
-        "/": _always(welcome),
-        "/livez": _always(alive),
-        "/readyz": ready,
-        "/metrics": numbers,
-        "/openapi.json": _always(openapi),
-        "/docs": read_docs,
-    }
+    return page
 
 
 def _always(reply: Reply) -> Page:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from . import (
+    audit,
     care,
     clock,
     copying,
@@ -19,6 +20,8 @@ from . import (
     estimate,
     explain,
     grant_many,
+    issuers,
+    journal,
     keys,
     price,
     prices,
@@ -28,6 +31,7 @@ from . import (
     settings,
     setup,
     usage,
+    users,
     workspaces,
 )
 from .exits import MEANING, Exit, Trouble, invalid
@@ -71,7 +75,7 @@ def root(
 
 for _room in (
     *(setup, serve, demo, credits, grant_many, quote, estimate, explain, usage, reports, price, prices, workspaces),
-    *(settings, keys, care, copying, clock),
+    *(settings, keys, users, issuers, audit, care, copying, journal, clock),
 ):
     _room.register(app)
 

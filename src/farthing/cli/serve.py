@@ -29,6 +29,34 @@ RateLimit = Annotated[
     typer.Option("--rate-limit", metavar="N", help="Requests a minute for each API key; 0 is none. Default: 60000."),
 ]
 
+MaxBody = Annotated[
+    int | None, typer.Option("--max-body", metavar="BYTES", help="Largest request body. Default: 1000000.")
+]
+PublicUrl = Annotated[
+    str | None, typer.Option("--public-url", metavar="URL", help="Where mails of the login service link to.")
+]
+TrustedProxies = Annotated[
+    int | None, typer.Option("--trusted-proxies", metavar="N", help="Proxies before it that say who asks. Default: 0.")
+]
+RequestTimeout = Annotated[
+    float | None,
+    typer.Option("--request-timeout", metavar="SECONDS", help="For a body, and for an answer. Default: 30."),
+]
+MaxQueue = Annotated[
+    int | None,
+    typer.Option("--max-queue", metavar="N", help="Commands that may wait; beyond: try again. Default: 10000."),
+]
+MaxBatch = Annotated[
+    int | None, typer.Option("--max-batch", metavar="N", help="Commands that share one commit. Default: 256.")
+]
+EngineAt = Annotated[
+    Literal["inline", "thread"] | None,
+    typer.Option("--engine", help="Commit on the event loop or in a thread of its own. Default: inline."),
+]
+SweepSeconds = Annotated[
+    float | None,
+    typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
+]
 FoldSeconds = Annotated[
     float | None,
     typer.Option(
@@ -58,28 +86,12 @@ def serve(
     workers: Workers = None,
     lanes: Lanes = None,
     rate_limit: RateLimit = None,
-    max_body: Annotated[
-        int | None, typer.Option("--max-body", metavar="BYTES", help="Largest request body. Default: 1000000.")
-    ] = None,
-    request_timeout: Annotated[
-        float | None,
-        typer.Option("--request-timeout", metavar="SECONDS", help="For a body, and for an answer. Default: 30."),
-    ] = None,
-    max_queue: Annotated[
-        int | None,
-        typer.Option("--max-queue", metavar="N", help="Commands that may wait; beyond: try again. Default: 10000."),
-    ] = None,
-    max_batch: Annotated[
-        int | None, typer.Option("--max-batch", metavar="N", help="Commands that share one commit. Default: 256.")
-    ] = None,
-    engine: Annotated[
-        Literal["inline", "thread"] | None,
-        typer.Option("--engine", help="Commit on the event loop or in a thread of its own. Default: inline."),
-    ] = None,
-    sweep_seconds: Annotated[
-        float | None,
-        typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
-    ] = None,
+    max_body: MaxBody = None,
+    request_timeout: RequestTimeout = None,
+    max_queue: MaxQueue = None,
+    max_batch: MaxBatch = None,
+    engine: EngineAt = None,
+    sweep_seconds: SweepSeconds = None,
     fold_seconds: FoldSeconds = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
@@ -92,6 +104,8 @@ def serve(
     share: Annotated[
         bool | None, typer.Option("--share/--no-share", help="Let several servers run on one file. Default: one.")
     ] = None,
+    public_url: PublicUrl = None,
+    trusted_proxies: TrustedProxies = None,
     allow_unsafe: Annotated[
         bool | None,
         typer.Option("--allow-unsafe/--no-allow-unsafe", help="Say ready though a power cut could lose commits."),
@@ -124,6 +138,8 @@ def serve(
         log_level=log_level,
         access_log=access_log,
         share=share,
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
         allow_unsafe=allow_unsafe,
     )
     run(settings, lambda address: _listening(address, as_json))

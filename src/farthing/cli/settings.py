@@ -20,6 +20,12 @@ MEANING: Final = {
     "unknown_models": "usage of a model without a price: default (the card's default rules), refuse or unpriced",
     "usage_late_hours": "how long ago usage may have been that is charged now",
     "usage_ahead_seconds": "how far in the future its time may lie, for clocks that differ",
+    "usage_record_charges": "whether recording usage through the accounting dialect charges for it",
+    "session_minutes": "how long a streaming session of the accounting dialect holds its credits",
+    "users_may_charge": "whether a user's own token may charge his account through v1, beside reading it",
+    "login": "whether the login service serves this workspace: on or off",
+    "signup": "whether people may register themselves: open, or closed (only an admin makes users)",
+    "login_host": "the host at which the login service serves this workspace; empty where there is only one",
 }
 """What each setting does; a test holds it against `core.records.WorkspaceSettings`."""
 
@@ -100,5 +106,5 @@ def _read(name: str, text: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError as error:
-        choices = " or ".join(map(str, get_args(kind)))
+        choices = "true or false" if kind is bool else " or ".join(map(str, get_args(kind)))
         raise invalid(name, f"must be {choices or 'a whole number'}, not {text!r}") from error

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from .amounts import MAX_AMOUNT
 from .quantities import form_problem
-from .records import Category, OnExpiry, Record
+from .records import Category, OnExpiry, Record, StreamSession
 from .usage import Metered
 
 Shortfall = Literal["refuse", "take", "debt"]
@@ -32,6 +32,8 @@ class Command(Struct, kw_only=True):
     account: str
     key: str | None = None
     actor: str = ""
+    role: str = ""
+    """Of a person who acts: user, supervisor, admin."""
     request_id: str = ""
     description: str | None = None
     metadata: str | None = None
@@ -109,6 +111,8 @@ class PlaceHold(Command):
     attributes: dict[str, str] = {}
     usage: Metered | None = None
     """What is expected to be used, where `amount` was reckoned from it."""
+    session: StreamSession | None = None
+    """That it begins."""
 
 
 class Extend(Command):
@@ -132,6 +136,8 @@ class Settle(Command):
     late: Literal["refuse", "charge"] = "refuse"
     usage: Metered | None = None
     """What was used; `amount` is its price."""
+    session: StreamSession | None = None
+    """That it ends."""
 
 
 class Release(Command):

@@ -37,7 +37,7 @@ from .grants import adjust, grant, set_balance, void
 from .holds import extend, place, release, settle
 from .ids import bucket_of
 from .outcomes import Accepted, Outcome, Refusal, Refused
-from .records import Audit, Body, Entry, PaymentClaim
+from .records import Account, Audit, Body, Entry, PaymentClaim, SessionEnd, SessionStart, StreamSession
 from .refundable import read_body
 from .usage import Metered, Usage
 from .used import out_of_time, usage_record
@@ -118,8 +118,19 @@ def _seal(c: Command, d: Draft) -> Entry:
         d.body.usage = c.usage
         if not isinstance(c, PlaceHold):
             d.records.append(usage_record(c, c.usage, operation, d))
+    if isinstance(c, PlaceHold | Settle) and c.session is not None:
+        d.records.append(_session(c, c.session, d))
     mark = content_mark(c, d.context) if c.key is not None else None
     return d.seal(c.kind, id=c.id, key=c.key, own=True, fingerprint=mark, operation=operation)
+
+
+def _session(c: PlaceHold | Settle, s: StreamSession, d: Draft) -> SessionStart | SessionEnd:
+    """The row of a streaming session that begins or ends with this command."""
+    a = d.account
+    if isinstance(c, Settle):
+        return SessionEnd(a.workspace, a.id, a.bucket, s.name, d.at, s.failed)
+    assert d.body.hold is not None, "what placing a hold has written"
+    return SessionStart(a.workspace, a.id, a.bucket, s.name, d.body.hold.id, s.model, s.estimated, d.at)
 
 
 def _accept(d: Draft, entry: Entry | None) -> Accepted:
@@ -128,13 +139,27 @@ def _accept(d: Draft, entry: Entry | None) -> Accepted:
     if due := d.due(always=isinstance(c, Lapse)):
         d.records.append(due)
     if entry is not None and c.kind in ADMINISTRATIVE:
-        detail = {"kind": c.kind, "amount": entry.amount}
-        d.records.append(Audit(c.workspace, d.at, c.actor, c.request_id, f"account.{c.kind}", c.account, c.id, detail))
+        d.records.append(_audit(c, entry, d))
     d.records.extend(c.records)
     return Accepted(
         entry, d.account, d.entries, list(d.holds.values()), list(d.charges.values()), list(d.grants.values()), d.gone,
         d.records,
     )  # fmt: skip
+
+
+def _audit(c: Command, entry: Entry, d: Draft) -> Audit:
+    """Who did it, and the account before and after; why he did stands on the entry, as its description."""
+    detail: dict[str, Any] = {"kind": c.kind, "amount": entry.amount}
+    if c.role:
+        detail["role"] = c.role
+    before = d.context.accounts.get((c.workspace, c.account))
+    detail["before"] = None if before is None else _standing(before)
+    detail["after"] = _standing(d.account)
+    return Audit(c.workspace, d.at, c.actor, c.request_id, f"account.{c.kind}", c.account, c.id, detail)
+
+
+def _standing(a: Account) -> dict[str, Any]:
+    return {"balance": a.balance, "held": a.held, "debt": a.debt, "settings": a.settings}
 
 
 def _too_large(d: Draft) -> Refused | None:

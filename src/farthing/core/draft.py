@@ -234,8 +234,10 @@ class Draft:
                 a.grants = [g for g in a.grants if g.remaining]
         if self.relapse:
             a.lapse_at = first_lapse(a.grants)
+        self.body.beyond = a.settings.allowance
         if a.grants and a.grants[0].scope:
             self.body.scoped = sum(g.remaining for g in a.grants if g.scope)
+            self.body.beyond += sum(g.held for g in a.grants if g.scope)
         a.number += 1
         a.at = max(a.at, self.at if at is None else at)
         entry = Entry(

@@ -15,6 +15,8 @@ OnExpiry = Literal["release", "metered", "all"]
 HoldState = Literal["live", "settled", "released", "expired"]
 RefundLapsed = Literal["grace", "lapse"]
 UnknownModels = Literal["default", "refuse", "unpriced"]
+OnOff = Literal["on", "off"]
+SignUp = Literal["open", "closed"]
 
 
 class Grant(Struct, array_like=True, frozen=True, gc=False):
@@ -209,6 +211,9 @@ class Body(Struct, omit_defaults=True):
     """A refusal that was recorded under its key (`final`)."""
     usage: Metered | None = None
     """What was used, and how it came to its price."""
+    beyond: int = 0
+    """What can be spent after this entry is balance - held - scoped, and this: the overdraft allowance, and what holds
+    have set aside of grants with a scope."""
 
 
 class Entry(Struct, gc=False):
@@ -271,6 +276,18 @@ class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """How long ago usage may have been that is charged now."""
     usage_ahead_seconds: int = 300
     """How far in the future its time may lie, for clocks that differ."""
+    usage_record_charges: bool = True
+    """Whether recording usage through the accounting dialect charges for it; off where the caller deducts first."""
+    session_minutes: int = 60
+    """How long a streaming session of the accounting dialect holds its credits when nobody ends it."""
+    users_may_charge: bool = False
+    """Whether a user's own token may charge his account through v1, beside reading it."""
+    login: OnOff = "on"
+    """The login service: with it off, nobody signs in here, and its tokens are not taken."""
+    signup: SignUp = "open"
+    """Whether people may register themselves, or only an admin makes users."""
+    login_host: str = ""
+    """The name of the host at which the login service serves this workspace; empty where there is only one."""
 
 
 # Records that ride in a command's commit. Each is one row; a claim is unique and decides who came first.
@@ -335,4 +352,41 @@ class Due(Struct, frozen=True):
     at: int | None
 
 
-Record = PaymentClaim | Audit | UsageRecord | Due
+class StreamSession(Struct, frozen=True):
+    """What a hold or a settle says about the streaming session that it is for."""
+
+    name: str
+    """That its client gave it; unique for its account."""
+    model: str = ""
+    estimated: int = 0
+    """What the estimate costs, in smallest units; the hold is for more."""
+    failed: bool = False
+    """How it ends."""
+
+
+class SessionStart(Struct, frozen=True):
+    """A streaming session of the accounting dialect, by the name that its client gave it: a row beside its hold."""
+
+    workspace: str
+    account: str
+    bucket: int
+    session: str
+    hold: str
+    model: str
+    estimated: int
+    """What the estimate costs, in smallest units; the hold is for more."""
+    started_at: int
+
+
+class SessionEnd(Struct, frozen=True):
+    """That a streaming session was finalized or aborted; what was taken stands with its hold."""
+
+    workspace: str
+    account: str
+    bucket: int
+    session: str
+    ended_at: int
+    failed: bool
+
+
+Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | Due

@@ -60,6 +60,8 @@ class Sums(Struct, gc=False):
     refunded: int = 0
     booked_cost: int = 0
     """What providers ask for what was booked, in billionths of the unit."""
+    recorded: int = 0
+    """What was recorded of credits that something else had taken, by the time of booking."""
 
     def add(self, o: "Sums", sign: int = 1) -> None:
         """Add another's sums, or take them off."""
@@ -76,6 +78,12 @@ class Sums(Struct, gc=False):
         self.revenue += sign * o.revenue
         self.refunded += sign * o.refunded
         self.booked_cost += sign * o.booked_cost
+        self.recorded += sign * o.recorded
+
+    @property
+    def taken_or_recorded(self) -> int:
+        """What was used was worth so many credits, whoever took them."""
+        return self.charged + self.recorded
 
     def margin(self, scale: int) -> Decimal:
         """What is left of the revenue after what providers ask, in the unit of a workspace with that scale."""
@@ -96,7 +104,7 @@ def columns_of(sums: Sums) -> tuple[int, ...]:
     return (
         s.requests, s.unpriced, s.uncosted, s.bookings, *divmod(s.input_tokens, HALF), *divmod(s.output_tokens, HALF),
         *divmod(s.tokens, HALF), *divmod(s.charged, HALF), *divmod(s.cost, HALF), *divmod(s.revenue, HALF),
-        *divmod(s.refunded, HALF), *divmod(s.booked_cost, HALF),
+        *divmod(s.refunded, HALF), *divmod(s.booked_cost, HALF), *divmod(s.recorded, HALF),
     )  # fmt: skip
 
 
@@ -121,6 +129,7 @@ class _Priced(Struct):
 class _Metered(Struct):
     usage: Usage
     priced: _Priced
+    recorded: int = 0
 
 
 class _Body(Struct):
@@ -150,6 +159,7 @@ class Counted(Struct, gc=False):
     chat: str = ""
     refunds: list[tuple[str, str, int]] = []
     """Charge, grant, credits."""
+    recorded: int = 0
 
 
 def read_counted(workspace: str, account: str, kind: str, at: int, operation: str, body: str | bytes) -> Counted:
@@ -163,7 +173,7 @@ def read_counted(workspace: str, account: str, kind: str, at: int, operation: st
     used_at = at if usage.at is None else usage.at
     return Counted(
         workspace, account, kind, at, used_at, dims, told.spent, priced.cost, priced.unpriced, tokens_of(usage), True,
-        usage.chat,
+        usage.chat, recorded=told.usage.recorded,
     )  # fmt: skip
 
 
@@ -188,6 +198,7 @@ def count(e: Counted, charges: Mapping[str, Dims], sums_at: SumsAt, *, used: boo
         sums.bookings += 1
         sums.revenue += e.spent
         sums.booked_cost += e.cost or 0
+        sums.recorded += e.recorded
 
 
 def _count_used(e: Counted, sums: Sums) -> None:

@@ -91,10 +91,12 @@ class Priced(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Nobody knew a price of the model, and the workspace wants such usage recorded all the same."""
 
 
-class Metered(Struct, frozen=True):
+class Metered(Struct, frozen=True, omit_defaults=True):
     """A usage and its price: what a command carries, and what its entry keeps."""
 
     usage: Usage
     priced: Priced
     given: bool = False
     """The caller gave the amount himself; it was not reckoned from the usage."""
+    recorded: int = 0
+    """What it cost where something else had charged for it: told by statistics, and not taken here."""

@@ -85,7 +85,7 @@ class Access:
             raise AccessError(f"there is a workspace {w.id!r} already", "workspace_exists", field="id")
         values = (w.id, w.name, w.mode, w.unit, w.scale, w.created_at, _encode(w.settings).decode())
         await execute(self._sql["insert_workspace"], values)
-        facts = {"unit": w.unit, "scale": w.scale, "mode": w.mode}
+        facts = {"after": {"unit": w.unit, "scale": w.scale, "mode": w.mode}}
         await self._changed(execute, w.id, act, "workspace.create", w.id, facts, once, w, keys_of="")
         return w
 
@@ -116,7 +116,10 @@ class Access:
                 raise AccessError("the settings are not what they were when you read them", "precondition_failed")
             settings = checked_settings(before, changes)
             await execute(self._sql["update_settings"], (_encode(settings).decode(), workspace))
-            detail = {"changes": changes}
+            detail = {
+                "before": {name: getattr(before, name) for name in changes},
+                "after": {name: getattr(settings, name) for name in changes},
+            }
             await self._changed(execute, workspace, act, "settings.change", workspace, detail, once, settings)
             return settings
 
@@ -154,7 +157,7 @@ class Access:
         names = ",".join(made.scopes)
         values = (made.id, made.workspace, key.hash, made.hint, made.name, names, made.created_at, made.expires_at)
         await execute(self._sql["insert_key"], values)
-        detail = {"name": made.name, "scopes": names, "hint": made.hint}
+        detail = {"after": {"name": made.name, "scopes": names, "hint": made.hint, "expires_at": made.expires_at}}
         await self._changed(execute, made.workspace, act, "key.create", made.id, detail, once, made, keys_of=keys_of)
         return made
 
@@ -172,7 +175,10 @@ class Access:
             await self._insert_key(execute, made, new, act)
             await execute(self._sql["end_key"], (overlap_until, key_id, overlap_until))
             rotated = Rotated(await self._found(execute, key_id, workspace), made)
-            detail = {"new": new_id, "until": overlap_until}
+            detail = {
+                "before": {"expires_at": old.expires_at},
+                "after": {"expires_at": rotated.old.expires_at, "replaced_by": new_id},
+            }
             await self._changed(execute, old.workspace, act, "key.rotate", key_id, detail, once, rotated)
             return rotated
 
@@ -185,12 +191,14 @@ class Access:
 
         async def work(execute: Execute) -> ApiKey:
             key = await self._found(execute, key_id, workspace)
+            before = key.revoked_at
             if key.revoked_at is None:
                 await execute(self._sql["revoke_key"], (act.at, key_id))
                 key.revoked_at = act.at
             elif once is None:
                 return key
-            await self._changed(execute, key.workspace, act, "key.revoke", key_id, {}, once, key)
+            detail = {"before": {"revoked_at": before}, "after": {"revoked_at": key.revoked_at}}
+            await self._changed(execute, key.workspace, act, "key.revoke", key_id, detail, once, key)
             return key
 
         return await self._once(once, workspace or "", "key.revoke", ApiKey, work)
@@ -234,7 +242,8 @@ class Access:
 
         async def work(execute: Execute) -> ApiKey:
             await execute(self._sql["insert_operator"], (key_id, key.hash, key.hint, name, act.at, expires_at))
-            await self._changed(execute, "", act, "operator.create", key_id, {"name": name, "hint": key.hint})
+            detail = {"after": {"name": name, "hint": key.hint, "expires_at": expires_at}}
+            await self._changed(execute, "", act, "operator.create", key_id, detail)
             return made
 
         return await self._db.write(work)
@@ -248,7 +257,8 @@ class Access:
                 raise AccessError(f"there is no operator's key {key_id!r}", "key_not_found")
             if rows[0][-1] is None:
                 await execute(self._sql["revoke_operator"], (act.at, key_id))
-                await self._changed(execute, "", act, "operator.revoke", key_id, {})
+                detail = {"before": {"revoked_at": None}, "after": {"revoked_at": act.at}}
+                await self._changed(execute, "", act, "operator.revoke", key_id, detail)
             return read_key((await execute(self._sql["operator"], (key_id,)))[0])
 
         return await self._db.write(work)
@@ -269,15 +279,16 @@ class Access:
 
     async def audit_page(
         self, workspace: str, *, actor: str | None = None, action: str | None = None, subject: str | None = None,
-        since: int | None = None, until: int | None = None, before: Position | None = None, limit: int = 50,
+        role: str | None = None, since: int | None = None, until: int | None = None, before: Position | None = None,
+        limit: int = 50,
     ) -> Page[AuditRecord]:  # fmt: skip
         """A page of the audit log, newest first; from `since` on and before `until`."""
 
         def keep(r: AuditRecord) -> bool:
-            wanted = ((actor, r.actor), (action, r.action), (subject, r.subject))
+            wanted = ((actor, r.actor), (action, r.action), (subject, r.subject), (role, r.role))
             return all(value in (None, found) for value, found in wanted)
 
-        window = window_of(limit, any(value is not None for value in (actor, action, subject)))
+        window = window_of(limit, any(value is not None for value in (actor, action, subject, role)))
         end = LAST if until is None else until
         rows = await self._rows("audit", workspace, since or 0, end, *(before or (LAST, LAST)), window)
         return cut([read_audit(row) for row in rows], limit, window, lambda r: (r.at, r.position), keep)
@@ -287,10 +298,14 @@ class Access:
 
         async def work(execute: Execute) -> str:
             await execute(self._sql["make_secret"], (name, new))
-            return str((await execute(self._sql["secret"], (name,)))[0][0])
+            return str((await execute(self._sql["config_value"], (name,)))[0][0])
 
-        rows = await self._rows("secret", name)
+        rows = await self._rows("config_value", name)
         return str(rows[0][0]) if rows else await self._db.write(work)
+
+    async def config_version(self) -> int:
+        """The version that what processes cache hangs on; every change of that raises it."""
+        return int((await self._rows("config_value", "version"))[0][0])
 
     async def accept_clock(self, act: Act) -> None:
         """Tell every serving process that the clock is right as it is, after it has jumped."""

@@ -3,14 +3,18 @@
 Every act is one transaction with its audit record, and raises the version that processes' caches hang on.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from farthing.core.amounts import write_amount
 from farthing.core.ids import bucket_of
 from farthing.core.records import WorkspaceSettings
+from farthing.core.standing import write_standings
 
 from .reports import Database, Execute, Row
 from .statements import statements
@@ -66,6 +70,21 @@ class AuditRecord(Struct):
     subject: str
     entry: str
     detail: dict[str, Any]
+    role: str = ""
+    """Of who did it, where it was a person."""
+    before: Any = None
+    """What was changed, as it was and as it is; None where there was none, or is none any more."""
+    after: Any = None
+    reason: str | None = None
+    """Of what wrote an entry, the entry's description: where that is erased, so is this."""
+
+    def told(self, scale: int) -> "AuditRecord":
+        """The same with its amounts as decimal text."""
+        if not self.entry:
+            return self
+        before, after = write_standings(self.before, self.after, scale)
+        amount = {"amount": write_amount(self.detail["amount"], scale)} if "amount" in self.detail else {}
+        return replace(self, before=before, after=after, detail=self.detail | amount)
 
 
 class StoredKey(Protocol):
@@ -88,6 +107,8 @@ class Act(Struct, frozen=True):
     actor: str
     at: int
     request_id: str = ""
+    role: str = ""
+    """Of a person: user, supervisor, admin."""
 
 
 class Once(Struct):
@@ -153,6 +174,8 @@ class Acts:
         once: Once | None = None, answer: Any = None, *, keys_of: str | None = None,
     ) -> None:  # fmt: skip
         """Write down what was done; under a key, with what a repeat is to be told."""
+        if act.role:
+            detail = {"role": act.role} | detail
         if once is not None:
             detail = detail | {REQUEST: {"key": once.key, "asked": once.asked, "answer": answer}}
         record = (workspace, act.at, act.actor, act.request_id, action, subject, _encode(detail).decode())
@@ -187,13 +210,17 @@ def read_key(row: Row) -> ApiKey:
 
 def read_audit(row: Row) -> AuditRecord:
     """An audit record from its row; the key of its act is not for everybody who may read the log."""
-    position, at, actor, request_id, action, subject, entry, text = row
+    position, at, actor, request_id, action, subject, entry, text, description = row
     detail = msgspec.json.decode(text)
     detail.pop(REQUEST, None)
-    return AuditRecord(position, at, actor, request_id, action, subject, entry, detail)
+    role, before, after = detail.pop("role", ""), detail.pop("before", None), detail.pop("after", None)
+    reason = detail.pop("reason", None) or description
+    return AuditRecord(position, at, actor, request_id, action, subject, entry, detail, role, before, after, reason)
 
 
 _KINDS = {field.name: field.type for field in msgspec.structs.fields(WorkspaceSettings)}
+_WORDS: Final[dict[Any, str]] = {int: "a whole number", bool: "true or false", str: "a text"}
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 BOUNDS: Final = {
     "refund_grace_days": (0, 3_650),
     "hold_max_minutes": (1, 525_600),
@@ -202,8 +229,14 @@ BOUNDS: Final = {
     "rate_limit": (0, 10_000_000),
     "usage_late_hours": (0, 87_600),
     "usage_ahead_seconds": (0, 86_400),
+    "session_minutes": (1, 1_440),
 }
 """The least and the most that a setting may be."""
+
+
+def _kind(name: str) -> str:
+    """What a setting has to be."""
+    return _WORDS.get(_KINDS[name]) or " or ".join(get_args(_KINDS[name]))
 
 
 def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> WorkspaceSettings:
@@ -216,9 +249,10 @@ def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> Work
         try:
             msgspec.convert({name: changes[name]}, WorkspaceSettings)
         except msgspec.ValidationError as error:
-            words = " or ".join(get_args(_KINDS[name])) or "a whole number"
-            raise AccessError(f"{name} must be {words}", field=name) from error
+            raise AccessError(f"{name} must be {_kind(name)}", field=name) from error
         least, most = BOUNDS.get(name, (0, 0))
         if name in BOUNDS and not least <= changes[name] <= most:
             raise AccessError(f"{name} must be from {least:,} to {most:,}", field=name)
+        if name == "login_host" and changes[name] and not _HOST.fullmatch(changes[name]):
+            raise AccessError("login_host must be the name of a host, such as login.example.com", field=name)
     return msgspec.convert({**known, **changes}, WorkspaceSettings)

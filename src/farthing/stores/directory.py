@@ -38,6 +38,24 @@ class Used(Struct, frozen=True):
     charge: Charge
 
 
+class Allocated(Struct, frozen=True):
+    """A grant, whose it is and who gave it."""
+
+    id: str
+    account: str
+    amount: int
+    created_at: int
+    expires_at: int | None
+    free: int
+    """What can be spent of it now."""
+    actor: str | None
+    """Of the entry that made it; None where an entry of something else did, a refund."""
+    description: str | None
+    username: str | None
+    """Of the user whose account it is, where there is such a record."""
+    email: str | None
+
+
 class Directory:
     """Listings and single things; nothing of another workspace is ever found."""
 
@@ -66,9 +84,13 @@ class Directory:
         window = window_of(limit, frozen is not None or in_debt is not None)
         marks = await self._rows("account_marks", workspace, start, prefix + _ABOVE_ALL, window)
         chosen, following = cut(marks, limit, window, lambda row: (row[0],), keep)
-        rows = await self._rows("accounts", workspace, _json([row[0] for row in chosen]).decode()) if chosen else []
+        return Page(await self._known(workspace, [row[0] for row in chosen], at), following)
+
+    async def _known(self, workspace: str, ids: list[str], at: int) -> list[Account]:
+        """The accounts of some ids, in the order of these, as they stand at that instant."""
+        rows = await self._rows("accounts", workspace, _json(ids).decode()) if ids else []
         known = sorted((read_account(row) for row in rows), key=lambda account: account.id)
-        return Page([await self._as_of(account, at) for account in known], following)
+        return [await self._as_of(account, at) for account in known]
 
     async def _as_of(self, account: Account, at: int) -> Account:
         """The account with what time has done, where that is not booked yet."""
@@ -175,6 +197,16 @@ class Directory:
         window = window_of(limit, state != "all")
         views = await self._views(workspace, at, lambda: self._rows("grants", workspace, account, *start, window))
         return cut(views, limit, window, _made, lambda view: state in ("all", view.state))
+
+    async def allocations(
+        self, workspace: str, at: int, *, before: Position | None = None, limit: int = 50
+    ) -> Page[Allocated]:  # fmt: skip
+        """The grants of all accounts, newest first, with what can be spent of each at that instant."""
+        rows = await self._rows("allocations", workspace, *(before or (LAST, "")), limit + 1)
+        accounts = await self._known(workspace, sorted({row[1] for row in rows}), at)
+        free = {grant.id: grant.remaining - grant.held for account in accounts for grant in account.grants}
+        known = [Allocated(*(*row[:5], free.get(row[0], 0), *row[5:])) for row in rows]
+        return cut(known, limit, limit + 1, lambda grant: (grant.created_at, grant.id))
 
     async def terms(self, used: Used) -> dict[str, GrantTerms]:
         """The terms of the grants that paid a charge, by their ids."""

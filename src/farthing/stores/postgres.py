@@ -21,7 +21,18 @@ from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refun
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
-from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record, UsageRecord
+from farthing.core.records import (
+    Audit,
+    Charge,
+    Due,
+    Entry,
+    Hold,
+    PaymentClaim,
+    Record,
+    SessionEnd,
+    SessionStart,
+    UsageRecord,
+)
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
 from .contract import Overtaken, Raced
@@ -37,6 +48,8 @@ from .rows import (
     read_account,
     read_grant,
     read_workspace,
+    session_end_row,
+    session_row,
     usage_row,
 )  # fmt: skip
 from .statements import statements
@@ -363,6 +376,8 @@ class PostgresStore:
         claims = sorted((r for r in records if isinstance(r, PaymentClaim)), key=lambda r: (r.provider, r.object))
         await self._save_rows("save_payments", [payment_row(r) for r in claims])
         await self._save_rows("save_audit", [audit_row(r) for r in records if isinstance(r, Audit)])
+        await self._save_rows("save_sessions", [session_row(r) for r in records if isinstance(r, SessionStart)])
+        await self._save_rows("end_sessions", [session_end_row(r) for r in records if isinstance(r, SessionEnd)])
         await self._save_rows("save_due", [(*key, at) for key, at in due.items() if at is not None])
         await self._save_rows("delete_due", [key for key, at in due.items() if at is None])
 

@@ -84,7 +84,8 @@ class PriceStore:
             made = CardFacts(workspace, card, last + 1, begins, hash.hex(), act.at, act.actor, reason)
             values = (workspace, card, made.version, begins, document, hash, act.at, act.actor, reason)
             await execute(self._sql["insert_card"], values)
-            detail = {"version": made.version, "effective_from": begins, "hash": made.hash, "reason": reason}
+            after = {"version": made.version, "effective_from": begins, "hash": made.hash}
+            detail = {"before": {"version": last} if last else None, "after": after, "reason": reason}
             await self._changed(execute, workspace, act, "card.add", card, detail, once, made)
             return made
 
@@ -104,7 +105,8 @@ class PriceStore:
             found = card_version(
                 _one(await execute(self._sql["card_version"], (workspace, card, version)), card, version)
             )
-            if found.withdrawn_at is None:
+            before = found.withdrawn_at
+            if before is None:
                 if found.effective_from < max(act.at, self._now_us()) + LEAD_US:
                     message = f"{found.name} has begun, or will before every process knows: add a version instead"
                     raise AccessError(message, "card_version_begun", field="version")
@@ -112,7 +114,8 @@ class PriceStore:
                 found.withdrawn_at = act.at
             elif once is None:
                 return facts_of(found)
-            detail = {"version": version, "reason": reason}
+            detail = {"version": version, "reason": reason, "before": {"withdrawn_at": before}}
+            detail |= {"after": {"withdrawn_at": found.withdrawn_at}}
             await self._changed(execute, workspace, act, "card.withdraw", card, detail, once, facts_of(found))
             return facts_of(found)
 
@@ -227,6 +230,7 @@ class PriceStore:
                 await execute(self._sql["refuse_price"], (reason, act.actor, *name))
             row = PriceRow(*(await execute(self._sql["price"], name))[0])
             detail = {"version": version, "reason": reason, "quarantined_for": found.reason}
+            detail |= {"before": _place(found), "after": _place(row)}
             await self._catalogue_changed(execute, act, action, f"{provider}/{model}", detail, once, row)
             return row
 
@@ -329,6 +333,10 @@ def _one(rows: list[Row], name: str, version: int) -> Row:
     if not rows:
         raise AccessError(f"there is no version {version} of {name}", "version_not_found", field="version")
     return rows[0]
+
+
+def _place(row: PriceRow) -> dict[str, Any]:
+    return {"status": row.status, "effective_from": row.effective_from}
 
 
 def _waiting(prices: Sequence[NewPrice]) -> int:

@@ -15,6 +15,8 @@ from farthing.core.records import (
     GrantTerms,
     Hold,
     PaymentClaim,
+    SessionEnd,
+    SessionStart,
     UsageRecord,
     Window,
     Workspace,
@@ -109,3 +111,13 @@ def usage_row(u: UsageRecord) -> tuple[Any, ...]:
         u.id, u.workspace, u.account, u.bucket, u.at, u.booked_at, u.service, u.operation, u.provider, u.model, u.chat,
         u.input_tokens, u.output_tokens, u.tokens, u.amount, u.cost, int(u.unpriced),
     )  # fmt: skip
+
+
+def session_row(s: SessionStart) -> tuple[Any, ...]:
+    """The columns of a streaming session that begins."""
+    return (s.workspace, s.account, s.bucket, s.session, s.hold, s.model, s.estimated, s.started_at)
+
+
+def session_end_row(s: SessionEnd) -> tuple[Any, ...]:
+    """What changes when it ends, and by what it is found."""
+    return (s.ended_at, int(s.failed), s.workspace, s.account, s.session, s.bucket)

@@ -18,7 +18,18 @@ from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refun
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
-from farthing.core.records import Audit, Charge, Due, Entry, Hold, PaymentClaim, Record, UsageRecord
+from farthing.core.records import (
+    Audit,
+    Charge,
+    Due,
+    Entry,
+    Hold,
+    PaymentClaim,
+    Record,
+    SessionEnd,
+    SessionStart,
+    UsageRecord,
+)  # fmt: skip
 from farthing.core.refundable import CHARGES, charge_of, refundable
 
 from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
@@ -34,6 +45,8 @@ from .rows import (
     read_account,
     read_grant,
     read_workspace,
+    session_end_row,
+    session_row,
     usage_row,
 )  # fmt: skip
 
@@ -104,6 +117,14 @@ INSERT_AUDIT = (
 INSERT_USAGE = (
     "insert into usage (id, workspace, account, bucket, at, booked_at, service, operation, provider, model, chat, "
     f"input_tokens, output_tokens, tokens, amount, cost, unpriced) values ({', '.join('?' * 17)})"
+)
+INSERT_SESSION = (
+    "insert into stream_session (workspace, account, bucket, session, hold, model, estimated, started_at) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+END_SESSION = (
+    "update stream_session set ended_at = ?, failed = ? "
+    "where workspace = ? and account = ? and session = ? and bucket = ?"
 )
 UPSERT_DUE = (
     "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) "
@@ -335,6 +356,10 @@ class SqliteStore:
                 self._cursor.execute(UPSERT_DUE, (r.workspace, r.account, r.bucket, r.at))
         elif isinstance(r, Audit):
             self._cursor.execute(INSERT_AUDIT, audit_row(r))
+        elif isinstance(r, SessionStart):
+            self._cursor.execute(INSERT_SESSION, session_row(r))
+        elif isinstance(r, SessionEnd):
+            self._cursor.execute(END_SESSION, session_end_row(r))
         else:
             self._cursor.execute(INSERT_PAYMENT, payment_row(r))
 

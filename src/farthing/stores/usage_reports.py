@@ -17,7 +17,7 @@ from farthing.core.rollup import END_OF_TIME, HALF, QUARTER_US, Dims, Sums
 
 from .reports import Database, Execute
 from .statements import statements
-from .usage_sums import EVERYTHING, Filters, Key, Measured, Reader
+from .usage_sums import EVERYTHING, Filters, Key, Measured, Named, Reader, Steps
 
 Step = Literal["quarter", "hour", "day", "month"]
 By = Literal["service", "operation", "provider", "model", "account"]
@@ -65,6 +65,17 @@ class Stats(Struct):
     days: list[Point]
 
 
+class Recorded(Struct):
+    """What was used under the name of a service or a model, in all and by name; those that used the most come first."""
+
+    totals: Sums
+    services: list[Part]
+    models: list[Part]
+    accounts: list[Part]
+    days: list[Point]
+    """Of UTC, in their order; those without usage are left out."""
+
+
 class UsageReports:
     """What reports on usage are made of."""
 
@@ -105,6 +116,32 @@ class UsageReports:
             _by_revenue(_parts(totals, "service")),
             _by_revenue(_parts(totals, "operation")),
             [Point(*step, _total(day)) for step, day in zip(steps, found, strict=True) if day],
+        )
+
+    async def recorded(
+        self, workspace: str, account: str | None = None, start: int | None = None, end: int | None = None,
+        accounts: int = 0,
+    ) -> Recorded:  # fmt: skip
+        """What was used under a name, by an account or by all; with so many accounts, where they are asked for."""
+        filters = Named(account)
+
+        async def work(execute: Execute) -> tuple[Steps, Measured, dict[Key, Sums]]:
+            reader = self._reader(workspace, filters, execute)
+            steps = await self._days_of(reader, start, end, "UTC")
+            (users,) = await reader.measure_accounts([_range(start, end)], accounts) if accounts else [{}]
+            return steps, await reader.measure(steps), users
+
+        steps, found, users = await self._db.read(work)
+        totals: dict[Key, Sums] = {}
+        for day in found:
+            _merge(totals, day)
+        days = [Point(*step, _total(day)) for step, day in zip(steps, found, strict=True)]
+        return Recorded(
+            _total(totals),
+            _by_use(_parts(totals, "service")),
+            _by_use(_parts(totals, "model")),
+            _by_use(_parts(users, "account"))[:accounts],
+            [day for day in days if day.sums.requests],
         )
 
     async def revenue(
@@ -227,6 +264,11 @@ def _part(dims: Dims, by: By) -> Part:
     if by == "model":
         return Part(Sums(), provider=dims.provider, model=dims.model)
     return Part(Sums(), **{by: getattr(dims, by)})
+
+
+def _by_use(parts: list[Part]) -> list[Part]:
+    used = [part for part in parts if part.sums.requests]
+    return sorted(used, key=lambda part: (-part.sums.taken_or_recorded, part.names))
 
 
 def _by_revenue(parts: list[Part]) -> list[Part]:

@@ -7,7 +7,7 @@ it holds is read and counted, folded or not.
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 from msgspec import Struct
@@ -48,6 +48,7 @@ class Filters(Struct, frozen=True):
     operation: str | None = None
     provider: str | None = None
     model: str | None = None
+    named: ClassVar[bool] = False
 
     @property
     def dims(self) -> tuple[str | None, ...]:
@@ -56,7 +57,15 @@ class Filters(Struct, frozen=True):
 
     def has(self, dims: Dims) -> bool:
         """Whether what a sum is about belongs to it; the account apart."""
+        if self.named and not (dims.service or dims.model):
+            return False
         return all(wanted is None or wanted == found for wanted, found in zip(self.dims, dims, strict=True))
+
+
+class Named(Filters, frozen=True):
+    """The same, and only what has a service or a model; accounts by what was taken and recorded, not by revenue."""
+
+    named: ClassVar[bool] = True
 
 
 EVERYTHING: Final = Filters()
@@ -96,7 +105,7 @@ class Reader:
         covers = [cover(*step, self._now, days=account is None) for step in steps]
         found: Measured = [{} for _ in steps]
         whose = ALL if account is None else account
-        for n, *columns in await self._rows("sums", _ranges(covers), self._workspace, whose):
+        for n, *columns in await self._rows("sums", _ranges(covers, self._filters), self._workspace, whose):
             self._add(found[n], "", Dims(*columns[:4]), sums_of(columns[4:]), by_account=False)
         await self._add_rest(steps, covers, found, by_account=False)
         return [_without_nothing(sums) for sums in found]
@@ -106,7 +115,7 @@ class Reader:
         covers = [cover(*step, self._now, days=False) for step in steps]
         found: Measured = [{} for _ in steps]
         await self._add_rest(steps, covers, found, by_account=True)
-        ranges = _ranges(covers)
+        ranges = _ranges(covers, self._filters)
         # What the rest has moved up or down may stand anywhere: those are asked for by name, and so many more in order.
         moved = {account for sums in found for account, _ in sums}
         named = moved if self._filters.account is None else {self._filters.account}
@@ -181,11 +190,11 @@ class Reader:
         return seen
 
 
-def _ranges(covers: list[Cover]) -> str:
-    """The slots of steps: number of the step, span, start and end of each run of them."""
+def _ranges(covers: list[Cover], filters: Filters) -> str:
+    """The slots of steps: number of the step, span, start and end of each run of them; 1 where names are asked for."""
     return _json(
         [
-            (n, span, *run)
+            (n, span, *run, int(filters.named))
             for n, each in enumerate(covers)
             for span, runs in ((DAY_US, each.days), (QUARTER_US, each.quarters))
             for run in runs

@@ -147,7 +147,7 @@ def test_acts_are_in_the_audit_log_with_their_reason(client):
     add(client, effective_from=in_seconds(client, 60))
     client.made(f"{VERSIONS}/2/withdraw", {"reason": "a typing error"})
     acts = read(client, "audit", subject="default")["data"]
-    assert [(act["action"], act["detail"]["reason"]) for act in acts] == [
+    assert [(act["action"], act["reason"]) for act in acts] == [
         ("card.withdraw", "a typing error"), ("card.add", "for a test"), ("card.add", "prices of 2027"),
     ]  # fmt: skip
 

@@ -158,6 +158,7 @@ FAILURES: Final[Mapping[str, tuple[int, str]]] = {
 TROUBLES: Final[Mapping[Trouble, tuple[int, str]]] = {
     Trouble.CREDENTIAL_MISSING: (401, "API_KEY_MISSING"),
     Trouble.CREDENTIAL_INVALID: (401, "INVALID_API_KEY"),
+    Trouble.UNAVAILABLE: (429, "RATE_LIMIT_EXCEEDED"),
     Trouble.SCOPE_MISSING: (403, "FORBIDDEN"),
     Trouble.RATE_LIMIT: (429, "RATE_LIMIT_EXCEEDED"),
     Trouble.NOT_FOUND: (404, "INVALID_INPUT"),

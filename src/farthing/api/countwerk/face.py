@@ -41,7 +41,7 @@ class CountWerk:
     """Existing CountWerk clients speak this."""
 
     name = "countwerk"
-    prefix = ""
+    prefixes: tuple[str, ...] = ()
     credentials: tuple[CredentialKind, ...] = ("key",)
     endpoints = ENDPOINTS
     error = Failure

@@ -3,18 +3,16 @@
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
-from farthing.core.amounts import AmountError, round_amount
+from farthing.core.amounts import AmountError
 from farthing.core.commands import text_error
 
-from ..bodies import LONGEST_NUMBER, Sent, check_media_type, object_error, read_key, unreadable, whole_number
-from ..endpoint import Request, Stop, Trouble
+from ..bodies import Empty, Lenient, TooLong, id_error, own_object, read_key, units, whole_number, words_error
+from ..endpoint import Request
 from .errors import Fault
 from .wire import (
     DEFAULT_LIMIT,
@@ -24,31 +22,28 @@ from .wire import (
     MAX_LIMIT,
     MAX_MINUTES,
     OPERATION,
+    required,
 )
 
 _operation = re.compile(OPERATION[1:-1])
-_unprintable = re.compile("[\x00-\x1f\x7f-\x9f]")
-_field_of_error = re.compile(r"at `\$\.(\w+)`")
 
 
 class Body:
     """Decodes one kind of request: its fields, each of which may be missing or of any type."""
 
-    def __init__(self, twin: type[Any], required: tuple[str, ...]) -> None:
-        self._decode = msgspec.json.Decoder(twin, float_hook=Sent).decode
-        self._required = " and ".join(", ".join(required).rsplit(", ", 1))
+    def __init__(self, documented: type[Struct]) -> None:
+        self._lenient = Lenient(documented)
+        self._required = " and ".join(", ".join(required(documented)).rsplit(", ", 1))
 
     def read(self, request: Request) -> Any:
         """The fields of the request's body."""
-        check_media_type(request)
         try:
-            return self._decode(request.body)
-        except msgspec.ValidationError as error:
-            raise _wrong_shape(error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if not request.body.strip():
-                raise self._empty() from None
-            raise unreadable(error, request) from None
+            return self._lenient.fields(request)
+        except Empty:
+            raise self._empty() from None
+        except TooLong as long:
+            code = "INVALID_AMOUNT" if long.field in ("amount", "actualAmount") else "INVALID_INPUT"
+            raise Fault(code, f"{long.field} is too large.") from None
 
     def missing(self, request: Request, code: str, name: str) -> Fault:
         """The first required field is missing: its own code, unless the body has no field at all."""
@@ -58,16 +53,6 @@ class Body:
 
     def _empty(self) -> Fault:
         return Fault("MISSING_REQUIRED_FIELDS", f"The body is empty; it needs {self._required}.")
-
-
-def _wrong_shape(error: msgspec.ValidationError) -> Exception:
-    """The twins take anything in a field, so it is either no object at all, or a whole number of absurd length."""
-    found = _field_of_error.search(str(error))
-    if found is None:
-        return Stop(Trouble.MALFORMED, "The body must be a JSON object.")
-    name = found[1]
-    code = "INVALID_AMOUNT" if name in ("amount", "actualAmount") else "INVALID_INPUT"
-    return Fault(code, f"{name} is too large.")
 
 
 def account(value: Any, body: Body, request: Request) -> str:
@@ -95,27 +80,9 @@ def amount(value: Any, scale: int, name: str = "amount", *, zero: bool = False) 
     if value is None:
         raise Fault("INVALID_AMOUNT", f"{name} is missing; it must be a number above zero.")
     try:
-        units, exact = round_amount(_number(value), scale)
+        return units(value, scale, zero=zero)
     except AmountError as error:
         raise Fault("INVALID_AMOUNT", f"{name} {error}.") from None
-    if units < 0 or (units == 0 and not (zero and exact)):
-        if exact:
-            raise Fault("INVALID_AMOUNT", f"{name} must {'not be negative' if zero else 'be above zero'}.")
-        raise Fault("INVALID_AMOUNT", f"{name} is too small: with {scale} decimals it would be zero.")
-    return units, "" if exact else str(value)
-
-
-def _number(value: Any) -> int | Decimal:
-    if type(value) is int:
-        return value
-    if type(value) is not Sent:
-        raise AmountError("must be a number, such as 7.5")
-    if len(value) > LONGEST_NUMBER:
-        raise AmountError("has too many digits")
-    try:
-        return Decimal(value)
-    except InvalidOperation:
-        raise AmountError("has an exponent that no amount has") from None
 
 
 def event(value: Any, request: Request) -> str:
@@ -125,8 +92,7 @@ def event(value: Any, request: Request) -> str:
         if key is None:
             raise Fault("MISSING_USAGE_EVENT_ID", "usage_event_id is missing: a stable key, one for each usage.")
         return key
-    wrong = "must be a text" if type(value) is not str else _id_error(value)
-    if wrong:
+    if wrong := id_error(value, MAX_EVENT):
         raise Fault("INVALID_USAGE_EVENT_ID", f"usage_event_id {wrong}.")
     return str(value)
 
@@ -146,8 +112,7 @@ def reservation(value: Any, body: Body, request: Request) -> str:
     """Which reservation."""
     if value is None or value == "":
         raise body.missing(request, "MISSING_RESERVATION_ID", "reservationId")
-    wrong = "must be a text" if type(value) is not str else _id_error(value)
-    if wrong:
+    if wrong := id_error(value, MAX_EVENT):
         raise Fault("INVALID_INPUT", f"reservationId {wrong}.")
     return str(value)
 
@@ -169,46 +134,26 @@ def _source_id(source: dict[str, Any], name: str, missing: str) -> str:
     value = source.get(name)
     if value is None or value == "":
         raise Fault(missing, f"source.{name} is missing.")
-    wrong = "must be a text" if type(value) is not str else _id_error(value)
-    if wrong:
+    if wrong := id_error(value, MAX_EVENT):
         raise Fault("INVALID_SOURCE", f"source.{name} {wrong}.")
     return str(value)
-
-
-def _id_error(value: str) -> str | None:
-    if len(value.encode()) > MAX_EVENT:
-        return f"must have at most {MAX_EVENT} bytes"
-    if not value.isprintable() and _unprintable.search(value):
-        return "must have no control characters"
-    return None
 
 
 def words(value: Any, name: str = "description") -> str | None:
     """Words for people."""
     if value is None:
         return None
-    if type(value) is not str:
-        raise Fault("INVALID_INPUT", f"{name} must be a text.")
-    if len(value) > MAX_DESCRIPTION:
-        raise Fault("INVALID_INPUT", f"{name} must have at most {MAX_DESCRIPTION:,} characters.")
-    if "\0" in value:
-        raise Fault("INVALID_INPUT", f"{name} must not have the character NUL.")
-    return value
+    if wrong := words_error(value, MAX_DESCRIPTION):
+        raise Fault("INVALID_INPUT", f"{name} {wrong}.")
+    return str(value)
 
 
 def metadata(value: Raw | None) -> str | None:
     """The client's own object, kept as the text it was sent as."""
-    if value is None:
-        return None
-    text = bytes(value)
-    if text == b"null":
-        return None
-    if wrong := object_error(text):
-        raise Fault("INVALID_INPUT", f"metadata {wrong}.")
     try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise Stop(Trouble.MALFORMED, "The body must be JSON in UTF-8.") from None
+        return own_object(value)
+    except ValueError as error:
+        raise Fault("INVALID_INPUT", f"metadata {error}.") from None
 
 
 def minutes(value: Any) -> int:

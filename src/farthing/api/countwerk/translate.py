@@ -48,15 +48,13 @@ from .wire import (
     Transaction,
     Transactions,
     TransactionsRequest,
-    lenient,
-    required,
 )
 
 PROVIDER: Final = "digistore24"
 """Whose payment `source.transactionId` names."""
 
 _balance, _deduct, _reserve, _confirm, _cancel, _add, _transactions = (
-    Body(lenient(t), required(t))
+    Body(t)
     for t in (
         BalanceRequest,
         DeductRequest,

@@ -6,10 +6,10 @@ any type, because the contract has a code of its own for most of what can be wro
 
 from typing import Annotated, Any, Final, Generic, TypeVar
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType, defstruct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import fields
 
-from ..bodies import MAX_DEPTH, MAX_OBJECT, TEXT, WORDS
+from ..bodies import TEXT, WORDS, Metadata
 
 T = TypeVar("T")
 
@@ -58,9 +58,6 @@ EventId = Annotated[
 ]
 Description = Annotated[
     str, Meta(max_length=MAX_DESCRIPTION, pattern=WORDS, description="Words for people, without NUL.")
-]
-Metadata = Annotated[
-    dict[str, Any], Meta(description=f"An object of your own, at most {MAX_OBJECT:,} bytes and {MAX_DEPTH} deep.")
 ]
 ReservationId = Annotated[
     str, Meta(min_length=1, max_length=MAX_EVENT, pattern=TEXT, description="As `reserve` gave it.")
@@ -248,12 +245,6 @@ class Failure(Struct, omit_defaults=True):
     message: str
     timestamp: Time
     data: dict[str, Any] | UnsetType = UNSET
-
-
-def lenient(documented: type[Struct]) -> type[Any]:
-    """The same fields, each of which may be missing or of any type; an object the client made up stays text."""
-    twins = ((f.name, Raw if f.type == Metadata | None else Any, None) for f in fields(documented))
-    return defstruct(documented.__name__, twins)
 
 
 def required(documented: type[Struct]) -> tuple[str, ...]:

@@ -224,6 +224,7 @@ ENDPOINTS: Final = (
         summary="One account and what it has",
         description="As it stands now: what has lapsed counts from its instant on.",
         scope="read",
+        own=True,
         request=None,
         answer=AccountView,
         example={},
@@ -240,6 +241,7 @@ ENDPOINTS: Final = (
         description="`available` counts what a request of this operation, service, model and product may take, grants "
         "with a scope that matches included; without any of them, grants without scope only.",
         scope="read",
+        own=True,
         request=None,
         answer=BalanceView,
         example={},

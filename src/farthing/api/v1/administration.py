@@ -22,6 +22,8 @@ encode = msgspec.json.Encoder().encode
 
 CODES: Final[Mapping[str, str]] = {
     "invalid": "invalid",
+    "issuer_exists": "issuer_exists",
+    "issuer_not_found": "issuer_not_found",
     "key_conflict": "key_conflict",
     "key_exists": "key_exists",
     "key_not_found": "key_not_found",
@@ -62,7 +64,7 @@ def once(fields: Fields, **asked: Any) -> Once:
 
 def act_of(request: Request, desk: Desk) -> Act:
     """Who acts, now."""
-    return Act(request.caller.actor, desk.now_us(), request.id.decode())
+    return Act(request.caller.actor, desk.now_us(), request.id.decode(), request.caller.role)
 
 
 def told(error: AccessError) -> Fault:

@@ -259,6 +259,7 @@ ENDPOINTS: Final = (
         description="Grants burn in their order; those whose scope matches operation, service, model or product come "
         "first. A refusal is not remembered: after a top-up the same key may succeed, unless `final` was true.",
         scope="charge",
+        own=True,
         request=ChargeRequest,
         answer=Charge,
         example=CHARGE_EXAMPLE,

@@ -1,6 +1,6 @@
 """The desk: all that an endpoint of the native API works with."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -10,10 +10,13 @@ from farthing.engine import Engine
 from farthing.prices.book import Books
 from farthing.stores.access import Access
 from farthing.stores.directory import Directory
+from farthing.stores.issuers import Issuers
 from farthing.stores.prices import PriceStore
 from farthing.stores.reports import Reports
+from farthing.stores.stream_sessions import StreamSessions
 from farthing.stores.usage_history import UsageHistory
 from farthing.stores.usage_reports import UsageReports
+from farthing.stores.users import Users
 
 from ..endpoint import Observer
 from .cursors import Cursors
@@ -43,10 +46,15 @@ class Desk(Struct, frozen=True, kw_only=True):
     directory: Directory
     usage: UsageReports
     history: UsageHistory
+    streams: StreamSessions
+    users: Users
+    issuers: Issuers
     access: Access
     prices: PriceStore
     books: Books
     cursors: Cursors
+    changed: Callable[[], Awaitable[None]]
+    """Awaited after an act that may have changed what processes cache: this one must not go on with what it had."""
     now_us: Callable[[], int]
     make_key: Callable[[Mode], MadeKey]
     new_key_id: Callable[[int], str]

@@ -132,6 +132,7 @@ ENDPOINTS: Final = (
         description="Newest first, or oldest first. Entries of some kinds only, or of some time. What time has done "
         "(lapses, holds that ended) is booked within a minute.",
         scope="read",
+        own=True,
         request=None,
         answer=Listed[EntryLine],
         example={},

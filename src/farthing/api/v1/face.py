@@ -1,12 +1,12 @@
 """The native API as the application sees it: who asks, what is answered, how it is told what went wrong."""
 
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 from msgspec import Struct
 
-from farthing.core.commands import Command
+from farthing.core.commands import NAMES_HOLD, Command
 from farthing.core.outcomes import Accepted, Outcome
 from farthing.stores.contract import StoreError
 
@@ -15,6 +15,9 @@ from ..bodies import key_schema
 from ..endpoint import (
     API_KEY,
     AUTHORIZATION,
+    CHALLENGE,
+    CHALLENGE_INVALID,
+    Act,
     Caller,
     CredentialKind,
     Endpoint,
@@ -41,6 +44,7 @@ from . import (
     grants,
     hold_reads,
     holds,
+    issuers,
     keys,
     model_prices,
     own_prices,
@@ -52,10 +56,12 @@ from . import (
     settles,
     usage_reads,
     usage_reports,
+    users,
     workspaces,
 )
 from .desk import Desk
 from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
+from .reach import check_reach, require_own, require_own_hold
 from .usage import NoPrice, used_before, with_prices
 from .wire import MAX_KEY, Done
 
@@ -84,22 +90,34 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *quarantine.ENDPOINTS,
     *audit.ENDPOINTS,
     *keys.ENDPOINTS,
+    *issuers.ENDPOINTS,
+    *users.ENDPOINTS,
     *settings.ENDPOINTS,
     *workspaces.ENDPOINTS,
 )
 _BEARER: Final = b"bearer "
+_KEYS_BEGIN: Final = "cs_"
 _REPLAYED: Final = (b"idempotent-replayed", b"true")
 _RETRY_AFTER: Final = (b"retry-after", b"1")
-_CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="farthing"')
 _MISSING: Final = "Send your API key in the header X-API-Key, or as a bearer token."
 _encode = msgspec.json.Encoder().encode
+
+
+class Tokens(Protocol):
+    """Says who bears a token of a person."""
+
+    def known(self, text: str) -> Caller | None:
+        """Who it is, where that is remembered."""
+
+    def caller(self, text: str) -> Awaitable[Caller]:
+        """Who it is; stops a request whose token is not taken."""
 
 
 class V1:
     """New clients speak this."""
 
     name = "v1"
-    prefix = "/v1/"
+    prefixes = ("/v1/",)
     credentials: tuple[CredentialKind, ...] = ("key", "token", "none")
     endpoints = ENDPOINTS
     error = Problem
@@ -107,39 +125,58 @@ class V1:
     schemes = ("apiKey", "bearer")
     problems = tuple(CODES.values())
 
-    def __init__(self, desk: Desk, keys: KeyAuth) -> None:
+    def __init__(self, desk: Desk, keys: KeyAuth, tokens: Tokens | None = None) -> None:
         self._desk = desk
         self._keys = keys
+        self._tokens: Tokens = tokens or keys
 
     # Who asks
 
     def identify(self, request: Request) -> Awaitable[Caller]:
-        """Who bears the key."""
-        text = _credential(request)
+        """Who bears the key, or the token."""
+        text, is_key = _credential(request)
         if not text:
             raise Stop(Trouble.CREDENTIAL_MISSING, _MISSING)
-        return self._keys.caller(text)
+        return self._keys.caller(text) if is_key else self._tokens.caller(text)
 
     def known(self, request: Request) -> Caller | None:
-        """Who bears the key, where that is remembered."""
-        text = _credential(request)
-        return self._keys.known(text) if text else None
+        """Who bears it, where that is remembered."""
+        text, is_key = _credential(request)
+        if not text:
+            return None
+        return self._keys.known(text) if is_key else self._tokens.known(text)
 
     # What is asked
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for."""
-        if endpoint.act is not None:
-            try:
-                return self._told(endpoint, await endpoint.act(request, self._desk))
-            except Fault as fault:
-                return _faulty(fault, request)
+        try:
+            if endpoint.act is not None:
+                return await self._acted(endpoint.act, endpoint, request)
+            return await self._carried_out(endpoint, request)
+        except Fault as fault:
+            return _faulty(fault, request)
+
+    async def _acted(self, act: Act, endpoint: Endpoint, request: Request) -> Reply:
+        if "account" in request.parameters:
+            require_own(request.caller, request.parameters["account"])
+        answered = await act(request, self._desk)
+        if endpoint.keyed and not request.dry:
+            await self._desk.changed()
+        return self._told(endpoint, answered)
+
+    async def _carried_out(self, endpoint: Endpoint, request: Request) -> Reply:
+        without_price: NoPrice | None = None
         try:
             command = await with_prices(lambda: self.start(endpoint, request), request, self._desk.books)
         except NoPrice as no:
-            return await self._without_price(no, endpoint, request)
+            without_price, command = no, no.command
         if isinstance(command, Reply):
             return command
+        if isinstance(command, NAMES_HOLD):
+            await require_own_hold(request.caller, command.hold, self._desk)
+        if without_price is not None:
+            return await self._without_price(without_price, endpoint, request)
         if endpoint.owner is not None:
             found = await endpoint.owner(command, self._desk)
             if not isinstance(found, str):
@@ -158,9 +195,14 @@ class V1:
         """The command that the request asks for, or why there is none."""
         assert endpoint.read is not None, "an endpoint that does nothing by itself reads a command"
         try:
-            return endpoint.read(request)
+            command = endpoint.read(request)
+            check_reach(request.caller, command)
+        except NoPrice as no:
+            check_reach(request.caller, no.command)
+            raise
         except Fault as fault:
             return _faulty(fault, request)
+        return command
 
     def finish(self, endpoint: Endpoint, request: Request, command: Command, outcome: Outcome) -> Reply:
         """What came of a command."""
@@ -193,13 +235,16 @@ class V1:
 
     def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
         """Trouble around an endpoint."""
-        code, headers = TROUBLES[stop.trouble], stop.headers
+        code, headers, message = TROUBLES[stop.trouble], stop.headers, stop.message
+        if stop.trouble in (Trouble.CREDENTIAL_INVALID, Trouble.UNAVAILABLE) and not message.endswith("."):
+            message += "."  # of a token it is told in the words of another dialect
         if CODES[code].status == 401:
-            headers = (*headers, _CHALLENGE)
+            invalid = stop.trouble is Trouble.CREDENTIAL_INVALID and request.credential == "token"
+            headers = (*headers, CHALLENGE_INVALID if invalid else CHALLENGE)
         elif stop.trouble is Trouble.UNKNOWN and endpoint is not None and not endpoint.writes:
             # What only reads has no outcome that could be unknown.
             code, headers = "unavailable", (*headers, _RETRY_AFTER)
-        return reply(problem(request, code, stop.message), headers)
+        return reply(problem(request, code, message), headers)
 
     # For the documentation
 
@@ -214,6 +259,8 @@ class V1:
     def codes(self, endpoint: Endpoint) -> Iterator[Code]:
         """All codes that the endpoint may send."""
         names = {*ANYWHERE, *endpoint.codes, *(WRITING if endpoint.writes else ())}
+        if endpoint.own:
+            names.add("account_not_found")
         if not endpoint.keyed:
             names -= {"idempotency_key_missing", "key_conflict"} - endpoint.codes
         return (code for name, code in CODES.items() if name in names)
@@ -255,13 +302,17 @@ _EXAMPLES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def _credential(request: Request) -> str:
-    """The API key, from its own header or as a bearer token; empty where there is none."""
+def _credential(request: Request) -> tuple[str, bool]:
+    """What the caller shows, and whether it is an API key: in its own header, or as a bearer token. Empty where there
+    is none."""
     key = request.headers.get(API_KEY)
-    if key is None:
-        given = request.headers.get(AUTHORIZATION, b"")
-        key = given[len(_BEARER) :].strip() if given[: len(_BEARER)].lower() == _BEARER else given
-    return key.decode("latin-1")
+    if key is not None:
+        return key.decode("latin-1"), True
+    given = request.headers.get(AUTHORIZATION, b"")
+    if given[: len(_BEARER)].lower() != _BEARER:
+        return given.decode("latin-1"), True
+    text = given[len(_BEARER) :].strip().decode("latin-1")
+    return text, text.startswith(_KEYS_BEGIN)
 
 
 def _faulty(fault: Fault, request: Request) -> Reply:

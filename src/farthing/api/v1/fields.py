@@ -321,6 +321,7 @@ class Fields:
             "workspace": caller.workspace.id,
             "key": PREFIX + (idempotency_key(request) if key is None else key),
             "actor": caller.actor,
+            "role": caller.role,
             "request_id": request.id.decode(),
             "description": self.words(),
             "metadata": self.object(),

@@ -194,7 +194,7 @@ ENDPOINTS: Final = (
             "source": {"order": "AB12CD34"},
         },
         answered=_GIVEN,
-        codes=frozenset({"account_not_found", "too_many_grants", "balance_limit", "payment_claimed"}),
+        codes=frozenset({"account_not_found", "own_account", "too_many_grants", "balance_limit", "payment_claimed"}),
         read=read_grant,
         write=write_grant,
         status=201,

@@ -36,6 +36,7 @@ from .desk import Desk
 from .fields import Fields, Form
 from .problems import Fault, Wrong
 from .prompts import CompletionBody, PromptBody, read_completion, read_prompt
+from .reach import require_own
 from .usage import (
     PRICE_CODES,
     PRICED,
@@ -154,8 +155,10 @@ def _read(fields: Fields, amount: int | None = None, missing: str = "say what is
     usage = read_usage(fields)
     if usage is None and amount is None:
         fields.refuse("usage", f"is missing: {missing}")
-    words = read_words(fields, usage)
-    return _Asked(replace(usage or Usage(), **words), words, fields.text_if("account"), fields.text_if("card"))
+    words, account = read_words(fields, usage), fields.text_if("account")
+    if account:
+        require_own(fields.request.caller, account)
+    return _Asked(replace(usage or Usage(), **words), words, account, fields.text_if("card"))
 
 
 async def quote(request: Request, desk: Desk) -> Quote:
@@ -334,6 +337,7 @@ ENDPOINTS: Final = (
         },
         codes=_CODES,
         act=quote,
+        own=True,
         only_reads=True,
     ),
     Endpoint(
@@ -365,6 +369,7 @@ ENDPOINTS: Final = (
         },
         codes=_CODES,
         act=guess,
+        own=True,
         only_reads=True,
     ),
 )

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct
 from msgspec.structs import asdict
 from msgspec.structs import fields as fields_of
 
-from farthing.core.records import RefundLapsed, UnknownModels, WorkspaceSettings
+from farthing.core.records import OnOff, RefundLapsed, SignUp, UnknownModels, WorkspaceSettings
 from farthing.core.view import etag
 from farthing.stores.access import AccessError
 from farthing.stores.acts import BOUNDS, checked_settings
@@ -35,6 +35,15 @@ LiveHolds = Annotated[int, _within("max_live_holds", "Of an account.")]
 RateLimit = Annotated[int, _within("rate_limit", "Requests a minute for each key; 0: the server's own.")]
 LateHours = Annotated[int, _within("usage_late_hours", "How long ago usage may have been that is charged now.")]
 AheadSeconds = Annotated[int, _within("usage_ahead_seconds", "How far ahead the time of usage may lie.")]
+SessionMinutes = Annotated[int, _within("session_minutes", "How long a streaming session holds its credits.")]
+LoginHost = Annotated[
+    str,
+    Meta(
+        max_length=253,
+        description="The name of the host at which the login service serves this workspace; empty where there is "
+        "only one.",
+    ),
+]
 
 
 class WorkspaceSettingsRequest(Asked):
@@ -58,6 +67,16 @@ class WorkspaceSettingsRequest(Asked):
     ] = None
     usage_late_hours: LateHours | None = None
     usage_ahead_seconds: AheadSeconds | None = None
+    usage_record_charges: Annotated[
+        bool | None, Meta(description="Whether recording usage through the accounting dialect charges for it.")
+    ] = None
+    session_minutes: SessionMinutes | None = None
+    users_may_charge: Annotated[
+        bool | None, Meta(description="Whether a user's own token may charge his account here, beside reading it.")
+    ] = None
+    login: Annotated[OnOff | None, Meta(description="Whether the login service serves this workspace.")] = None
+    signup: Annotated[SignUp | None, Meta(description="Whether people may register themselves.")] = None
+    login_host: LoginHost | None = None
 
 
 class WorkspaceView(Struct):
@@ -83,6 +102,12 @@ class WorkspaceSettingsView(Answered, kw_only=True):
     unknown_models: UnknownModels
     usage_late_hours: int
     usage_ahead_seconds: int
+    usage_record_charges: bool
+    session_minutes: int
+    users_may_charge: bool
+    login: OnOff
+    signup: SignUp
+    login_host: str
 
 
 def _view(request: Request, settings: WorkspaceSettings) -> WorkspaceSettingsView:
@@ -110,7 +135,7 @@ async def change_settings(request: Request, desk: Desk) -> Reply:
     """Change some."""
     fields = _form.read(request)
     values = {name: getattr(fields.values, name) for name in NAMES}
-    changes = {name: _plain(value) for name, value in values.items() if value not in (UNSET, None)}
+    changes = {name: _plain(value) for name, value in values.items() if value is not UNSET and value is not None}
     for name, value in changes.items():
         try:
             checked_settings(WorkspaceSettings(), {name: value})

@@ -107,6 +107,7 @@ ENDPOINTS: Final = (
         description="Less than was set aside frees the rest; more takes the excess from what is available, by "
         "`shortfall`. With `last: false` the hold lives on and more settles may follow.",
         scope="charge",
+        own=True,
         request=SettleRequest,
         answer=Settled,
         example={"amount": "17.5"},

@@ -43,9 +43,12 @@ update api_key set expires_at = ? where id = ? and (expires_at is null or expire
 insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) values (?, ?, ?, ?, ?, ?, '', ?)
 returning position
 
+-- Why something was done that wrote an entry, stands with the entry, where it can be erased.
 -- name: audit
-select position, at, actor, request_id, action, subject, entry, detail from audit
-where workspace = ? and at >= ? and at < ? and (at, position) < (?, ?) order by at desc, position desc limit ?
+select a.position, a.at, a.actor, a.request_id, a.action, a.subject, a.entry, a.detail, e.description
+from audit a left join entry e on e.id = a.entry
+where a.workspace = ? and a.at >= ? and a.at < ? and (a.at, a.position) < (?, ?)
+order by a.at desc, a.position desc limit ?
 
 -- A key without an account stands for the audit record of what was done under it.
 -- name: use_key
@@ -77,7 +80,7 @@ update operator_key set revoked_at = ? where id = ? and revoked_at is null
 -- name: make_secret
 insert into config (name, value) values (?, ?) on conflict (name) do nothing
 
--- name: secret
+-- name: config_value
 select value from config where name = ?
 
 -- name: accept_clock

@@ -42,6 +42,15 @@ where e.id = ? and e.bucket = ? and e.workspace = ? and e.kind in ('charge', 'se
 select account, terms, voided, gone from grants
 where workspace = ? and account = ? and (created_at, id) < (?, ?) order by created_at desc, id desc limit ?
 
+-- A grant and the entry that made it have the same digits; users are found by the ids of their accounts.
+-- name: allocations
+select g.id, g.account, g.amount, g.created_at, g.expires_at, e.actor, e.description, u.username, u.email
+from grants g
+    left join entry e on e.id = 'ent' || substr(g.id, 4) and e.bucket = g.bucket
+    left join users u on u.workspace = g.workspace and u.id = g.account
+where g.workspace = ? and (g.created_at, g.id) < (?, ?)
+order by g.created_at desc, g.id desc limit ?
+
 -- name: grant
 select account, terms, voided, gone from grants where id = ? and bucket = ? and workspace = ?
 

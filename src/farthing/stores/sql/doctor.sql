@@ -133,7 +133,7 @@ select id, batch, entry from lane
 select workspace, account, at, service, operation, provider, model,
     requests, unpriced, uncosted, bookings, input_tokens_high, input_tokens_low, output_tokens_high, output_tokens_low,
     tokens_high, tokens_low, charged_high, charged_low, cost_high, cost_low, revenue_high, revenue_low, refunded_high,
-    refunded_low, booked_cost_high, booked_cost_low
+    refunded_low, booked_cost_high, booked_cost_low, recorded_high, recorded_low
 from rollup
 where span = ? and account <> '' and (workspace, account) > (?, ?) and (workspace, account) <= (?, ?)
 
@@ -147,7 +147,7 @@ select case when account = '' then 1 else 0 end, span, at, service, operation, p
     sum(requests), sum(unpriced), sum(uncosted), sum(bookings), sum(input_tokens_high), sum(input_tokens_low),
     sum(output_tokens_high), sum(output_tokens_low), sum(tokens_high), sum(tokens_low), sum(charged_high),
     sum(charged_low), sum(cost_high), sum(cost_low), sum(revenue_high), sum(revenue_low), sum(refunded_high),
-    sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low)
+    sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low), sum(recorded_high), sum(recorded_low)
 from rollup
 where workspace = ? and span in (?, ?) and at >= ? and at < ?
 group by 1, 2, 3, 4, 5, 6, 7

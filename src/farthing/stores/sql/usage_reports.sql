@@ -18,7 +18,7 @@ select case when cast(? as integer) = 1 then account else '' end, service, opera
     count(*), sum(unpriced), count(*) - count(cost), 0, sum(input_tokens / 1000000000), sum(input_tokens % 1000000000),
     sum(output_tokens / 1000000000), sum(output_tokens % 1000000000), sum(tokens / 1000000000),
     sum(tokens % 1000000000), sum(amount / 1000000000), sum(amount % 1000000000), coalesce(sum(cost / 1000000000), 0),
-    coalesce(sum(cost % 1000000000), 0), 0, 0, 0, 0, 0, 0
+    coalesce(sum(cost % 1000000000), 0), 0, 0, 0, 0, 0, 0, 0, 0
 from usage
 where workspace = ? and at >= ? and at < ? and account = coalesce(cast(? as text), account)
 group by 1, 2, 3, 4, 5

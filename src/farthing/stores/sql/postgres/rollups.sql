@@ -31,9 +31,9 @@ insert into rollup (
     workspace, account, span, at, service, operation, provider, model, bucket, requests, unpriced, uncosted, bookings,
     input_tokens_high, input_tokens_low, output_tokens_high, output_tokens_low, tokens_high, tokens_low, charged_high,
     charged_low, cost_high, cost_low, revenue_high, revenue_low, refunded_high, refunded_low, booked_cost_high,
-    booked_cost_low
+    booked_cost_low, recorded_high, recorded_low
 )
-select * from unnest(cast(? as rollup_row[]))
+select * from unnest(cast(? as rollup_sums[]))
 on conflict (workspace, account, span, at, service, operation, provider, model, bucket) do update set
     requests = rollup.requests + excluded.requests, unpriced = rollup.unpriced + excluded.unpriced,
     uncosted = rollup.uncosted + excluded.uncosted, bookings = rollup.bookings + excluded.bookings,
@@ -48,7 +48,9 @@ on conflict (workspace, account, span, at, service, operation, provider, model, 
     refunded_high = rollup.refunded_high + excluded.refunded_high,
     refunded_low = rollup.refunded_low + excluded.refunded_low,
     booked_cost_high = rollup.booked_cost_high + excluded.booked_cost_high,
-    booked_cost_low = rollup.booked_cost_low + excluded.booked_cost_low
+    booked_cost_low = rollup.booked_cost_low + excluded.booked_cost_low,
+    recorded_high = rollup.recorded_high + excluded.recorded_high,
+    recorded_low = rollup.recorded_low + excluded.recorded_low
 
 -- A lane that is done with: nothing came of it for long, and nothing of it waits.
 -- name: strike_lanes

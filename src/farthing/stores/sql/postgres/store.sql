@@ -220,6 +220,21 @@ select * from unnest(
     cast(? as text[]), cast(? as text[])
 )
 
+-- name: save_sessions
+insert into stream_session (workspace, account, bucket, session, hold, model, estimated, started_at)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]),
+    cast(? as text[]), cast(? as bigint[]), cast(? as bigint[])
+)
+
+-- name: end_sessions
+update stream_session s set ended_at = n.ended_at, failed = n.failed
+from unnest(
+    cast(? as bigint[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]), cast(? as text[]),
+    cast(? as smallint[])
+) n (ended_at, failed, workspace, account, session, bucket)
+where s.workspace = n.workspace and s.account = n.account and s.session = n.session and s.bucket = n.bucket
+
 -- name: save_due
 insert into job (kind, workspace, subject, bucket, due_at)
 select 'account', d.* from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[])) d

@@ -1,6 +1,7 @@
 -- Reports: what only PostgreSQL says this way.
 
--- Sums of ranges of slots: each range has a number, its span, its start and its end.
+-- Sums of ranges of slots: each range has a number, its span, its start and its end; and 1 where only what has a service
+-- or a model is asked for.
 -- name: sums
 select cast(r ->> 0 as bigint), t.*
 from json_array_elements(cast(? as json)) r
@@ -9,14 +10,14 @@ from json_array_elements(cast(? as json)) r
             sum(requests), sum(unpriced), sum(uncosted), sum(bookings), sum(input_tokens_high), sum(input_tokens_low),
             sum(output_tokens_high), sum(output_tokens_low), sum(tokens_high), sum(tokens_low), sum(charged_high),
             sum(charged_low), sum(cost_high), sum(cost_low), sum(revenue_high), sum(revenue_low), sum(refunded_high),
-            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low)
+            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low), sum(recorded_high), sum(recorded_low)
         from rollup
         where workspace = ? and account = ? and span = cast(r ->> 1 as bigint)
             and at >= cast(r ->> 2 as bigint) and at < cast(r ->> 3 as bigint)
         group by service, operation, provider, model
     ) t
 
--- The same by account, those with the most revenue first.
+-- The same by account, those with the most revenue first; where names are asked for, by what was taken or recorded.
 -- name: sums_by_account
 select cast(r ->> 0 as bigint), s.*
 from json_array_elements(cast(? as json)) r
@@ -25,7 +26,7 @@ from json_array_elements(cast(? as json)) r
             sum(requests), sum(unpriced), sum(uncosted), sum(bookings), sum(input_tokens_high), sum(input_tokens_low),
             sum(output_tokens_high), sum(output_tokens_low), sum(tokens_high), sum(tokens_low), sum(charged_high),
             sum(charged_low), sum(cost_high), sum(cost_low), sum(revenue_high), sum(revenue_low), sum(refunded_high),
-            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low)
+            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low), sum(recorded_high), sum(recorded_low)
         from rollup t
         where workspace = ? and account <> '' and span = cast(r ->> 1 as bigint)
             and at >= cast(r ->> 2 as bigint) and at < cast(r ->> 3 as bigint)
@@ -33,8 +34,13 @@ from json_array_elements(cast(? as json)) r
             and t.operation = coalesce(cast(? as text), t.operation)
             and t.provider = coalesce(cast(? as text), t.provider)
             and t.model = coalesce(cast(? as text), t.model)
+            and (cast(r ->> 4 as integer) = 0 or t.service <> '' or t.model <> '')
         group by account
-        order by sum(revenue_high) * 1000000000 + sum(revenue_low) desc, account
+        order by
+            case cast(r ->> 4 as integer)
+                when 1 then sum(charged_high + recorded_high) * 1000000000 + sum(charged_low + recorded_low)
+                else sum(revenue_high) * 1000000000 + sum(revenue_low)
+            end desc, account
         limit ?
     ) s
 
@@ -47,7 +53,7 @@ from json_array_elements(cast(? as json)) r
             sum(requests), sum(unpriced), sum(uncosted), sum(bookings), sum(input_tokens_high), sum(input_tokens_low),
             sum(output_tokens_high), sum(output_tokens_low), sum(tokens_high), sum(tokens_low), sum(charged_high),
             sum(charged_low), sum(cost_high), sum(cost_low), sum(revenue_high), sum(revenue_low), sum(refunded_high),
-            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low)
+            sum(refunded_low), sum(booked_cost_high), sum(booked_cost_low), sum(recorded_high), sum(recorded_low)
         from rollup t
         where workspace = ? and account = a and span = cast(r ->> 1 as bigint)
             and at >= cast(r ->> 2 as bigint) and at < cast(r ->> 3 as bigint)
@@ -55,6 +61,7 @@ from json_array_elements(cast(? as json)) r
             and t.operation = coalesce(cast(? as text), t.operation)
             and t.provider = coalesce(cast(? as text), t.provider)
             and t.model = coalesce(cast(? as text), t.model)
+            and (cast(r ->> 4 as integer) = 0 or t.service <> '' or t.model <> '')
         group by account
     ) s
 

@@ -1,0 +1,199 @@
+"""The world that schemathesis finds behind an API key: what the requests for one operation can be about, and why some
+are refused though the document allows them. Of the native API, and of the CountWerk dialect."""
+
+from collections.abc import Collection, Mapping
+from itertools import count
+from typing import Any
+
+from farthing.api.endpoint import Endpoint
+from farthing.api.v1.usage import PRICE_CODES
+from farthing.core.credentials import OPERATOR
+from farthing.stores.issuers import Issuers
+from tests.api.login.visitors import make_user
+from tests.api.serving import ME, Server
+from tests.api.v1.client import Client, new_key
+from tests.api.v1.pricing import CARD, put, sells
+from tests.api.v1.reading import operators_key
+
+_numbers = count()
+RICH = "user_42"
+"""The account of the document's examples."""
+
+BEYOND = {
+    # A state or a right that the request by itself doesn't show.
+    "insufficient_credits": "the account has too little",
+    "INSUFFICIENT_CREDITS": "the account has too little",
+    "precondition_failed": "the ETag is of another state",
+    "cursor_invalid": "a cursor is signed: nobody makes one up",
+    "cursor must be the nextCursor": "the same in the older dialect",
+    "hold_too_long": "the workspace has a limit of its own",
+    "it would be zero": "a number between zero and the smallest unit",
+    "metered_invalid": "what was metered can't fall, nor be above what is held",
+    "must be in the future": "what the clock says",
+    "2 s ahead, so that all processes": "what the clock says",
+    "(setting usage_": "what the clock says",
+    # What the rate card says.
+    **dict.fromkeys(PRICE_CODES, "what has a price is up to the rate card"),
+    "must say what was used": "what has a price is up to the rate card",
+    "must be left out: the card": "what the currency of the card is",
+    '"pointer":"/card': "what makes a rate card right is more than a schema can say",
+    # Two fields that must fit each other.
+    "amount must be above zero": "an amount of zero goes with usage only",
+    "must be one of HS256": "an algorithm, unless there is a preset",
+    "goes with a preset only": "a domain and its preset",
+    "must be the name of a host": "a domain and its preset",
+    "does not go with": "a secret or published keys, by the algorithm",
+    "is missing: what the tokens have": "a secret or published keys, by the algorithm",
+    "is missing: where the keys": "a secret or published keys, by the algorithm",
+    "is missing: HS256 has one": "a secret or published keys, by the algorithm",
+    "must begin with https://": "what is a URL is more than a pattern can say",
+    "must be a URL such as": "what is a URL is more than a pattern can say",
+    "must not be after to": "from and to",
+    "can't be given with a cursor": "offset and cursor",
+    "a series has at most": "a range of time and the steps it is cut into",
+    "must have a setting to change": "one of several fields, null being none",
+    "give a new end, an amount to raise by": "one of several fields, null being none",
+    "give an amount, or what was used": "one of several fields, null being none",
+    "must have one of tokens, text and messages": "one of several fields, null being none",
+    "must be from the least": "least, expected and most",
+    "differs from usage.": "a word beside the usage, and in it",
+    "is counted within": "counts of tokens within one another",
+    "must be a whole number": "of what is counted; which that is depends on its name",
+    "has no exact price for one": "a price and the units that it is for",
+    "must be an object whose content is text": "what a message may be is up to the vendor",
+    # What no pattern of JSON Schema can say.
+    "must have at most 255 bytes": "JSON Schema counts characters",
+    "must have at least 32 bytes": "JSON Schema counts characters",
+    "must have at most 200 bytes": "JSON Schema counts characters",
+    "must have names and texts of 1 to 255 bytes": "JSON Schema counts characters",
+    "printable characters": "Unicode says what is printable",
+}
+"""Why a request that the document allows may be refused: what the refusal's code is or its text has, and the reason."""
+
+
+class KeyWorld:
+    """What is there to be named by the requests for one operation: most of those that schemathesis makes up would be
+    about nothing, or about what an earlier one has ended."""
+
+    document = "/openapi.json"
+    beyond: Collection[str] = BEYOND
+
+    def __init__(self, server: Server, endpoint: Endpoint) -> None:
+        self._server = server
+        self._client = Client(server, server.new_key("admin"))
+        self._operator = Client(server, operators_key(server))
+        self._examples = {p.name: p.example for p in endpoint.parameters if p.place == "path"}
+        self._path, self._operation = endpoint.path, endpoint.operation_id
+        self._noun = endpoint.path.split("/")[2]
+        self._bulk = self._operation == "createCharges"
+        self._calls = 0
+        asks = self._operator if endpoint.scope == OPERATOR else self._client
+        self.headers: Mapping[str, str] = {"X-API-Key": asks.api_key}
+        self._settle()
+
+    def _settle(self) -> None:
+        put(self._server, CARD, "main")
+        sells(self._server, "openai", "gpt-4o")
+        for _ in range(20):
+            self._client.grant(RICH, "900000000")
+        for _ in range(5):
+            self._client.charge(RICH, "900000000")
+
+    def make_real(self, case: Any) -> None:
+        """Put real things in the place of the document's examples, and of three in four that were made up."""
+        self._calls += 1
+        meta, real = case.meta, self._calls % 4 != 0
+        valid = {where.value for where, part in meta.components.items() if not part.mode.is_negative}
+        made_up = real and meta.phase.name.value == "fuzzing"
+        if "path" in valid and self._examples and (made_up or case.path_parameters == self._examples):
+            case.path_parameters = self._thing()
+        if "body" in valid and isinstance(case.body, dict):
+            case.body = self._about_something(case.body) if made_up else self._anew(case.body)
+        if "query" in valid and self._path.endswith("/history") and made_up:
+            case.query = {**(case.query or {}), "provider": "openai", "model": "gpt-4o"}
+        if "header" in valid and "Idempotency-Key" in case.headers and real:
+            case.headers["Idempotency-Key"] = new_key()
+
+    def _about_something(self, body: dict[str, Any]) -> dict[str, Any]:
+        found = self._anew(body)
+        for name in ("account", "account_id"):
+            if name in found:
+                found[name] = RICH
+        if "reservationId" in found:
+            found["reservationId"] = self._client.hold(RICH)["id"]
+        if isinstance(found.get("usage"), dict):
+            found["usage"] = {**found["usage"], "dimensions": {"images": 1}}
+        if self._noun == "issuers":
+            nothing = dict.fromkeys(("preset", "domain", "issuer", "audience", "jwks_url", "claims"))
+            found |= {**nothing, "algorithm": "HS256", "secret": _secret()}
+        if self._noun == "rate-cards" and "card" in found:
+            found["card"] = CARD
+        if self._operation == "removeModelPrice":
+            found = {**found, "model": "tiny", "provider": None}  # which the card has rules for
+        if "quarantine" in self._path and "version" in found:
+            found |= self._waiting()
+        if self._bulk and isinstance(found.get("items"), list):
+            found["items"] = [self._about_something({**item, "key": new_key()}) for item in found["items"]]
+        return found
+
+    def _anew(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The same under a key that was not used before."""
+        found = dict(body)
+        if isinstance(found.get("usage_event_id"), str):
+            found["usage_event_id"] = new_key()
+        if isinstance(found.get("source"), dict) and "transactionId" in found["source"]:
+            found["source"] = {**found["source"], "transactionId": new_key()}
+        return found
+
+    def _thing(self) -> dict[str, str]:
+        """Something that the path can name: what a write may change is made for it alone."""
+        client = self._client
+        if self._noun == "holds":
+            return {"id": client.hold(RICH, expires_in=3_600)["id"]}
+        if self._noun == "grants":
+            return {"id": client.grant(RICH)["id"]}
+        if self._noun in ("charges", "entries"):
+            return {"id": client.charge(RICH)["id"]}
+        if self._noun == "keys":
+            return {"id": "key_" + self._server.new_key("read")[-4:]}
+        if self._noun == "issuers":
+            return {"id": self._issuer()}
+        if self._noun == "users":
+            return {"id": make_user(self._server).id}
+        if self._noun == "workspaces":
+            workspace = f"w{next(_numbers)}"
+            self._operator.made("workspaces", {"id": workspace}, 201)
+            return {"workspace": workspace}
+        if self._noun == "rate-cards":
+            made = {"card": f"card-{next(_numbers)}", "version": "1"}
+            body = {"card": CARD, "reason": "to be named", "effective_from": "2999-01-01T00:00:00Z"}
+            if self._operation != "addRateCardVersion":
+                client.made(f"rate-cards/{made['card']}/versions", body, 201)
+            return {name: made[name] for name in self._examples}
+        if self._noun == "payments":
+            return {"provider": "digistore24", "payment": self._payment()}
+        return {"account": RICH}
+
+    def _issuer(self) -> str:
+        """One whose tokens are taken; those of earlier requests go, since a workspace has only so many."""
+        issuers = Issuers(self._server.ledger.database)
+        for each in self._server.run(issuers.of("main")):
+            self._server.run(issuers.remove("main", each.id, ME))
+        id: str = self._client.made("issuers", {"algorithm": "HS256", "secret": _secret()}, 201)["id"]
+        return id
+
+    def _waiting(self) -> dict[str, Any]:
+        """A price in quarantine."""
+        model = f"model-{next(_numbers)}"
+        sells(self._server, "acme", model, quarantine="for a test")
+        return {"provider": "acme", "model": model, "version": 1}
+
+    def _payment(self) -> str:
+        payment = new_key()
+        source = {"productId": "p", "orderId": "o", "transactionId": payment}
+        assert self._server.post("add", {"account_id": RICH, "amount": 1, "source": source}).status == 200
+        return payment
+
+
+def _secret() -> str:
+    return f"a secret that nobody has used {next(_numbers):08}"

@@ -127,6 +127,7 @@ def test_an_empty_ledger_is_sound(tmp_path):
 
 ALICE = "workspace = 'grace' and account = 'alice'"
 ALICES_ROW = "workspace = 'grace' and id = 'alice'"
+SESSION = "workspace, account, bucket, session, hold, model, estimated, started_at"
 TAMPERING = {
     "an edited amount": (
         5,
@@ -387,6 +388,26 @@ TAMPERING = {
     ),
     "a claim of no entry": (9, "alice", "that does not exist", "update payment set entry = 'ent_gone'"),
     "a claim for another account": (9, "bob", "of account 'alice' in 'grace'", "update payment set account = 'bob'"),
+    "a session of no hold": (
+        6,
+        "carol",
+        "session 's' has a hold that does not exist",
+        f"insert into stream_session ({SESSION}) values ('grace', 'carol', 1, 's', 'hold_gone', 'gpt-4', 5, 1)",
+    ),
+    "a session with the hold of another account": (
+        6,
+        "bob",
+        "session 's' has a hold of account 'alice' in 'grace'",
+        f"insert into stream_session ({SESSION}) "
+        f"select workspace, 'bob', bucket, 's', id, 'gpt-4', 5, 1 from hold where {ALICE} limit 1",
+    ),
+    "a session that has ended without its hold": (
+        6,
+        "alice",
+        "session 's' has ended, but its hold lives",
+        f"insert into stream_session ({SESSION}, ended_at) "
+        f"select workspace, account, bucket, 's', id, 'gpt-4', 5, 1, 2 from hold where {ALICE} and state = 'live'",
+    ),
     "a time that nobody plans": (6, "alice", "the table of jobs", "delete from job where subject = 'alice'"),
     "a time that is planned too late": (
         6,

@@ -218,13 +218,19 @@ class Examination:
                 self._tell(3, workspace, account, said)
 
     def _records(self) -> None:
-        """Holds and charges that no entry made."""
+        """Holds and charges that no entry made, and sessions without their holds."""
         for hold_id, _, workspace, account, kind in self._pages("holds", ("", -1)):
             if kind != "hold":
                 self._tell(6, workspace, account, f"hold {hold_id} has a row, but no entry placed it")
         for charge_id, _, workspace, account, kind in self._pages("charges", ("", -1)):
             if kind is None:
                 self._tell(7, workspace, account, f"charge {charge_id} has a row, but there is no such entry")
+        for workspace, account, session, _, hold, ended, state, *owner in self._pages("sessions", ("", "", "", -1)):
+            if owner != [workspace, account]:
+                where = f"of account {owner[1]!r} in {owner[0]!r}" if state else "that does not exist"
+                self._tell(6, workspace, account, f"session {session!r} has a hold {where}: {hold}")
+            elif ended and state == "live":
+                self._tell(6, workspace, account, f"session {session!r} has ended, but its hold lives: {hold}")
 
     def _payments(self) -> None:
         """Law 9: what was claimed was credited, to the account that the directory names."""

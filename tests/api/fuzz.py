@@ -6,7 +6,6 @@ The documents have to say all that JSON Schema can say. What they can't is in tw
 `accounting/world.py`, `login/world.py`) names the refusals of requests that the document allows.
 """
 
-import copy
 import math
 import re
 from collections import Counter
@@ -66,9 +65,10 @@ OPERATIONS: dict[str, tuple[Maker, Endpoint]] = {
 }
 
 
-def narrowed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document as it is true for a workspace with 6 decimals: for others the limits of amounts lie elsewhere."""
-    own: dict[str, Any] = copy.deepcopy(document)
+def narrowed(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """What the document says of a path, as it is true for a workspace with 6 decimals: for others the limits of amounts
+    lie elsewhere."""
+    own = {**document, "paths": {path: document["paths"][path]}}
     for schema in _schemas(own):
         pattern = schema.get("pattern", "")
         signed, zero = pattern.startswith("^-?"), not re.search(r"\[1-9\]", pattern)
@@ -124,7 +124,7 @@ class Fuzz:
         self._base = f"http://127.0.0.1:{server.port}"
         self._operation = operation
         self._world = maker(server, endpoint)
-        self._document = narrowed(server.send("GET", self._world.document).json)
+        self._document = narrowed(server.send("GET", self._world.document).json, endpoint.path)
         self.met: Counter[tuple[str, int]] = Counter()
 
     def run(self, examples: int, seed: int) -> list[str]:

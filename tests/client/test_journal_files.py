@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from farthing.client.bodies import item_body
 from farthing.client.calls import ask, post
@@ -264,6 +265,19 @@ def test_what_a_process_left_is_taken_over_once(journal: Journal, folder: Path) 
     assert (journal.adopt(), other.adopt()) == (2, 0)
     assert [path.stat().st_size > 0 for path in names(folder)] == [True]
     other.close()
+
+
+@pytest.mark.parametrize(("ledger", "told"), [("https://credits.example.com", 1), ("https://other.example.com", 0)])
+def test_what_was_queued_under_another_key_is_left_alone_and_told_of_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, ledger: str, told: int
+) -> None:
+    left(folder, replace(kept(1), target=Target(ledger=ledger, credential="old")))
+    rotated = Journal(folder, Target(ledger="https://credits.example.com", credential="new"))
+    assert (rotated.adopt(), rotated.adopt()) == (0, 0)
+    assert caplog.text.count("queued under another API key") == told
+    rotated.accept_any_key()
+    assert rotated.adopt() == told
+    rotated.close()
 
 
 def test_a_file_whose_last_line_was_cut_by_a_kill_is_taken_over_without_it(

@@ -107,6 +107,8 @@ def test_tables_are_made_in_a_database_that_has_none(postgres_empty_url: str) ->
         ({"unit": "USD"}, "counts in credits with 6 decimals"),
         ({"scale": 2}, "counts in credits with 6 decimals"),
         ({"timeout": 0}, "timeout must be above zero"),
+        ({"timeout": "5"}, "timeout must be a number, not '5'"),
+        ({"max_retries": None}, "max_retries must be a number"),
         ({"max_retries": -1}, "max_retries"),
         ({"actor": ""}, "actor"),
     ],
@@ -120,6 +122,7 @@ def test_what_can_not_be_meant_is_refused_when_connecting(url: str, options: dic
 @pytest.mark.parametrize(
     ("url", "why"),
     [
+        (None, "not to None"),
         ("credits.db", "sqlite:///credits.db"),
         ("mysql://root:secret@host/x", "not to mysql:..."),
         ("sqlite://", "sqlite:///"),
@@ -131,11 +134,23 @@ def test_what_can_not_be_meant_is_refused_when_connecting(url: str, options: dic
         ("sqlite:////nowhere/at/all.db", ""),
     ],
 )
-def test_a_url_by_which_nothing_can_be_opened_says_why(url: str, why: str) -> None:
+def test_a_url_by_which_nothing_can_be_opened_says_why(url: Any, why: str) -> None:
     with pytest.raises(farthing.ConnectError) as caught:
         farthing.connect(url, api_key="cs_live_any", create=False)
     assert why in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_a_client_that_was_not_awaited_says_so(url: str) -> None:
+    opening: Any = farthing.aconnect(url)
+    with pytest.raises(AttributeError, match=r"no 'charge': await aconnect"):
+        opening.charge("alice", 5)
+
+
+def test_a_scale_that_is_no_number_is_refused(url: str) -> None:
+    scale: Any = "2"
+    with pytest.raises(farthing.ConnectError, match="scale must be a whole number from 0"):
+        farthing.connect(url, scale=scale)
 
 
 def test_a_server_needs_a_key(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:

@@ -1,7 +1,7 @@
 """Answers: from what came back to a typed result, or to the error that it means. The same for every transport."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -32,6 +32,8 @@ class Answer(Struct, frozen=True):
     """Names in small letters."""
     cause: BaseException | None = None
     """What broke, where it broke in this process."""
+    own: bool = False
+    """It is of this very version, and says nothing that its types don't know."""
 
 
 def read_answer(call: Call[T], answer: Answer) -> T:
@@ -60,18 +62,29 @@ def unsent(call: Call[Any], detail: str) -> ApiError:
 
 
 def _result(call: Call[T], answer: Answer) -> T:
+    wanted: Any = call.answer
     try:
-        raw = _decode(answer.body)
-        result = msgspec.convert(raw, call.answer)
+        if answer.own:
+            result: T = _decoder(wanted)(answer.body)
+            raw = None
+        else:
+            raw = _decode(answer.body)
+            result = msgspec.convert(raw, call.answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise lost(call, _unreadable(answer, str(error)), code="bad_answer", status=answer.status) from error
-    _keep(result, raw)
+    if raw is not None:
+        _keep(result, raw)
     if isinstance(result, Tagged):
         force_setattr(result, "etag", answer.headers.get("etag", "").strip('"'))
     if isinstance(result, Written):
         force_setattr(result, "key", call.key)
         force_setattr(result, "replayed", answer.headers.get("idempotent-replayed") == "true")
     return result
+
+
+@cache
+def _decoder(of: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(of).decode
 
 
 def _keep(result: Any, raw: Any) -> None:
@@ -81,7 +94,8 @@ def _keep(result: Any, raw: Any) -> None:
         if not raw.keys() <= known:
             force_setattr(result, "extra", {name: raw[name] for name in raw if name not in known})
         for name, attribute in nested:
-            _keep(getattr(result, attribute), raw.get(name))
+            if (within := getattr(result, attribute)) is not None:
+                _keep(within, raw.get(name))
     elif type(result) is list and result and isinstance(result[0], Result):
         for one, its in zip(result, raw, strict=True):
             _keep(one, its)

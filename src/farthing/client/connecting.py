@@ -186,6 +186,11 @@ class Connecting:
             await transport.aclose()
             raise
 
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the client is not open yet, and has no {name!r}: await aconnect(...), or enter it as a block"
+        )
+
     def __await__(self) -> Generator[Any, None, AsyncClient]:
         return self._open().__await__()
 
@@ -209,6 +214,8 @@ def _inside() -> "type[AsyncInside]":
 
 def _is_server(url: str) -> bool:
     """Whether it is a server's address, rather than a database's."""
+    if not isinstance(url, str):
+        raise ConnectError(f"connect to {_SCHEMES}; not to {url!r}: is a variable missing?")
     scheme = url.partition(":")[0].lower()
     if scheme in ("http", "https"):
         return True
@@ -227,6 +234,9 @@ def _api_key(given: str | None) -> str:
 
 
 def _retries(timeout: float, most: int) -> Retries:
+    for name, given in (("timeout", timeout), ("max_retries", most)):
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise ConnectError(f"{name} must be a number, not {given!r}")
     if timeout <= 0:
         raise ConnectError("timeout must be above zero seconds")
     if most < 0:

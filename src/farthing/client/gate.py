@@ -18,7 +18,8 @@ class Gate:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._turn = threading.Condition()
+        self._turn = threading.Lock()
+        self._empty = threading.Condition(self._turn)
         self._within = 0
 
     def enter(self) -> bool:
@@ -36,8 +37,8 @@ class Gate:
         """Go out."""
         with self._turn:
             self._within -= 1
-            if not self._within:
-                self._turn.notify_all()
+            if self._closed and not self._within:
+                self._empty.notify_all()
 
     def shut(self) -> None:
         """Let nobody in any more, and wait for those within."""
@@ -45,7 +46,7 @@ class Gate:
             self._begin()
         with self._turn:
             self._closed = True
-            self._turn.wait_for(lambda: not self._within, LONGEST_SECONDS)
+            self._empty.wait_for(lambda: not self._within, LONGEST_SECONDS)
 
     async def ashut(self) -> None:
         """The same, while the event loop goes on."""

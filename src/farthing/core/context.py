@@ -37,11 +37,13 @@ class Context:
 
     __slots__ = (
         "accounts", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys", "new_id",
-        "next_hold", "owing", "refundable", "workspaces",
+        "next_hold", "only_asked", "owing", "refundable", "workspaces",
     )  # fmt: skip
 
     def __init__(self, new_id: NewId, calendar: Calendar) -> None:
         self.new_id = new_id
+        self.only_asked = False
+        """Nothing is kept, and of what is accepted nobody wants the entry."""
         self.calendar = calendar
         self.workspaces: dict[str, Workspace] = {}
         self.accounts: dict[AccountKey, Account] = {}

@@ -103,7 +103,7 @@ def _decide_on(account: Any, c: Command, context: Context) -> Outcome:
     refused = RULES[type(c)](c, d) or _too_large(d)
     if refused:
         return _record(refused, account, c, context) if c.final and c.key else refused
-    return _accept(d, _seal(c, d))
+    return _accept(d, None if context.only_asked else _seal(c, d))
 
 
 def _seal(c: Command, d: Draft) -> Entry:

@@ -9,8 +9,10 @@ from .records import Account, Workspace
 
 
 def foresee(command: Command, account: Account | None, workspace: Workspace, calendar: Calendar) -> Outcome:
-    """The outcome at the command's own time; `account` is as it stands then, None where there is none."""
+    """The outcome at the command's own time, without an entry; `account` is as it stands then, None where there is
+    none."""
     context = Context(_no_id, calendar)
+    context.only_asked = True
     context.workspaces[workspace.id] = workspace
     if account is not None:
         context.accounts[(account.workspace, account.id)] = account

@@ -61,7 +61,19 @@ LOGIN: Final[Mapping[str, Role]] = {
     "changeRole": "admin",
     "removeUser": "admin",
 }
-"""The calls of the login service that take a token; all others are for who has none yet."""
+"""The calls of the login service that take a token."""
+FOR_ALL: Final = frozenset(
+    {
+        "signUp",
+        "verifyEmail",
+        "resendVerification",
+        "login",
+        "refreshTokens",
+        "forgotPassword",
+        "resetPassword",
+    }
+)
+"""Those that are for who has none yet. A call that stands in neither table can't be made."""
 
 
 def rank(role: Role) -> int:

@@ -119,7 +119,8 @@ class Reading:
         return self._rows("accounts", *after, PAGE)
 
     def page(self, table: str, after: Row) -> Iterator[Row]:
-        """A page of `keys`, `holds`, `charges`, `payments` or `usage`, each row joined with its entry."""
+        """A page of `keys`, `holds`, `charges`, `payments` or `usage`, each row joined with its entry; or of
+        `sessions`, each with its hold."""
         return self._rows(table, *after, PAGE)
 
     def owners(self, table: str, after: tuple[str, str]) -> list[tuple[str, str, bool]]:

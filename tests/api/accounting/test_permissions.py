@@ -8,9 +8,10 @@ import pytest
 
 from farthing.api.accounting.face import ENDPOINTS
 from farthing.api.endpoint import Endpoint
+from farthing.api.login.calls import call
 from farthing.api.login.face import ENDPOINTS as LOGIN_ENDPOINTS
 from farthing.core.people import ROLES, Role
-from farthing.identity.permissions import ACCOUNTING, LOGIN, rank
+from farthing.identity.permissions import ACCOUNTING, FOR_ALL, LOGIN, rank
 from tests.api.accounting.people import Person, somebody, told
 from tests.api.serving import Answer, Server
 
@@ -49,6 +50,12 @@ def state(server: Server) -> list[Any]:
 def test_every_call_of_the_table_is_there_and_every_call_stands_in_the_table():
     assert CALLS.keys() == ACCOUNTING.keys()
     assert LOGIN_CALLS.keys() == LOGIN.keys()
+    assert {e.operation_id for e in LOGIN_ENDPOINTS} - LOGIN_CALLS.keys() == FOR_ALL
+
+
+def test_a_call_that_stands_in_no_table_can_not_be_made():
+    with pytest.raises(KeyError):
+        call("forgottenCall")
 
 
 @pytest.mark.parametrize("role", ROLES)

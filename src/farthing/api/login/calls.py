@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from farthing.identity.permissions import LOGIN, scope_of
+from farthing.identity.permissions import FOR_ALL, LOGIN, scope_of
 
 from ..endpoint import Endpoint
 
@@ -11,7 +11,6 @@ OPEN: Final = ""
 
 
 def call(operation_id: str, **words: Any) -> Endpoint:
-    """An endpoint whose least role stands in the table of permissions; those that do not are open to all."""
-    role = LOGIN.get(operation_id)
-    scope = OPEN if role is None else scope_of(role)
+    """An endpoint whose least role stands in the table of permissions, or that it is for all."""
+    scope = OPEN if operation_id in FOR_ALL else scope_of(LOGIN[operation_id])
     return Endpoint(operation_id=operation_id, scope=scope, own=True, codes=frozenset(), **words)

@@ -138,8 +138,8 @@ def _new(wanted: Wanted) -> Workspace:
     scale = wanted.scale
     if scale is None:
         scale = _MONEY_SCALE if _CURRENCY.fullmatch(unit) else _SCALE
-    if not 0 <= scale <= MAX_SCALE:
-        raise ConnectError(f"scale must be from 0 to {MAX_SCALE}")
+    if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
+        raise ConnectError(f"scale must be a whole number from 0 to {MAX_SCALE}, not {scale!r}")
     id = wanted.workspace or FIRST_WORKSPACE
     return Workspace(id, id, "live", unit, scale, time.time_ns() // 1000, WorkspaceSettings())
 

@@ -74,7 +74,7 @@ class Session:
             reply, cause = self._face.failed(error, endpoint, request), error
         except Exception as error:  # a bug; a server tells it the same way, and here its cause can be shown as well
             reply, cause = self._bug(endpoint, request), error
-        return Answer(reply.status, reply.body, _headers(reply), cause)
+        return Answer(reply.status, reply.body, _headers(reply), cause, own=True)
 
     def _bug(self, endpoint: Endpoint, request: Request) -> Reply:
         return self._face.stopped(Stop(Trouble.BUG, _BUG), endpoint, request)

@@ -59,6 +59,7 @@ class Journal:
         self._streams: OrderedDict[str, deque[Kept]] = OrderedDict()
         self._ids: set[str] = set()
         self._sent: set[str] = set()
+        self._told: set[Path] = set()
         self._roll_at = ROLL_BYTES
         self._queued = self._replayed = self._refused = 0
 
@@ -184,6 +185,7 @@ class Journal:
             kept = list(found.waiting.values())
             if not all(self.adopts.takes(each.target) for each in kept):
                 file.close()
+                self._tell_of_other_key(file.path, kept)
                 return 0
             if kept:
                 with self._disk:
@@ -195,6 +197,16 @@ class Journal:
             return 0
         _put_away(file, found.damaged, found.cut)
         return len(kept)
+
+    def _tell_of_other_key(self, path: Path, kept: list[Kept]) -> None:
+        """Of what is for another ledger its own programs take care; what is for this one may have nobody any more."""
+        any_key = replace(self.target, credential=ANY)
+        if path not in self._told and all(any_key.takes(each.target) for each in kept):
+            self._told.add(path)
+            _LOG.warning(
+                "%d calls in %s were queued under another API key and are left alone; `farthing journal retry "
+                "--any-key` sends them, and so does accept_any_key()", len(kept), path
+            )  # fmt: skip
 
     def accept_any_key(self) -> None:
         """Take over also what was queued under another API key."""

@@ -60,6 +60,12 @@ from hold h
         and e.account = h.account
 where (h.id, h.bucket) > (?, ?) order by h.id, h.bucket limit ?
 
+-- name: sessions
+select s.workspace, s.account, s.session, s.bucket, s.hold, s.ended_at is not null, h.state, h.workspace, h.account
+from stream_session s left join hold h on h.id = s.hold and h.bucket = s.bucket
+where (s.workspace, s.account, s.session, s.bucket) > (?, ?, ?, ?)
+order by s.workspace, s.account, s.session, s.bucket limit ?
+
 -- name: charges
 select c.id, c.bucket, c.workspace, c.account, e.kind
 from charge c

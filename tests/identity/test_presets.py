@@ -91,6 +91,10 @@ WRONG = [
     ({**BY_KEYS, "name": "n" * 256}, "name", "at most 255 bytes"),
     ({**BY_KEYS, "claims": {"rolle": "x"}}, "claims", "role"),
     ({**BY_KEYS, "claims": {"role": "x\n"}}, "claims", "control characters"),
+    # By these a workspace could take the tokens that are meant for another.
+    ({**BY_KEYS, "claims": {"audience": "iss"}}, "claims", "must have as audience one of aud, azp"),
+    ({**BY_SECRET, "claims": {"audience": "role"}}, "claims", "must have as audience one of aud, azp"),
+    ({**BY_KEYS, "claims": {"audience": ""}}, "claims", "must have as audience one of aud, azp"),
 ]
 
 

@@ -13,6 +13,7 @@ MAX_LOCAL: Final = 64
 # What mail can be sent to everywhere. Letters beyond ASCII are left out: two that look alike must not be two addresses.
 _LOCAL: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
 _LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_ALIKE: Final = frozenset({"LATIN", "GREEK", "CYRILLIC"})
 _USERNAME: Final = re.compile(r"\w[\w.\- ]*\w")
 
 
@@ -25,7 +26,14 @@ def username_error(text: str) -> str | None:
         return "must have letters, digits, '.', '-', '_' and blanks only, and no '.', '-' or blank at its ends"
     if unicodedata.normalize("NFKC", text) != text:
         return "must be written in plain letters (Unicode NFKC)"
+    if len(_scripts(text)) > 1:
+        return "must not mix Latin, Greek and Cyrillic letters: some of them look alike"
     return None
+
+
+def _scripts(text: str) -> set[str]:
+    """Those of the alphabets that share shapes which a text has letters of."""
+    return {script for c in text if c.isalpha() and (script := unicodedata.name(c, "").split(" ")[0]) in _ALIKE}
 
 
 def email_error(text: str) -> str | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from farthing.core.people import Role, User
+from farthing.core.people import Role, User, key_of
 from farthing.stores.acts import AccessError, Act
 
 from .forms import NOT_YET, email_error, password_error
@@ -59,7 +59,7 @@ class People:
         except AccessError as error:
             raise Refused(f"profile_{error.code}") from error
         self._login.changed()
-        if user.verified and not changed.verified:
+        if not changed.verified and key_of(changed.email) != key_of(user.email):
             await self._login.send_code(changed, visit.at)
         return changed
 

@@ -28,6 +28,9 @@ from farthing.core.people import Algorithm, ClaimNames, Issuer
 
 ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
 CLAIMS: Final = ClaimNames.__struct_fields__
+AUDIENCES: Final = ("aud", "azp", "client_id", "cid", "appid")
+"""Where providers name who a token is for, or who asked for it. By another claim (`iss`, a role) a workspace could take
+the tokens of another as well, which are then for two and taken by none."""
 LEAST_SECRET_BYTES: Final = 32
 """As long as what HS256 makes of it (RFC 7518, 3.2): anything shorter can be guessed from one token."""
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
@@ -154,6 +157,8 @@ def _problems(i: Issuer) -> Problems:
     wrong = [(name, why) for name, text in texts.items() if text and (why := text_error(text))]
     if any(name and text_error(name) for name in structs.astuple(i.claims)):
         wrong.append(("claims", "must have names of 1 to 255 bytes without control characters"))
+    if i.claims.audience not in AUDIENCES and (i.claims.audience or i.algorithm != "HS256"):
+        wrong.append(("claims", f"must have as audience one of {', '.join(AUDIENCES)}"))
     return wrong or (_secret_problems(i) if i.algorithm == "HS256" else _key_problems(i))
 
 

@@ -5,6 +5,7 @@ one after another. Whoever has to wait is told so whether or not the next try wo
 by whom he means: nothing tells who there is.
 """
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
@@ -17,6 +18,7 @@ from farthing.core.people import key_of
 from farthing.stores.logins import Counted, Logins
 
 SECOND_US: Final = 1_000_000
+_WITH_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 _IPV6_BITS: Final = 64
 """Of an address of version 6 these are a household's; the rest it chooses as it likes."""
 
@@ -101,9 +103,11 @@ def marks(tries: Sequence[Try]) -> list[bytes]:
 
 
 def whereabouts(address: str) -> str:
-    """Where somebody is: his address, or the network that it is one of."""
+    """Where somebody is: his address, or the network that it is one of. A port, which some proxies write after it, is
+    another one for each connection."""
+    with_port = _WITH_PORT.fullmatch(address)
     try:
-        found = ip_address(address)
+        found = ip_address(with_port[1] or with_port[2] if with_port else address)
     except ValueError:
         return address
     if isinstance(found, IPv6Address):

@@ -115,6 +115,8 @@ class Access:
             if expected is not None and expected != etag(before):
                 raise AccessError("the settings are not what they were when you read them", "precondition_failed")
             settings = checked_settings(before, changes)
+            if settings.login_host != before.login_host:
+                await self._require_own_host(execute, workspace, settings.login_host)
             await execute(self._sql["update_settings"], (_encode(settings).decode(), workspace))
             detail = {
                 "before": {name: getattr(before, name) for name in changes},
@@ -124,6 +126,12 @@ class Access:
             return settings
 
         return await self._once(once, workspace, "settings.change", WorkspaceSettings, work)
+
+    async def _require_own_host(self, execute: Execute, workspace: str, host: str) -> None:
+        """Refuse the host name of another workspace: nobody could sign in there any more."""
+        rows = await execute(self._sql["settings_of_others"], (workspace,))
+        if host and any(_settings.decode(row[0]).login_host == host for row in rows):
+            raise AccessError("login_host belongs to another workspace", field="login_host")
 
     # API keys
 

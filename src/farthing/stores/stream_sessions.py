@@ -47,7 +47,8 @@ class Session(Struct, frozen=True):
         """Since when it is over, by that instant; None while it is open, and where the hold was ended by itself."""
         if self.ended_at is not None:
             return self.ended_at
-        expired = self.hold.state in ("live", "expired") and self.hold.expires_at <= at
+        # What is booked has happened, also where the clock has stepped back since.
+        expired = self.hold.state == "expired" or (self.hold.state == "live" and self.hold.expires_at <= at)
         return self.hold.expires_at if expired else None
 
 

@@ -46,12 +46,10 @@ class Users:
         return await self._one("user_by_username", workspace, key_of(username))
 
     async def find(self, workspace: str, text: str) -> User | None:
-        """Whoever is meant by an id, a name or an address, in this order."""
-        return (
-            await self.get(workspace, text)
-            or await self.by_username(workspace, text)
-            or await self.by_email(workspace, text)
-        )
+        """Whoever is meant by an id, else by an address or a name: what has an `@` is never the name of somebody, who
+        could have taken it for the address of another."""
+        found = await self.get(workspace, text)
+        return found or await (self.by_email if "@" in text else self.by_username)(workspace, text)
 
     async def page(self, workspace: str, *, after: Position | None = None, limit: int = 50) -> Page[User]:
         """A page of all, oldest first."""
@@ -59,14 +57,17 @@ class Users:
         return cut([read_user(row) for row in rows], limit, limit + 1, lambda user: (user.created_at, user.id))
 
     async def follow(self, workspace: str, person: Person, at: int) -> User:
-        """The record of who bears a token: made at first sight, and brought up to what the token says."""
+        """The record of who bears a token of another service: made at first sight, and brought up to what the token
+        says. Who signs in here is what his record says: no other service renames him, or makes an admin of him."""
         known = await self.get(workspace, person.id)
-        if known is not None and _says_the_same(known, person):
+        if known is not None and (known.password or _says_the_same(known, person)):
             return known
 
         async def work(execute: Execute) -> User:
             rows = await execute(self._sql["user"], (workspace, person.id))
             user = read_user(rows[0]) if rows else _made(workspace, person, at)
+            if user.password:
+                return user
             before = (user.username, user.email, user.role) if rows else None
             user.username, user.email, user.role = person.username, person.email, person.role
             if before != (user.username, user.email, user.role):
@@ -79,6 +80,7 @@ class Users:
     async def _write(self, execute: Execute, user: User, *, new: bool) -> None:
         """The row of a user, whose name and address are his from now on, unless somebody signs in here by them."""
         username, email = key_of(user.username), key_of(user.email)
+        await self._release_unverified(execute, user.workspace, username, email, user.updated_at)
         for what, key in (("username", username), ("email", email)):
             if key:
                 await execute(self._sql[f"release_{what}"], (user.updated_at, user.workspace, key, user.id))
@@ -89,6 +91,10 @@ class Users:
         else:
             values = (user.username, username, user.email, email, user.role, int(user.verified), user.updated_at)
             await execute(self._sql["follow_token"], (*values, user.workspace, user.id))
+
+    async def _release_unverified(self, execute: Execute, workspace: str, username: str, email: str, at: int) -> None:
+        """Take them from who registered with them a while ago and never showed that the address is his."""
+        await execute(self._sql["release_unverified"], (at, workspace, username, email, at - UNVERIFIED_US))
 
     async def _free(self, execute: Execute, statement: str, user: User, key: str) -> str:
         """The key, or nothing where it is still another's."""
@@ -104,7 +110,7 @@ class Users:
             if await execute(self._sql["user"], (user.workspace, user.id)):
                 raise AccessError(f"there is a user {user.id!r} already", "user_exists", field="sub")
             keys = (key_of(user.username), key_of(user.email))
-            await execute(self._sql["release_unverified"], (act.at, user.workspace, *keys, act.at - UNVERIFIED_US))
+            await self._release_unverified(execute, user.workspace, *keys, act.at)
             await self._require_free(execute, user)
             await execute(self._sql["insert_user"], user_row(user))
             await self._deeds.done(execute, user.workspace, act, action, user.id, {"after": facts_of(user)}, role)

@@ -6,6 +6,7 @@ import pytest
 
 from farthing.api.endpoint import write_time
 from farthing.core.commands import GiveGrant, PlaceHold, SetAccount, TakeCharge
+from farthing.stores.users import Users
 from tests.api.accounting.people import Person, somebody, told
 from tests.support import UNIT
 
@@ -61,6 +62,23 @@ def test_an_id_is_never_taken_for_the_name_of_another(server, user, boss):
     assert thief.total == 0
     assert boss.allocate(f"old-{user.id}", 5)["userId"] == f"old-{user.id}"
     assert thief.total == 0
+
+
+def test_an_address_is_never_taken_for_the_name_of_another(server, user, boss):
+    """Who calls himself by the address of another gets nothing of what is meant for it, whoever came first."""
+    address = f"rich-{user.id}@example.com"
+    thief = Person(server, f"thief-of-{user.id}", username=address)
+    assert thief.total == 0
+    answer = boss.post("credits/allocate", {"userId": address, "credits": 5})
+    assert told(answer) == (404, f"User '{address}' not found")
+    owner = Person(server, f"owner-of-{user.id}", email=address)
+    assert owner.total == 0
+    assert boss.allocate(address, 5)["userId"] == owner.id
+    assert boss.get(f"credits/balance/{address}")["totalCredits"] == 5
+    assert thief.total == 0
+    # Nor does who sets roles and passwords by names take one for the other.
+    found = server.run(Users(server.ledger.database).find("main", address))
+    assert found.id == owner.id
 
 
 def test_a_name_follows_its_user(server, user, boss):

@@ -234,6 +234,21 @@ def test_a_session_that_nobody_ends_frees_its_credits_and_is_told_to_be_over(ser
     assert told(begin(rich, tokens=5))[0] == 409
 
 
+def test_a_session_that_is_booked_as_over_is_told_so_also_after_the_clock_stepped_back(server, rich, boss):
+    begin(rich)
+    server.clock.advance(60 * MINUTE)
+    boss.allocate(rich, 1)
+    server.clock.jump(-1)
+    try:
+        status, sentence = told(end(rich))
+        (session,) = rich.get("streaming-sessions/recent")["sessions"]
+    finally:
+        server.clock.jump(1)
+    assert (status, "was not ended in time" in sentence) == (409, True)
+    assert session["status"] == "failed"
+    assert session["completedAt"][:19] in sentence
+
+
 def test_how_long_a_session_lives_is_a_setting(server, rich):
     settings(server, session_minutes=5)
     try:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from farthing.stores.acts import AccessError
 from tests.api.login.visitors import PASSWORD, Visitor, make_user, told
 from tests.api.serving import ME, Server, wait_for
 
@@ -46,12 +47,17 @@ def test_the_only_one_needs_no_host_name(fresh):
     assert told(visitor.post("login")) == (404, "The login service is off: no workspace has the setting login on.")
 
 
-def test_two_workspaces_of_one_name_are_none(fresh):
+def test_a_workspace_can_not_take_the_host_name_of_another(fresh):
     visitor = Visitor(fresh, "one.example.com")
     change(fresh, "main", login_host="one.example.com")
+    with pytest.raises(AccessError, match="login_host belongs to another workspace"):
+        change(fresh, "other", login_host="one.example.com")
     assert told(visitor.post("login")) == (400, "Missing required fields")
+    change(fresh, "main", login_host="")
     change(fresh, "other", login_host="one.example.com")
-    assert told(visitor.post("login")) == UNCLEAR
+    change(fresh, "other", login_host="one.example.com", signup="closed")
+    anna = {"username": "anna", "email": "anna@example.com", "password": PASSWORD}
+    assert told(visitor.post("signup", anna))[0] == 403
 
 
 def test_tokens_of_a_login_service_that_was_switched_off_are_not_taken(fresh):

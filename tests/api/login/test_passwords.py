@@ -141,6 +141,17 @@ def test_a_profile_is_shown_and_changed(server):
     assert (detail["before"]["username"], detail["after"]["username"]) == (user.username, name)
 
 
+def test_a_code_goes_to_each_new_address_also_before_the_last_one_was_verified(server, visitor):
+    signed, user = signed_in(server)
+    first, second = (f"{a_name()}@example.com" for _ in range(2))
+    signed.ask("PUT", "/api/profile", {"email": first})
+    old = mailed(server, first)
+    signed.ask("PUT", "/api/profile", {"email": second})
+    assert visitor.post("verify-email", {"token": old}).status == 400
+    assert visitor.post("verify-email", {"token": mailed(server, second)}).status == 200
+    assert visitor.log_in(user.username).token
+
+
 def test_a_new_address_is_verified_again(server, visitor):
     signed, user = signed_in(server)
     address = f"{a_name()}@example.com"

@@ -9,6 +9,8 @@ import bcrypt
 import pytest
 from argon2 import PasswordHasher
 
+from farthing.core.people import Person
+from farthing.stores.users import Users
 from tests.api.login.visitors import HASH, PASSWORD, Visitor, audit, make_user, signed_in, told
 
 BOTH_DATABASES = True
@@ -261,6 +263,14 @@ def test_a_hash_of_less_work_is_made_anew(server, visitor):
     visitor.log_in(user.username)
     ((kept,),) = server.sql("select password from users where id = ?", user.id)
     assert kept.split("$")[3] == HASH.split("$")[3]
+
+
+def test_no_other_service_renames_who_signs_in_here_or_makes_an_admin_of_him(server, visitor):
+    signed, user = signed_in(server)
+    claimed = Person(id=user.id, username="hijacked", email="hijacked@example.com", role="admin")
+    assert server.run(Users(server.ledger.database).follow("main", claimed, server.clock.now_us())) == user
+    assert signed.ask("GET", "/api/admin/users").status == 403
+    assert visitor.log_in(user.username).token
 
 
 def test_who_signs_in_elsewhere_has_no_password_here(server, visitor):

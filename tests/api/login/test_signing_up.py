@@ -2,6 +2,8 @@
 
 import pytest
 
+from farthing.core.people import Person
+from farthing.stores.users import Users
 from tests.api.login.visitors import (
     PASSWORD,
     Visitor,
@@ -64,6 +66,7 @@ def test_what_is_missing_or_no_text_is_named(visitor, name, value):
         ({"username": " anna"}, "username"),
         ({"username": "an\u200bna"}, "username"),
         ({"username": "\uff21nna"}, "username"),
+        ({"username": "\u0430nna"}, "username"),  # a Cyrillic letter among Latin ones
         ({"email": "anna"}, "email"),
         ({"email": "anna@localhost"}, "email"),
         ({"email": "an na@example.com"}, "email"),
@@ -129,6 +132,17 @@ def test_an_address_is_not_kept_for_who_never_showed_that_it_is_his(server, visi
     assert visitor.post("login", owner).status == 200
     # Who has shown it keeps it.
     assert told(visitor.post("signup", squatter)) == (400, "Email already exists")
+
+
+def test_an_address_is_not_kept_from_who_comes_with_it_from_elsewhere(server, visitor):
+    squatter = form()
+    visitor.post("signup", squatter)
+    server.clock.advance(24 * 3_600 + 1)
+    person = Person(id=f"sub-{squatter['username']}", username=a_name(), email=squatter["email"], role="user")
+    server.run(Users(server.ledger.database).follow("main", person, server.clock.now_us()))
+    admin, _ = signed_in(server, "admin")
+    answer = admin.ask("POST", "/api/credits/allocate-by-email", {"email": squatter["email"], "credits": 5})
+    assert (answer.status, answer.json["userId"]) == (201, person.id)
 
 
 def test_credits_for_an_address_never_go_to_who_only_says_that_it_is_his(server, visitor):

@@ -192,16 +192,16 @@ async def _end(request: Request, desk: Desk, name: str, tokens: int, *, failed: 
     if outcome.code is Refusal.KEY_CONFLICT and (first := await desk.reports.entry(workspace, outcome.facts["entry"])):
         return first
     if outcome.code is Refusal.HOLD_ENDED:
-        raise _over(session, at)
+        raise _over(session, outcome.facts["state"])
     raise tell(outcome, request.caller.workspace.scale)
 
 
-def _over(session: Session, at: int) -> Fault:
-    """Nobody ended it in time, or somebody did something to the hold itself."""
-    over_at = session.over_at(at)
-    if over_at is None:
+def _over(session: Session, state: str) -> Fault:
+    """Nobody ended it in time, or somebody did something to the hold itself. The ledger says which: its time may have
+    come since the session was read."""
+    if state != "expired":
         return fault("session_taken", session=session.name)
-    return fault("session_expired", session=session.name, at=write_time(over_at))
+    return fault("session_expired", session=session.name, at=write_time(session.hold.expires_at))
 
 
 def _ended(entry: Entry, request: Request) -> tuple[Any, Any, Any]:

@@ -21,14 +21,15 @@ class Known(Struct, frozen=True):
 
 async def find(desk: Desk, workspace: str, text: str) -> Known | None:
     """Whoever is meant by an id, a username or an e-mail address. An id comes first, also where there is only an
-    account: nobody gets what was meant for it by taking its name."""
+    account: nobody gets what was meant for it by taking its name. What has an `@` is never a name: who may call himself
+    as he likes elsewhere could get what was meant for the address of another."""
     if text_error(text):
         return None
     if user := await desk.users.get(workspace, text):
         return _known(user)
     if await desk.reports.account(workspace, text, desk.now_us()) is not None:
         return Known(text, text, None)
-    user = await desk.users.by_username(workspace, text) or await _at_address(desk, workspace, text)
+    user = await (_at_address(desk, workspace, text) if "@" in text else desk.users.by_username(workspace, text))
     return _known(user) if user else None
 
 

@@ -15,7 +15,7 @@ from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
 from farthing.identity.passwords import Crowded
 from farthing.identity.refusals import Refused
-from farthing.identity.throttle import Slow
+from farthing.identity.throttle import Slow, whereabouts
 from farthing.stores.contract import StoreError
 
 from ..bearer import MISSING, TokenAuth
@@ -74,8 +74,8 @@ class Login:
                 raise Stop(Trouble.CREDENTIAL_MISSING, MISSING)
             return await self._tokens.caller(token)
         workspace = await self._hosts.workspace(request)
-        address = self._desk.wherefrom.address(request)
-        return Caller(id=f"login:{workspace.id}:{address}", actor="login", workspace=workspace, scopes=_SCOPES)
+        place = whereabouts(self._desk.wherefrom.address(request))
+        return Caller(id=f"login:{workspace.id}:{place}", actor="login", workspace=workspace, scopes=_SCOPES)
 
     def known(self, request: Request) -> Caller | None:
         """Nobody is remembered: no call here is hot."""

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from farthing.core.people import Algorithm, ClaimNames, Issuer
-from farthing.identity.presets import CLAIMS, LEAST_SECRET_BYTES, PRESETS, BadIssuer, Wanted, issuer_of
+from farthing.identity.presets import AUDIENCES, CLAIMS, LEAST_SECRET_BYTES, PRESETS, BadIssuer, Wanted, issuer_of
 from farthing.stores.access import AccessError
 from farthing.stores.issuers import mark_of
 
@@ -21,6 +21,9 @@ from .reading import Listed, Params, listed_example, named
 from .wire import MAX_TEXT, Time, text_of, write_time
 
 Name = Annotated[str, text_of("The claim's name, or a path of names with dots; null: the tokens have none.")]
+Audience = Annotated[
+    str, Meta(pattern=f"^({'|'.join(AUDIENCES)})$", description="The claim that says who a token is for.")
+]
 Secret = Annotated[
     str,
     Meta(
@@ -41,7 +44,7 @@ class ClaimsBody(Struct, kw_only=True, forbid_unknown_fields=True):
     email: Name | None = None
     role: Name | None = None
     type: Name | None = None
-    audience: Name | None = None
+    audience: Audience | None = None
 
 
 class IssuerRequest(Asked):

@@ -9,6 +9,9 @@ select 1 from workspace where id = ?
 -- name: settings
 select settings from workspace where id = ?
 
+-- name: settings_of_others
+select settings from workspace where id <> ?
+
 -- name: update_settings
 update workspace set settings = ? where id = ?
 

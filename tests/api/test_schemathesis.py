@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.fuzz import OPERATIONS, Fuzz, served
 
-EXAMPLES = 60
+EXAMPLES = 20
 SEED = 1
 
 

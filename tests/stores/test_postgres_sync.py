@@ -123,9 +123,15 @@ def test_it_can_be_closed_twice(postgres_empty_url: str) -> None:
     db.close()
 
 
-def test_an_interrupted_statement_is_stopped_on_the_server_as_well(db: SyncConnection) -> None:
+def test_an_interrupted_statement_is_stopped_on_the_server_as_well(
+    db: SyncConnection, postgres_empty_url: str
+) -> None:  # fmt: skip
     def interrupt() -> None:
-        time.sleep(0.1)
+        asleep = "select 1 from pg_stat_activity where query = 'select pg_sleep(30)' and state = 'active'"
+        with SyncConnection(postgres_empty_url) as other:
+            while not other.rows(asleep):
+                time.sleep(0.02)
+        time.sleep(0.05)  # until who asked waits for the answer
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 import farthing
 from farthing import formats
-from farthing.client import admin_results, bodies, errors, forms, pricing_results, report_results, results
+from farthing.client import admin_results, bodies, errors, forms, plan_results, pricing_results, report_results, results
 from farthing.client.errors import FarthingError
 from tests.reference import sentences
 
@@ -22,6 +22,7 @@ _RESULTS = {
     "The ledger": results,
     "Prices, quotes, rate cards, settings": pricing_results,
     "Usage and reports": report_results,
+    "Plans and subscriptions": plan_results,
     "Keys, workspaces, payments, audit": admin_results,
     "Parts and forms": forms,
 }

@@ -26,7 +26,7 @@ from farthing.engine import MAX_BATCH, MAX_QUEUE, Engine, Observer, Result
 from farthing.stores import migrate, sqlite
 from farthing.stores.contract import Store
 from farthing.stores.rows import read_account
-from farthing.timezones import calendar
+from farthing.timezones import calendar, months_after
 
 UNIT = 10**6
 """One credit in smallest units, at the default scale."""
@@ -100,6 +100,7 @@ class Book:
         self._durable = durable
         self._wrap = wrap
         self._options: dict[str, Any] = {"observer": observer, "max_batch": max_batch, "max_queue": max_queue}
+        self._options["months_after"] = months_after
         self._begin(new_database(path, workspaces))
 
     def _begin(self, db: apsw.Connection) -> None:

@@ -67,6 +67,7 @@ DIRECTORIES = {
     "model_price": "what models cost, for all workspaces",
     "operator_key": "belongs to no workspace, let alone an account",
     "payment": "unique whatever the account: says whose a payment is",
+    "plan": "what subscriptions of a workspace give, for all its accounts",
     "rate_card": "prices of a workspace, for all its accounts",
     "token_issuer": "whose tokens a workspace takes: found before the account is known",
     "users": "people: found by name and address, whatever the account",

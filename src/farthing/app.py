@@ -16,7 +16,7 @@ from farthing.stores import migrate
 from farthing.stores.access import Access
 from farthing.stores.contract import Store, StoreError, result_of
 from farthing.stores.reports import Database, Reports
-from farthing.timezones import calendar
+from farthing.timezones import calendar, months_after
 
 T = TypeVar("T")
 
@@ -144,6 +144,7 @@ def open_seen(
     try:
         guard = ClockGuard(wall)
         options: dict[str, Any] = {"observer": observer, "max_batch": max_batch, "max_queue": -(-max_queue // lanes)}
+        options["months_after"] = months_after
         engines = [Engine(store, guard, calendar, **options) for store in stores]
         engine = engines[0] if lanes == 1 else Lanes(engines)
         database = backend.reader() if reader else backend.database()

@@ -11,14 +11,17 @@ from farthing.api.v1 import Cursors, Desk
 from farthing.app import Ledger
 from farthing.engine import Engine
 from farthing.identity.keys import make_key, new_key_id
+from farthing.jobs.renewals import Renewals
 from farthing.prices.book import Books
 from farthing.stores.access import Access
 from farthing.stores.contract import StoreError
 from farthing.stores.directory import Directory
 from farthing.stores.issuers import Issuers
+from farthing.stores.plans import Plans
 from farthing.stores.prices import PriceStore
 from farthing.stores.reports import Database, Reports
 from farthing.stores.stream_sessions import StreamSessions
+from farthing.stores.subscriptions import Subscriptions
 from farthing.stores.usage_history import UsageHistory
 from farthing.stores.usage_reports import UsageReports
 from farthing.stores.users import Users
@@ -48,6 +51,7 @@ def desk_on(
     to it."""
     database = database or ledger.database
     now_us = ledger.clock.now_us
+    engine, subscriptions = engine or ledger.engine, Subscriptions(database)
     reports, prices, access = Reports(database, calendar), PriceStore(database, now_us), Access(database)
 
     async def changed() -> None:
@@ -57,7 +61,7 @@ def desk_on(
             watch.saw(await access.config_version(), began)
 
     return Desk(
-        engine=engine or ledger.engine,
+        engine=engine,
         reports=reports,
         directory=Directory(database, reports),
         usage=UsageReports(database, calendar, now_us),
@@ -66,6 +70,9 @@ def desk_on(
         users=Users(database),
         issuers=Issuers(database),
         access=access,
+        plans=Plans(database),
+        subscriptions=subscriptions,
+        renew=Renewals(engine, subscriptions, now_us).run,
         prices=prices,
         books=books(prices, now_us, lambda: watch.generation),
         cursors=Cursors(access.secret, now_us),

@@ -184,6 +184,7 @@ class Examination:
         said = {
             "entry": "it has entries, but no row: rebuild makes it again",
             "grants": "it has grants in the history, but no row",
+            "subscription": "it has a subscription, but no row",
             "job": "time is to act on it, but it has no row",
         }
         for table, sentence in said.items():

@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 from farthing.core.commands import Command, Refund, check
-from farthing.core.context import AccountKey, Calendar, Context
+from farthing.core.context import AccountKey, Calendar, Context, MonthsAfter, no_months
 from farthing.core.decide import decide
 from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
@@ -144,6 +144,7 @@ class Engine:
         clock: TimeSource,
         calendar: Calendar,
         *,
+        months_after: MonthsAfter = no_months,
         observer: Observer | None = None,
         max_batch: int = MAX_BATCH,
         max_queue: int = MAX_QUEUE,
@@ -151,6 +152,7 @@ class Engine:
         self._store = store
         self._clock = clock
         self._calendar = calendar
+        self._months_after = months_after
         self._observer = observer
         self._max_batch = max_batch
         self._max_queue = max_queue
@@ -405,7 +407,7 @@ class Engine:
     async def _try(self, batch: Sequence[Ticket], again: bool = False) -> Sequence[Result | None]:
         """Load, decide, save, commit. The results are nobody's before this returns; None for what was overtaken."""
         store, began = self._store, time.perf_counter()
-        context = Context(self._ids, self._calendar)
+        context = Context(self._ids, self._calendar, self._months_after)
         committing = False
         overtaken: frozenset[AccountKey] = frozenset()
         try:

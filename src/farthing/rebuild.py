@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from farthing.core.draft import due_at
 from farthing.core.ids import bucket_of
 from farthing.core.records import Account, Audit, Charge, Entry, GrantTerms, Hold
+from farthing.core.subscription import SubscriptionRow
 from farthing.stores.books import Disagreement, Replay
 from farthing.stores.doctor import Reading, Repairing
 from farthing.stores.schema import Place
@@ -112,7 +113,7 @@ def _apply(repairing: Repairing, replay: Replay, found: list[Disagreement], told
 
 
 def _put(repairing: Repairing, d: Disagreement, row: Account) -> None:
-    if isinstance(d.right, GrantTerms | Hold | Charge):
+    if isinstance(d.right, GrantTerms | Hold | Charge | SubscriptionRow):
         repairing.put(d.right, row)
     elif isinstance(d.right, Entry):
         repairing.put_key(d.right)

@@ -36,6 +36,7 @@ from farthing.backends import Backend, SqliteFile, backend_of
 from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.core.people import Issuer, User
+from farthing.core.renewal_run import RenewalRun
 from farthing.desks import Watch, desk_on
 from farthing.identity.jwks import KeySets
 from farthing.identity.login import Login as SigningIn
@@ -46,6 +47,7 @@ from farthing.identity.sessions import Sessions
 from farthing.identity.tokens import Verified
 from farthing.identity.trust import Trust
 from farthing.jobs.folding import keep_folding
+from farthing.jobs.renewals import BESIDE, Renewals, keep_renewing
 from farthing.jobs.sweeper import keep_sweeping
 from farthing.server.handover import Intake
 from farthing.server.http import HandedServer, Server, library_logs
@@ -56,9 +58,11 @@ from farthing.stores.lockfile import LockFile
 from farthing.stores.logins import Logins
 from farthing.stores.migrate import MigrationError, require_current
 from farthing.stores.rollups import Rollups
+from farthing.stores.subscriptions import Subscriptions
 
 RATE_WINDOW_SECONDS: Final = 60
 GARBAGE_AFTER: Final = 20_000
+ERRORS_LOGGED: Final = 10
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -146,7 +150,8 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         _spare_the_collector()
-        jobs = [loop.create_task(_sweep(settings, ledger, log)), loop.create_task(_fold(settings, ledger, log))]
+        works = (_sweep(settings, ledger, log), _fold(settings, ledger, log), _renew(settings, ledger, metrics, log))
+        jobs = [loop.create_task(work) for work in works]
         try:
             await server.serve([] if sock is None else [sock])
         finally:
@@ -335,3 +340,26 @@ async def _fold(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) -
 
     if settings.fold_seconds:
         await keep_folding(Rollups(ledger.database), ledger.clock.now_us, settings.fold_seconds, tell)
+
+
+async def _renew(settings: Settings, ledger: Ledger, metrics: Metrics, log: FilteringBoundLogger) -> None:
+    """Renew what is due for as long as the server lives."""
+
+    def tell(error: Exception) -> None:
+        log.warning("renewing failed, and will be tried again", error=str(error), exc_info=error)
+
+    def on_run(workspace: str, run: RenewalRun) -> None:
+        metrics.renewed(run)
+        if run.alarming:
+            errors = [{"account": e.account, "code": e.code} for e in run.errors[:ERRORS_LOGGED]]
+            log.warning("renewals fail", workspace=workspace, failed=run.failed, done=run.successful, errors=errors)
+
+    async def workspaces() -> list[str]:
+        return [workspace.id for workspace in await ledger.reports.workspaces()]
+
+    if settings.renew_seconds:
+        subscriptions = Subscriptions(ledger.database)
+        renewals = Renewals(
+            ledger.engine, subscriptions, ledger.clock.now_us, page=BESIDE, traffic=lambda: metrics.commands
+        )
+        await keep_renewing(renewals, workspaces, settings.renew_seconds, tell, on_run)

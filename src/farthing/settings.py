@@ -66,6 +66,9 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Proxies before the server that add to X-Forwarded-For: so many addresses, from its end, are theirs to say."""
     sweep_seconds: float = 15.0
     """How often lapses and ended holds are booked."""
+    renew_seconds: float = 60.0
+    """How often subscriptions that are due are renewed, and those that have expired are ended; 0 leaves it to other
+    processes, or to `farthing renew`."""
     fold_seconds: float = 2.0
     """How often what was booked is added to the sums that reports are read from; 0 leaves it to other processes.
     Reports are exact either way: what the sums lack is read from the entries."""
@@ -115,8 +118,9 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"trusted_proxies must be from 0 to {MOST_PROXIES}")
     if settings.public_url and not settings.public_url.startswith(("https://", "http://")):
         raise SettingsError("public_url must begin with https:// or http://")
-    if settings.fold_seconds < 0:
-        raise SettingsError("fold_seconds must be zero (never here) or above")
+    for name in ("fold_seconds", "renew_seconds"):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{name} must be zero (never here) or above")
     for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES)):
         if getattr(settings, name) > most:
             raise SettingsError(f"{name} must be at most {most}")

@@ -1,6 +1,7 @@
 """Days and months in a time zone: where the windows of spend limits, and the days of reports, begin and end."""
 
 import re
+from calendar import monthrange
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -63,6 +64,19 @@ def last_days(start: int | None, end: int | None, now_us: int, zone_name: str) -
     if start is None:
         start = min(days_before(max(end - 1, 0), USUAL_DAYS - 1, zone_name), end)
     return start, end
+
+
+def months_after(at_us: int, months: int, zone_name: str) -> int:
+    """The same day and time of day there so many months on; the last day of a month that has no such day. A time that
+    the clocks leave out that day comes as much later as they go ahead."""
+    zone = _zone(zone_name)
+    seconds, rest = divmod(at_us, 1_000_000)
+    local = datetime.fromtimestamp(seconds, zone).replace(tzinfo=None)
+    year, month = divmod(local.year * 12 + local.month - 1 + months, 12)
+    day = min(local.day, monthrange(year, month + 1)[1])
+    # Of a time of day that clocks show twice it is the first: the second is no other day's.
+    moved = local.replace(year=year, month=month + 1, day=day, fold=0)
+    return _us(moved.replace(tzinfo=zone)) + rest
 
 
 def write_period(at_us: int, step: str, zone_name: str) -> str:

@@ -80,7 +80,7 @@ def test_the_sentence_of_each_refusal_can_be_written(code: Refusal):
     facts = {
         "field": "amount", "message": "is too large", "differs": ["amount", "operation"], "payment": "digistore24:1",
         "available": 1, "required": 3, "deficit": 2, "limit": 5, "left": 1, "period": "day", "state": "settled",
-        "max_minutes": 60, "refundable": 4,
+        "max_minutes": 60, "refundable": 4, "days": 3, "billed_by": "stripe",
     }  # fmt: skip
     told = tell(Refused(code, facts), 3, 6)
     assert "{" not in told.message

@@ -68,6 +68,8 @@ def test_the_commands_are_those_that_were_promised():
         *("explain", "usage list", "usage stats", "usage export", "prices backtest"),
         *(f"reports {name}" for name in ("revenue", "models", "accounts", "spend")),
         *("doctor", "rebuild", "backup", "restore", "copy"),
+        *(f"plans {name}" for name in ("list", "show", "put", "import", "archive")),
+        *("subscribe", "unsubscribe", "renew", "subscriptions list", "subscriptions show"),
         *("journal list", "journal retry", "journal drop"),
     }
 

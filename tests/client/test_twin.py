@@ -13,7 +13,7 @@ import pytest
 import farthing
 from farthing.api.v1.face import ENDPOINTS
 from farthing.api.v1.problems import CODES
-from farthing.client import admin_results, errors, pricing_results, report_results, results
+from farthing.client import admin_results, errors, plan_results, pricing_results, report_results, results
 from farthing.client.answers import Answer, read_answer
 from farthing.client.calls import Call
 from farthing.client.forms import Page, Result
@@ -34,6 +34,16 @@ ANSWERS: dict[str, Any] = {
     "releaseHold": results.Released,
     "adjustAccount": results.Adjustment,
     "setBalance": results.Adjustment,
+    "listPlans": Page[plan_results.Plan],
+    "showPlan": plan_results.Plan,
+    "putPlan": plan_results.Plan,
+    "archivePlan": plan_results.Plan,
+    "showSubscription": plan_results.Subscription,
+    "listSubscriptions": Page[plan_results.Subscription],
+    "subscribe": plan_results.SubscriptionChanged,
+    "renewSubscription": plan_results.SubscriptionChanged,
+    "unsubscribe": plan_results.SubscriptionChanged,
+    "renewDue": plan_results.RenewalsDone,
     "createAccount": results.Opened,
     "listAccounts": Page[results.Account],
     "showAccount": results.Account,
@@ -98,7 +108,7 @@ NOUNS = [
 ]
 WITHOUT = {"exportUsage": "`export_usage` makes the same bytes of the pages of listUsage, which can be asked for again"}
 """Operations that the client does in another way."""
-METHODS = {"get": "GET", "ask": "POST", "post": "POST", "patch": "PATCH", "delete": "DELETE"}
+METHODS = {"get": "GET", "ask": "POST", "post": "POST", "put": "PUT", "patch": "PATCH", "delete": "DELETE"}
 """What makes a call, and its method."""
 
 

@@ -16,6 +16,7 @@ from farthing.core import commands as ask
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import AccountSettings, Entry, Workspace, WorkspaceSettings
 from farthing.core.view import etag
+from tests.core.test_subscription_refusals import MET as OF_SUBSCRIPTIONS
 from tests.support import START_US, UNIT, Book, grant_id, hold_id
 
 ALICE: dict[str, Any] = {"workspace": "main", "account": "alice"}
@@ -319,4 +320,4 @@ def test_the_common_checks_come_first_in_the_order_that_decide_says(book):
 
 def test_every_refusal_is_met_in_these_tests():
     met = {code for _, _, _, troubles in TABLES for code, _ in troubles}
-    assert met | {R.KEY_CONFLICT, R.PAYMENT_CLAIMED} == set(Refusal)
+    assert met | {R.KEY_CONFLICT, R.PAYMENT_CLAIMED} | OF_SUBSCRIPTIONS == set(Refusal)

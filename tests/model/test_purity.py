@@ -12,7 +12,7 @@ from farthing.core.decide import decide
 from farthing.core.outcomes import Outcome
 from tests.model.walk import Walk, on_sqlite
 
-LOADED = [name for name in Context.__slots__ if name not in ("new_id", "calendar", "only_asked")]
+LOADED = [name for name in Context.__slots__ if name not in ("new_id", "calendar", "months_after", "only_asked")]
 
 
 def picture(context: Context) -> bytes:

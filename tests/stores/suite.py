@@ -15,16 +15,20 @@ from farthing.core.commands import (
     Adjust,
     Command,
     CreateAccount,
+    EndSubscription,
     Extend,
     GiveGrant,
     Lapse,
     PlaceHold,
     Refund,
     Release,
+    Renew,
     SetAccount,
     SetBalance,
     Settle,
+    Subscribe,
     TakeCharge,
+    Unsubscribe,
     Void,
 )
 from farthing.core.context import Context
@@ -32,8 +36,10 @@ from farthing.core.decide import decide
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.core.records import Audit, Due, Entry, PaymentClaim, Workspace, WorkspaceSettings
+from farthing.core.refundable import read_body
+from farthing.core.subscription import Subscription, end_key, renewal_key
 from farthing.stores.contract import Raced, Store, result_of
-from farthing.timezones import calendar
+from farthing.timezones import calendar, months_after
 from tests.support import START_US, UNIT, USED, SteadyIds, entry_of, grant_id, hold_id
 
 T = TypeVar("T")
@@ -46,6 +52,12 @@ WORKSPACES = (
         "other", "Ümlaut ☃", "test", "USD", 9, START_US, WorkspaceSettings(refund_lapsed="lapse", max_live_holds=7)
     ),
 )
+
+
+def subscription_in(entry: Entry) -> Subscription:
+    found = read_body(entry).subscription
+    assert found is not None
+    return found
 
 
 class StoreSuite:
@@ -76,7 +88,7 @@ class StoreSuite:
             command.at = command.at or self.at
             bucket = bucket_of(command.workspace, command.account) if command.account else bucket_in(command.hold) or 0  # type: ignore[attr-defined]
             command.id = command.id or self.ids("ent", command.at, bucket)
-        context = Context(self.ids, calendar)
+        context = Context(self.ids, calendar, months_after)
         self.run(store.load(commands, context, again=again))
         return context
 
@@ -146,6 +158,49 @@ class StoreSuite:
     def test_workspaces_come_with_their_settings(self, store):
         context = self.look(store, Lapse(**ALICE), Lapse(workspace="other", account="x"))
         assert [context.workspaces[w.id] for w in WORKSPACES] == list(WORKSPACES)
+
+    # Subscriptions
+
+    def put_plan(self, execute, id="pro", workspace="main"):
+        row = f'(\'{workspace}\', \'{id}\', \'{{"id":"{id}","allowance":100,"every":30}}\', 1, 2)'
+        execute(f"insert into plan (workspace, id, document, created_at, updated_at) values {row}")
+
+    def test_a_subscription_is_loaded_with_its_plan_where_it_is_named_and_nowhere_else(self, store, execute):
+        self.put_plan(execute)
+        self.put_plan(execute, "other", "other")
+        entry = self.accept(store, Subscribe(**ALICE, plan="pro"))
+        s = subscription_in(entry)
+        key = renewal_key(s.id, s.next_at)
+        renew = Renew(**ALICE, subscription=s.id, period_at=s.next_at, key=key)
+        for command in (renew, Unsubscribe(**ALICE), EndSubscription(**ALICE, subscription=s.id, key=end_key(s.id))):
+            context = self.look(store, command)
+            assert context.subscriptions == {("main", "alice"): s}
+            assert {at: kept.plan.allowance for at, kept in context.plans.items()} == {("main", "pro"): 100}
+        assert self.look(store, Subscribe(**BOB, plan="other")).plans == {}
+        context = self.look(store, TakeCharge(**ALICE, amount=1), GiveGrant(**ALICE, amount=1))
+        assert (context.subscriptions, context.plans) == ({}, {})
+
+    def test_the_row_of_a_subscription_is_that_of_the_last_change_and_free_of_marks(self, store, execute):
+        self.put_plan(execute)
+        s = subscription_in(self.accept(store, Subscribe(**ALICE, plan="pro")))
+        execute("update subscription set claimed_until = 5, retry_at = 6")
+        self.at = s.next_at
+        renew = Renew(**ALICE, subscription=s.id, period_at=s.next_at, key=renewal_key(s.id, s.next_at))
+        renewed, ended = self.play(store, renew, Unsubscribe(**ALICE, at_once=True))
+        after = subscription_in(entry_of(ended))
+        rows = execute("select plan, next_at, ended_at, claimed_until, retry_at from subscription")
+        assert [tuple(row) for row in rows] == [("pro", after.next_at, s.next_at, 0, 0)]
+        assert self.look(store, Unsubscribe(**ALICE)).subscriptions == {("main", "alice"): after}
+        assert entry_of(renewed).key == renew.key
+
+    def test_the_second_who_renews_a_period_finds_the_first(self, make_store, store, execute):
+        self.put_plan(execute)
+        s = subscription_in(self.accept(store, Subscribe(**ALICE, plan="pro")))
+        self.at = s.next_at
+        renew = {**ALICE, "subscription": s.id, "period_at": s.next_at, "key": renewal_key(s.id, s.next_at)}
+        first = self.accept(store, Renew(**renew))
+        (again,) = self.play(make_store(), Renew(**renew))
+        assert again == Accepted(first, replayed=True)
 
     # What is saved is what is loaded
 

@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from farthing.core.commands import Command
 from farthing.core.outcomes import Accepted, Outcome
+from farthing.core.renewal_run import RenewalRun
 
 CHARGING: Final = ("charge", "settle")
 REQUEST_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -44,6 +45,10 @@ class Metrics:
         self._refused: Counter[str] = Counter()
         self._crashed: Counter[str] = Counter()
         self._unpriced = 0
+        self.commands = 0
+        """Of all batches that reached the disk."""
+        self._renewals: Counter[str] = Counter()
+        self._renewal_alerts = 0
         self._batches = Histogram(
             "farthing_batch_commands", "Commands that shared one commit.", buckets=BATCH_SIZES, registry=self.registry
         )
@@ -74,10 +79,19 @@ class Metrics:
             if kind in CHARGING and outcome.entry is not None and _UNPRICED in outcome.entry.body:
                 self._unpriced += 1
 
+    # Told by the job that renews
+
+    def renewed(self, run: RenewalRun) -> None:
+        """Subscriptions that were due were renewed."""
+        for result in ("successful", "failed", "skipped", "ended"):
+            self._renewals[result] += getattr(run, result)
+        self._renewal_alerts += run.alarming
+
     # Told by the engine, in its thread
 
     def committed(self, commands: int, seconds: float) -> None:
         """A batch reached the disk."""
+        self.commands += commands
         self._batches.observe(commands)
         self._commits.observe(seconds)
 
@@ -110,6 +124,9 @@ class Metrics:
         yield _counted("farthing_replays", "Commands that had been carried out before.", "kind", self._replayed)
         yield _counted("farthing_refusals", "Commands refused, by code.", "code", self._refused)
         yield _counted("farthing_crashes", "Commands stopped by a bug.", "kind", self._crashed)
+        yield _counted("farthing_renewals", "Accounts that the job of renewals met.", "result", self._renewals)
+        told = "Runs of that job with failures above a tenth of the successes."
+        yield CounterMetricFamily("farthing_renewal_alerts", told, value=self._renewal_alerts)
         yield GaugeMetricFamily("farthing_queue_depth", "Commands that wait to be decided.", value=self.depth())
 
     def _request_seconds(self) -> Metric:

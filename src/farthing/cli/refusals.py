@@ -29,6 +29,14 @@ SENTENCES: Mapping[Refusal, str] = {
     Refusal.REFUND_TOO_LARGE: "only {refundable} {unit} can be refunded",
     Refusal.TOO_MANY_GRANTS: "the account has {limit} live grants, as many as it may have",
     Refusal.TOO_MANY_HOLDS: "the account has {limit} live holds, as many as it may have",
+    Refusal.PLAN_NOT_FOUND: "there is no plan {plan}; `farthing plans list` shows them",
+    Refusal.PLAN_ARCHIVED: "the plan {plan} is archived: nobody can subscribe to it any more",
+    Refusal.SUBSCRIPTION_NOT_FOUND: "the account has no subscription",
+    Refusal.SUBSCRIPTION_ENDED: "the subscription {subscription} has ended",
+    Refusal.SUBSCRIPTION_EXPIRED: "the subscription {subscription} has expired: it is to be paid again",
+    Refusal.SUBSCRIPTION_CHANGED: "the subscription was changed meanwhile; it is now {subscription}",
+    Refusal.NOT_DUE: "next renewal in {days} days",
+    Refusal.RENEWED_BY_PAYMENT: "the subscription is billed by {billed_by}, whose payment renews it",
     Refusal.BALANCE_LIMIT: "the balance or the debt would reach its limit of {limit} {unit}",
 }
 

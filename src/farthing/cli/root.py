@@ -23,6 +23,7 @@ from . import (
     issuers,
     journal,
     keys,
+    plans,
     price,
     prices,
     quote,
@@ -30,6 +31,7 @@ from . import (
     serve,
     settings,
     setup,
+    subscriptions,
     usage,
     users,
     workspaces,
@@ -74,7 +76,8 @@ def root(
 
 
 for _room in (
-    *(setup, serve, demo, credits, grant_many, quote, estimate, explain, usage, reports, price, prices, workspaces),
+    *(setup, serve, demo, credits, grant_many, quote, estimate, explain, usage, reports, price, prices),
+    *(plans, subscriptions, workspaces),
     *(settings, keys, users, issuers, audit, care, copying, journal, clock),
 ):
     _room.register(app)

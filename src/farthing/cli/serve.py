@@ -57,6 +57,14 @@ SweepSeconds = Annotated[
     float | None,
     typer.Option("--sweep-seconds", metavar="SECONDS", help="How often lapses are booked. Default: 15."),
 ]
+RenewSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--renew-seconds",
+        metavar="SECONDS",
+        help="How often subscriptions that are due are renewed; 0: never here. Default: 60.",
+    ),
+]
 FoldSeconds = Annotated[
     float | None,
     typer.Option(
@@ -92,6 +100,7 @@ def serve(
     max_batch: MaxBatch = None,
     engine: EngineAt = None,
     sweep_seconds: SweepSeconds = None,
+    renew_seconds: RenewSeconds = None,
     fold_seconds: FoldSeconds = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
@@ -134,6 +143,7 @@ def serve(
         max_batch=max_batch,
         engine=engine,
         sweep_seconds=sweep_seconds,
+        renew_seconds=renew_seconds,
         fold_seconds=fold_seconds,
         log_level=log_level,
         access_log=access_log,

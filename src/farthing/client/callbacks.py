@@ -16,14 +16,16 @@ from msgspec import Struct
 
 from .answers import error_of
 from .calls import Call
-from .errors import ConnectError
+from .errors import ConnectError, class_of
 from .forms import Done
+from .plan_results import RenewalsDone
 from .pricing_results import BulkDone
 
 OnBalanceChange: TypeAlias = Callable[[str], Any]
 OnMetrics: TypeAlias = Callable[..., Any]
 _LOG: Final = logging.getLogger("farthing.client")
 _BULK: Final = "/v1/charges/bulk"
+_RENEWALS: Final = "/v1/renewals"
 _OPERATIONS: Final = {
     "/v1/grants": ("grant", "amount"),
     "/v1/grants/{id}/void": ("void", "written_off"),
@@ -37,6 +39,9 @@ _OPERATIONS: Final = {
     "/v1/holds/{id}/extend": ("extend", "raised_by"),
     "/v1/accounts/{account}/adjust": ("adjust", "amount"),
     "/v1/accounts/{account}/set": ("set", "amount"),
+    "/v1/accounts/{account}/subscription": ("subscribe", "given"),
+    "/v1/accounts/{account}/subscription/renew": ("renew", "given"),
+    _RENEWALS: ("renew", "given"),
 }
 """What a path does, and where its result has the amount that was moved."""
 
@@ -70,7 +75,8 @@ class Callbacks:
 
     def wants(self, call: Call[Any]) -> bool:
         """Whether anybody is told how this call ends."""
-        return self._wanted and call.writes and call.template in _OPERATIONS
+        # Who ends a subscription moves no credits.
+        return self._wanted and call.writes and call.template in _OPERATIONS and call.method != "DELETE"
 
     def tell(self, call: Call[Any], ended: Any, seconds: float, tries: int) -> None:
         """Tell of a call that ended with a result or an error; for threads."""
@@ -132,6 +138,12 @@ def told_of(call: Call[Any], ended: Any, tries: int) -> list[Told]:
         return []
     if call.template == _BULK:
         return _each(operation, body["items"], ended, tries)
+    if isinstance(ended, RenewalsDone):
+        done = [Told(operation, each.account, each.given, True) for each in ended.renewals]
+        failed = [
+            Told(operation, e.account, None, False, class_of(e.code, 0)(e.detail, code=e.code)) for e in ended.errors
+        ]
+        return done + failed
     if isinstance(ended, Done):
         # After a first try that nobody heard of, the answer to its repetition is the news.
         changed = not ended.replayed or tries > 1

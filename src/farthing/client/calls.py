@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from .values import id_text, key_field, key_text
 
 T = TypeVar("T")
-Method = Literal["GET", "POST", "PATCH", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _encode = msgspec.json.Encoder().encode
 NO_MATCH: Final = ""
 
@@ -69,6 +69,11 @@ def get(answer: type[T], template: str, query: Mapping[str, Any] | None = None, 
 def post(answer: type[T], template: str, body: Mapping[str, Any], key: str | None, **names: str) -> Call[T]:
     """A call that writes, under the caller's key or a new one; what is None in its body is left out."""
     return _write("POST", answer, template, _given(body), key, NO_MATCH, names)
+
+
+def put(answer: type[T], template: str, body: Mapping[str, Any], key: str | None, **names: str) -> Call[T]:
+    """A call that makes something what its body says; what is None in it is left out."""
+    return _write("PUT", answer, template, _given(body), key, NO_MATCH, names)
 
 
 def patch(

@@ -146,6 +146,14 @@ class EntryNotFound(NotFound):
     """There is no such entry."""
 
 
+class PlanNotFound(NotFound):
+    """There is no such plan."""
+
+
+class SubscriptionNotFound(NotFound):
+    """The account has no subscription."""
+
+
 class CardNotFound(NotFound):
     """There is no such rate card, or no such version of it."""
 
@@ -240,6 +248,24 @@ class TooMany(Conflict):
     """The account has as many live grants or holds as it may have."""
 
 
+class SubscriptionEnded(Conflict):
+    """The subscription has ended, or the time that was paid is over."""
+
+
+class NotDue(Conflict):
+    """It is not time to renew the subscription."""
+
+    @property
+    def days(self) -> int:
+        """Until then."""
+        return int(self.body.get("days", 0))
+
+    @property
+    def next_at(self) -> str:
+        """When the next period begins."""
+        return str(self.body.get("next_at", ""))
+
+
 class PreconditionFailed(Conflict):
     """It is not what it was when it was read: read it again."""
 
@@ -301,6 +327,8 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "key_not_found": NotFound,
     "user_not_found": NotFound,
     "issuer_not_found": NotFound,
+    "plan_not_found": PlanNotFound,
+    "subscription_not_found": SubscriptionNotFound,
     "card_not_found": CardNotFound,
     "version_not_found": CardNotFound,
     "model_not_found": ModelNotFound,
@@ -319,6 +347,12 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "refund_too_large": RefundTooLarge,
     "too_many_grants": TooMany,
     "too_many_holds": TooMany,
+    "plan_archived": Conflict,
+    "subscription_ended": SubscriptionEnded,
+    "subscription_expired": SubscriptionEnded,
+    "subscription_changed": Conflict,
+    "not_due": NotDue,
+    "renewed_by_payment": Conflict,
     "overlapping_versions": Conflict,
     "card_version_begun": Conflict,
     "card_is_profile": Conflict,

@@ -358,6 +358,15 @@ class GrantSlice(Result, frozen=True, kw_only=True):
     held: Decimal
 
 
+class EntrySubscription(Result, frozen=True, kw_only=True):
+    """A subscription as an entry left it."""
+
+    id: str
+    plan: str
+    period_at: datetime | None
+    next_at: datetime
+
+
 class Entry(Result, frozen=True, kw_only=True):
     """One line of the ledger."""
 
@@ -381,5 +390,7 @@ class Entry(Result, frozen=True, kw_only=True):
     ref: str | None
     slices: list[GrantSlice]
     grants: list[str]
+    subscription: EntrySubscription | None = None
+    """The account's subscription after it, where it changed that."""
     unpaid: Decimal
     hash: str

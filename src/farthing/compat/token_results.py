@@ -14,12 +14,15 @@ from farthing.client.errors import (
     ChargeNotFound,
     Frozen,
     InsufficientCredits,
+    NotDue,
     NotPriced,
     RefundTooLarge,
     SpendLimit,
+    SubscriptionEnded,
     TooMany,
 )
 from farthing.client.guests import GUEST
+from farthing.client.plan_results import RenewalsDone, Subscription, SubscriptionChanged
 from farthing.client.results import Entry
 
 PAGE: Final = 20
@@ -28,8 +31,14 @@ NO_COST: Final = "Operation type does not have a cost"
 REFUND: Final = "refund"
 RESET: Final = "monthly_reset"
 CHARGED: Final = "charged"
+EXPIRED: Final = "Subscription expired"
+NO_SUBSCRIPTION: Final = "No subscription"
+DAILY: Final = "0 2 * * *"
+"""When all who are due were renewed, as cron has it: daily, 02:00 UTC."""
+_OF_PLANS: Final = {"renew": RESET, "subscribe": "purchase"}
 NOT_OF_USER: Final = "There is no such charge of this user"
 LARGEST_PAGE: Final = 200
+LARGEST_RUN: Final = 1_000
 REFUSALS: Final = (
     AccountNotFound, InsufficientCredits, NotPriced, ChargeNotFound, Frozen, RefundTooLarge, SpendLimit, TooMany
 )  # fmt: skip
@@ -58,8 +67,55 @@ class TokenBalance(Struct, frozen=True, kw_only=True):
     tokens_balance: int
     tokens_spent: int
     tier: str | None = None
-    """None, and so the next, as long as there are no plans."""
+    """The plan that he has."""
     last_renewal_at: datetime | None = None
+
+
+class Eligibility(Struct, frozen=True, kw_only=True):
+    """Whether a user may be renewed now; true or false by itself."""
+
+    user_id: str
+    eligible: bool
+    reason: str | None = None
+    next_renewal_date: datetime | None = None
+    days_until_renewal: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.eligible
+
+
+class UserRenewal(Struct, frozen=True, kw_only=True):
+    """What a user's renewal gave; true or false by itself."""
+
+    user_id: str
+    success: bool
+    tier: str | None = None
+    tokens_added: int = 0
+    new_balance: int = 0
+    previous_balance: int = 0
+    renewal_date: datetime | None = None
+    error: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.success
+
+
+class RenewalFailure(Struct, frozen=True, kw_only=True):
+    """A user who could not be renewed."""
+
+    user_id: str
+    error: str
+
+
+class BatchRenewal(Struct, frozen=True, kw_only=True):
+    """What renewing all who were due came to."""
+
+    total_processed: int = 0
+    successful: int = 0
+    failed: int = 0
+    skipped: int = 0
+    renewals: tuple[UserRenewal, ...] = ()
+    errors: tuple[RenewalFailure, ...] = ()
 
 
 class CanAfford(Struct, frozen=True, kw_only=True):
@@ -129,6 +185,10 @@ def refusal_text(error: ApiError) -> str:
         return USER_NOT_FOUND
     if isinstance(error, NotPriced):
         return NO_COST
+    if isinstance(error, NotDue):
+        return f"Next renewal in {error.days} days"
+    if isinstance(error, SubscriptionEnded):
+        return EXPIRED
     if isinstance(error, InsufficientCredits):
         return f"Insufficient tokens. Required: {cost_of(error.required)}, Available: {whole(error.available)}"
     return error.detail
@@ -140,12 +200,65 @@ def entry_of(entry: Entry) -> TokenEntry:
     before, after = whole(entry.balance - entry.amount), whole(entry.balance)
     return TokenEntry(
         id=entry.id, user_id=entry.account, operation_type=type_of(entry), tokens_amount=after - before,
-        balance_before=before, balance_after=after, created_at=entry.created_at, metadata=entry.metadata,
+        balance_before=before, balance_after=after, created_at=entry.created_at, metadata=metadata_of(entry),
     )  # fmt: skip
+
+
+def eligibility_of(user_id: str, s: Subscription) -> Eligibility:
+    """Whether a subscription is due, in the old words."""
+    if s.due:
+        return Eligibility(user_id=user_id, eligible=True, next_renewal_date=s.next_at, days_until_renewal=0)
+    over = s.reason != "not_due"
+    reason = EXPIRED if over else f"Next renewal in {s.days} days"
+    return Eligibility(
+        user_id=user_id, eligible=False, reason=reason, next_renewal_date=None if over else s.next_at,
+        days_until_renewal=None if over else s.days,
+    )  # fmt: skip
+
+
+def renewal_of(done: SubscriptionChanged) -> UserRenewal:
+    """A user's renewal."""
+    after = whole(done.after.balance)
+    return UserRenewal(
+        user_id=done.account, success=True, tier=done.subscription.plan, tokens_added=whole(done.given),
+        new_balance=after, previous_balance=whole(done.after.balance - done.given + done.written_off),
+        renewal_date=done.created_at,
+    )  # fmt: skip
+
+
+def with_part(so_far: BatchRenewal, part: RenewalsDone) -> BatchRenewal:
+    """A batch with what one more call came to."""
+    renewals = tuple(
+        UserRenewal(
+            user_id=r.account, success=True, tier=r.plan, tokens_added=whole(r.given), new_balance=whole(r.balance),
+            previous_balance=whole(r.balance_before), renewal_date=r.period_at,
+        )
+        for r in part.renewals
+    )  # fmt: skip
+    return BatchRenewal(
+        total_processed=so_far.total_processed + part.processed,
+        successful=so_far.successful + part.successful,
+        failed=so_far.failed + part.failed,
+        skipped=so_far.skipped + part.skipped,
+        renewals=so_far.renewals + renewals,
+        errors=so_far.errors + tuple(RenewalFailure(user_id=e.account, error=e.detail) for e in part.errors),
+    )
+
+
+def metadata_of(entry: Entry) -> dict[str, Any] | None:
+    """What an entry says of itself; of a renewal or a purchase also the tier."""
+    if entry.subscription is None or entry.kind not in _OF_PLANS:
+        return entry.metadata
+    told = {"tier": entry.subscription.plan}
+    if entry.kind == "renew":
+        told["renewalType"] = "automatic" if entry.actor.startswith("system:") else "manual"
+    return told | (entry.metadata or {})
 
 
 def type_of(entry: Entry) -> str:
     """The operation that an entry was made for. Entries that are no charge keep it in their description."""
+    if entry.kind in _OF_PLANS:
+        return _OF_PLANS[entry.kind]
     return entry.operation or entry.description or entry.kind
 
 

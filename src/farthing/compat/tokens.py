@@ -12,11 +12,27 @@ which it is done once however often it is tried.
 from .aio.tokens import AsyncTokens
 from .sync.tokens import Tokens
 from .token_results import (
+    BatchRenewal,
     CanAfford,
+    Eligibility,
+    RenewalFailure,
     TokenBalance,
     TokenEntry,
     TokenResult,
     TokenStatistics,
+    UserRenewal,
 )
 
-__all__ = ["AsyncTokens", "CanAfford", "TokenBalance", "TokenEntry", "TokenResult", "TokenStatistics", "Tokens"]
+__all__ = [
+    "AsyncTokens",
+    "BatchRenewal",
+    "CanAfford",
+    "Eligibility",
+    "RenewalFailure",
+    "TokenBalance",
+    "TokenEntry",
+    "TokenResult",
+    "TokenStatistics",
+    "Tokens",
+    "UserRenewal",
+]

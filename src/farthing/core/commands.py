@@ -2,6 +2,8 @@
 
 `id` and `at` are stamped by the engine when the command is submitted and kept across retries of its batch. `check`
 holds what makes a command well-formed; what depends on the books is decided in `decide`.
+
+Well over 400 lines: all that may be asked stands in one place, and its form beside it.
 """
 
 from typing import Any, ClassVar, Literal
@@ -11,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from .amounts import MAX_AMOUNT
 from .quantities import form_problem
 from .records import Category, OnExpiry, Record, StreamSession
+from .subscription import NOBODY, BilledBy, end_key, renewal_key
 from .usage import Metered
 
 Shortfall = Literal["refuse", "take", "debt"]
@@ -181,9 +184,53 @@ class Lapse(Command):
     kind = "lapse"
 
 
+class Subscribe(Command):
+    """Buy a plan, or change to it: its first period, its dates and the account's subscription in one entry. Makes the
+    account where there is none."""
+
+    kind = "subscribe"
+    plan: str
+    expires_at: int | None = None
+    """Until when it is paid; left out: the first period of a plan that is paid, for ever of one that is not."""
+    billed_by: BilledBy = NOBODY
+    next_at: int | None = None
+    """It runs elsewhere already: nothing is given now, and its next period begins then."""
+    claim: tuple[str, str] | None = None
+    """Provider and payment object, claimed before anything is given."""
+
+
+class Renew(Command):
+    """Give the period that is due. Its key says which subscription and period, whoever asks."""
+
+    kind = "renew"
+    subscription: str
+    period_at: int
+    """When the period begins: that of the subscription's row."""
+    expires_at: int | None = None
+    """Until when a payment has paid it."""
+    claim: tuple[str, str] | None = None
+
+
+class Unsubscribe(Command):
+    """End a subscription: now, or with the time that is paid. Credits that it gave stay."""
+
+    kind = "unsubscribe"
+    at_once: bool = False
+
+
+class EndSubscription(Command):
+    """End a subscription whose paid time is over."""
+
+    kind = "end"
+    subscription: str
+
+
 NAMES_HOLD = (Extend, Settle, Release)
 USAGE_TEXTS = ("provider", "model", "service", "operation", "product", "chat")
-ADMINISTRATIVE = frozenset({"open", "settings", "grant", "void", "refund", "adjust", "set"})
+OF_SUBSCRIPTIONS = (Subscribe, Renew, Unsubscribe, EndSubscription)
+CLAIMS = (GiveGrant, Subscribe, Renew)
+"""May claim a payment."""
+ADMINISTRATIVE = frozenset({"open", "settings", "grant", "void", "refund", "adjust", "set", "subscribe", "unsubscribe"})
 """Kinds that leave an audit record in their commit."""
 
 
@@ -300,9 +347,33 @@ def _check_grant(c: Any) -> Invalid | None:
     for pattern in c.scope:
         if text_error(pattern):
             return Invalid("scope", "must be patterns such as 'operation:image.*' or 'model:gpt-4o'")
+    if wrong := _check_claim(c):
+        return wrong
+    return _check_texts("source", c.source or {}) or _check_date(c.expires_at)
+
+
+def _check_claim(c: Any) -> Invalid | None:
     if c.claim and any(text_error(text) for text in c.claim):
         return Invalid("claim", "must be the names of a provider and of its payment")
-    return _check_texts("source", c.source or {}) or _check_date(c.expires_at)
+    return None
+
+
+def _check_subscribe(c: Any) -> Invalid | None:
+    if wrong := text_error(c.plan):
+        return Invalid("plan", wrong)
+    if c.next_at is not None and not 0 < c.next_at < MAX_TIME_US:
+        return Invalid("next_at", "must be a date before the year 10000")
+    return _check_claim(c) or _check_date(c.expires_at)
+
+
+def _check_renew(c: Any) -> Invalid | None:
+    if c.key != renewal_key(c.subscription, c.period_at):
+        return Invalid("key", "must be that of the subscription and its period: a period is given once")
+    return _check_claim(c) or _check_date(c.expires_at)
+
+
+def _check_end(c: Any) -> Invalid | None:
+    return None if c.key == end_key(c.subscription) else Invalid("key", "must be that of the subscription's end")
 
 
 def _check_date(expires_at: int | None) -> Invalid | None:
@@ -381,4 +452,7 @@ _SPECIAL = {
     Adjust: _check_adjust,
     SetBalance: _check_set,
     SetAccount: _check_settings,
+    Subscribe: _check_subscribe,
+    Renew: _check_renew,
+    EndSubscription: _check_end,
 }

@@ -8,7 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .outcomes import Accepted
+from .plans import KeptPlan
 from .records import Account, Charge, Entry, GrantTerms, Hold, PaymentClaim, Workspace
+from .subscription import Subscription, SubscriptionRow
 
 AccountKey = tuple[str, str]
 """Workspace and account."""
@@ -24,6 +26,14 @@ class NewId(Protocol):
 Calendar = Callable[[int, str], tuple[int, int, int, int]]
 """(instant, zone name) -> start and end of its day, start and end of its month, in microseconds."""
 
+MonthsAfter = Callable[[int, int, str], int]
+"""(instant, months, zone) -> the same day and time of day there, so many months on; the last day of a shorter month."""
+
+
+def no_months(at: int, months: int, zone: str) -> int:
+    """Where nothing is decided that counts months."""
+    raise AssertionError(f"nobody gave a calendar to count {months} months in {zone} by")
+
 
 class Claimed(Struct, frozen=True):
     """A payment that was claimed before, with the entry that credited it."""
@@ -36,15 +46,17 @@ class Context:
     """The loaded state of everything that a batch names; missing means it does not exist."""
 
     __slots__ = (
-        "accounts", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys", "new_id",
-        "next_hold", "only_asked", "owing", "refundable", "workspaces",
+        "accounts", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys",
+        "months_after", "new_id", "next_hold", "only_asked", "owing", "plans", "refundable", "subscriptions",
+        "workspaces",
     )  # fmt: skip
 
-    def __init__(self, new_id: NewId, calendar: Calendar) -> None:
+    def __init__(self, new_id: NewId, calendar: Calendar, months_after: MonthsAfter = no_months) -> None:
         self.new_id = new_id
         self.only_asked = False
         """Nothing is kept, and of what is accepted nobody wants the entry."""
         self.calendar = calendar
+        self.months_after = months_after
         self.workspaces: dict[str, Workspace] = {}
         self.accounts: dict[AccountKey, Account] = {}
         self.keys: dict[tuple[str, str, str], Entry] = {}
@@ -64,6 +76,9 @@ class Context:
         self.refundable: dict[AccountKey, list[str]] = {}
         """The account's charges, newest first; loaded where a refund names none (which then is the first command of
         its account in the batch)."""
+        self.subscriptions: dict[AccountKey, Subscription] = {}
+        self.plans: dict[tuple[str, str], KeptPlan] = {}
+        """By workspace and id; loaded where a command names one, or its account's subscription does."""
 
     def apply(self, outcome: Accepted) -> None:
         """Lay an accepted decision over what was loaded."""
@@ -91,6 +106,8 @@ class Context:
                 if isinstance(record, PaymentClaim):
                     claimed = Claimed(record, outcome.entry)
                     self.claims[(record.workspace, record.provider, record.object)] = claimed
+                elif isinstance(record, SubscriptionRow):
+                    self.subscriptions[owner] = record.subscription
 
     def _note_holds(self, owner: AccountKey, holds: list[Hold]) -> None:
         """Holds that were made or changed may end within this very batch: they are looked at as if loaded as due."""

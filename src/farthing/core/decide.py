@@ -13,21 +13,26 @@ from .amounts import MAX_BALANCE
 from .charges import refund, take_charge
 from .commands import (
     ADMINISTRATIVE,
+    CLAIMS,
     NAMES_HOLD,
     SETTING_FIELDS,
     Adjust,
     Command,
     CreateAccount,
+    EndSubscription,
     Extend,
     GiveGrant,
     Lapse,
     PlaceHold,
     Refund,
     Release,
+    Renew,
     SetAccount,
     SetBalance,
     Settle,
+    Subscribe,
     TakeCharge,
+    Unsubscribe,
     Void,
     check,
 )  # fmt: skip
@@ -39,6 +44,7 @@ from .ids import bucket_of
 from .outcomes import Accepted, Outcome, Refusal, Refused
 from .records import Account, Audit, Body, Entry, PaymentClaim, SessionEnd, SessionStart, StreamSession
 from .refundable import read_body
+from .renewals import end, renew, subscribe, unsubscribe
 from .usage import Metered, Usage
 from .used import out_of_time, usage_record
 
@@ -60,6 +66,10 @@ RULES: dict[type[Command], Callable[[Any, Draft], Refused | None]] = {
     SetBalance: set_balance,
     SetAccount: change_settings,
     CreateAccount: _nothing,
+    Subscribe: subscribe,
+    Renew: renew,
+    Unsubscribe: unsubscribe,
+    EndSubscription: end,
     Lapse: _nothing,
 }
 
@@ -77,10 +87,10 @@ def decide(c: Command, context: Context) -> Outcome:
         return Refused(Refusal.INVALID, {"field": "workspace", "message": "there is no such workspace"})
     if c.key is not None and (first := context.keys.get((c.workspace, c.account, c.key))):
         return _repeat(c, first, context)
-    if isinstance(c, GiveGrant) and c.claim and (claimed := _claimed(c, context)):
+    if isinstance(c, CLAIMS) and c.claim and (claimed := _claimed(c, context)):
         return claimed
     account = context.accounts.get((c.workspace, c.account))
-    opens = isinstance(c, CreateAccount) or (isinstance(c, GiveGrant) and not c.must_exist)
+    opens = isinstance(c, CreateAccount | Subscribe) or (isinstance(c, GiveGrant) and not c.must_exist)
     if account is None:
         if not opens:
             return Refused(Refusal.ACCOUNT_NOT_FOUND, {"account": c.account})
@@ -112,7 +122,7 @@ def _seal(c: Command, d: Draft) -> Entry:
         operation = d.holds[c.hold].operation
     if c.asked:
         d.body.asked = c.asked
-    if isinstance(c, GiveGrant) and c.claim:
+    if isinstance(c, CLAIMS) and c.claim:
         d.records.append(PaymentClaim(c.workspace, *c.claim, c.account, c.id, d.at))
     if isinstance(c, TakeCharge | Settle | PlaceHold) and c.usage is not None:
         d.body.usage = c.usage
@@ -218,8 +228,15 @@ def content(c: Any, context: Context) -> Content:
         return Content(c.kind, amount, c.operation, c.hold)
     if isinstance(c, GiveGrant):
         return Content(c.kind, amount, c.operation, None, c.source)
+    if isinstance(c, Subscribe):
+        return Content(c.kind, c.billed_by, c.operation, c.plan)
+    if isinstance(c, Renew | EndSubscription):
+        # Their keys say all: whoever asks, and however, asks for the same.
+        return Content(c.kind, None, "", c.subscription)
     if isinstance(c, SetBalance):
         amount = [amount, c.mode]
+    elif isinstance(c, Unsubscribe):
+        amount = c.at_once
     elif isinstance(c, SetAccount):
         amount = [str(getattr(c, field)) for field in SETTING_FIELDS]
     return Content(c.kind, amount, c.operation, getattr(c, "charge", None) or getattr(c, "grant", None))
@@ -288,11 +305,12 @@ def _amount_of(entry: Entry, body: Body) -> int | None:
     return entry.amount if entry.kind == "adjust" else None
 
 
-def _claimed(c: GiveGrant, context: Context) -> Outcome | None:
+def _claimed(c: GiveGrant | Subscribe | Renew, context: Context) -> Outcome | None:
     assert c.claim is not None
     known = context.claims.get((c.workspace, *c.claim))
     if known is None:
         return None
-    if known.claim.account != c.account:
+    of_another_kind = not isinstance(c, GiveGrant) and read_body(known.entry).subscription is None
+    if known.claim.account != c.account or of_another_kind:
         return Refused(Refusal.PAYMENT_CLAIMED, {"payment": ":".join(c.claim), "entry": known.entry.id})
     return Accepted(known.entry, replayed=True)

@@ -21,7 +21,7 @@ MAX_REPAYMENTS = 10_000
 
 def grant(c: GiveGrant, d: Draft) -> Refused | None:
     """Give credits; unscoped ones repay debt first."""
-    if refused := _no_room(d, c.expires_at):
+    if refused := no_room(d, c.expires_at):
         return refused
     # After this point it must succeed.
     terms = GrantTerms(
@@ -63,7 +63,7 @@ def void(c: Void, d: Draft) -> Refused | None:
 def adjust(c: Adjust, d: Draft) -> Refused | None:
     """Give the difference as a grant, or write it off in burn order."""
     if c.amount > 0:
-        if refused := _no_room(d, c.expires_at):
+        if refused := no_room(d, c.expires_at):
             return refused
         _give(c.id, c.amount, c.category, c.expires_at, d)
         return None
@@ -74,7 +74,7 @@ def set_balance(c: SetBalance, d: Draft) -> Refused | None:
     """Make what can be spent of unscoped grants, without the allowance, the amount asked for."""
     difference = c.amount - (d.available() - d.account.settings.allowance)
     gives = c.amount > 0 if c.mode == "replace" else difference > 0
-    if refused := _no_room(d, c.expires_at, gives, replaces=c.mode == "replace"):
+    if refused := no_room(d, c.expires_at, gives, replaces=c.mode == "replace"):
         return refused
     d.body.asked = c.asked or str(c.amount)
     if c.mode == "difference":
@@ -172,12 +172,17 @@ def insufficient(required: int, available: int) -> Refused:
     return Refused(Refusal.INSUFFICIENT_CREDITS, facts)
 
 
-def _no_room(d: Draft, expires_at: int | None, gives: bool = True, *, replaces: bool = False) -> Refused | None:
+def no_room(
+    d: Draft, expires_at: int | None, gives: bool = True, *, replaces: bool = False, without: tuple[str, ...] = ()
+) -> Refused | None:  # fmt: skip
+    """Why no grant can be given: its date has passed, or there are as many as there may be when those are gone."""
     if expires_at is not None and expires_at <= d.at:
         return Refused(Refusal.INVALID, {"field": "expires_at", "message": "must be in the future"})
     limit = d.context.workspaces[d.account.workspace].settings.max_live_grants
     # What a replacing grant leaves: scoped ones, and those that a hold pins.
     staying = [g for g in d.account.grants if g.scope or g.held] if replaces else d.account.grants
+    if without:
+        staying = [g for g in staying if g.held or g.id not in without]
     if gives and len(staying) >= limit:
         return Refused(Refusal.TOO_MANY_GRANTS, {"limit": limit})
     return None

@@ -8,6 +8,8 @@ where those that are stored differ.
 In memory are the live grants and the names of live holds. All grants and holds there ever were, and the
 charges with debt or refunds, are in three mappings, which the caller may keep on a disk; other charges are not
 kept but looked up by `recall` when a refund names one.
+
+A little over 400 lines: each law that an entry can break, in the order in which an entry is taken.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -25,7 +27,9 @@ from .ids import bucket_in, bucket_of
 from .records import Account, AccountSettings, Body, Charge, Entry, Grant, GrantTerms, Hold, HoldTerms, Slice
 from .refundable import CHARGES, charge_of, read_body, refundable
 from .replay import changed, give_back, owing, placed, spend, unreturned
+from .subscription import Subscription, renewal_key
 
+_OF_SUBSCRIPTIONS = frozenset({"subscribe", "renew", "unsubscribe", "end"})
 Recall = Callable[[str], Entry | None]
 """Finds an entry by its id."""
 
@@ -54,6 +58,7 @@ class Books:
         """Live holds."""
         self._pinned = 0
         self._scoped = 0
+        self.subscription: Subscription | None = None
         self.last: Entry | None = None
         self._found: list[Problem] = []
         self.sound = True
@@ -138,6 +143,7 @@ class Books:
         self._owe(entry, body)
         if body.refunds:
             self._refund(entry, body)
+        self._subscribe(entry, body.subscription)
         self._check_pins(entry, body)
         self._total(entry, body, a.balance - before[0])
         if follows:
@@ -358,6 +364,24 @@ class Books:
             self._say(7, entry, "what it refunds", -body.spent, total)
         for grant, amount in unreturned(body).items():
             self._say(7, entry, f"{amount} of the refund did not go back to grant {grant}")
+
+    # Subscriptions
+
+    def _subscribe(self, entry: Entry, s: Subscription | None) -> None:
+        """A period is given once: each renewal has its key, and moves on from the one before."""
+        before = self.subscription
+        if (s is not None) != (entry.kind in _OF_SUBSCRIPTIONS):
+            self._say(5, entry, f"a {entry.kind} tells of {'a' if s else 'no'} subscription")
+        if s is None:
+            return
+        if entry.kind != "subscribe" and (before is None or before.id != s.id or before.ended_at is not None):
+            self._say(5, entry, f"it is about subscription {s.id}, which the account did not have")
+        elif entry.kind == "renew" and before is not None:
+            if entry.key != renewal_key(s.id, before.next_at):
+                self._say(3, entry, "the key of the period", renewal_key(s.id, before.next_at), entry.key)
+            if s.periods <= before.periods or s.next_at <= before.next_at:
+                self._say(3, entry, f"it gives period {s.periods} of subscription {s.id} again")
+        self.subscription = s
 
     # Spend windows
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from .subscription import Subscription, SubscriptionRow
 from .usage import Metered
 
 Category = Literal["paid", "promotional"]
@@ -206,11 +207,13 @@ class Body(Struct, omit_defaults=True):
     unpaid: int = 0
     """What shortfall `take` could not take."""
     asked: str = ""
-    """The amount as it was sent, where rounding changed it or nothing else tells it."""
+    """The amount as it was sent, where rounding changed it or nothing else tells it; of a renewal, its asker's key."""
     refused: dict[str, Any] | None = None
     """A refusal that was recorded under its key (`final`)."""
     usage: Metered | None = None
     """What was used, and how it came to its price."""
+    subscription: Subscription | None = None
+    """The account's subscription after this entry, which changed it."""
     beyond: int = 0
     """What can be spent after this entry is balance - held - scoped, and this: the overdraft allowance, and what holds
     have set aside of grants with a scope."""
@@ -389,4 +392,4 @@ class SessionEnd(Struct, frozen=True):
     failed: bool
 
 
-Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | Due
+Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | SubscriptionRow | Due

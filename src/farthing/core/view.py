@@ -12,7 +12,7 @@ from .records import Account, AccountSettings, GrantTerms, WorkspaceSettings
 GrantState = Literal["live", "spent", "lapsed", "voided"]
 ENTRY_KINDS: Final = (
     *("open", "settings", "grant", "void", "charge", "hold", "extend", "settle", "release", "refund", "adjust", "set"),
-    *("lapse", "expire", "refusal"),
+    *("subscribe", "renew", "unsubscribe", "end", "lapse", "expire", "refusal"),
 )
 """What an entry may be: the kinds of the commands, and what time or a refusal has put down."""
 

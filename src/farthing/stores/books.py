@@ -12,6 +12,7 @@ from farthing.core.draft import due_at
 from farthing.core.ids import bucket_of
 from farthing.core.invariants import Books
 from farthing.core.records import Account, Charge, Entry, GrantTerms, Hold
+from farthing.core.subscription import SubscriptionRow
 
 from .doctor import UNREADABLE, Reading, Row, Stored, columns_of
 from .rows import read_account
@@ -20,7 +21,7 @@ from .shelf import Shelf
 NUMBER: Final = 3
 HEAD: Final = 12
 """Where the row of an account has them."""
-Right = Account | GrantTerms | Hold | Charge | Entry
+Right = Account | GrantTerms | Hold | Charge | SubscriptionRow | Entry
 
 
 class Disagreement(Struct):
@@ -90,6 +91,7 @@ class Replay:
             yield from self._named("hold", 6, self._holds, self._reading.hold)
             yield from self._named("charge", 7, self._charges, self._reading.charge)
             yield from self._unexplained_charges()
+            yield from self._subscription()
 
     def _missing_end(self, row: Row | None) -> Disagreement | None:
         """The row tells of entries after the last one. (With the last one's hash just its number is wrong.)"""
@@ -162,8 +164,20 @@ class Replay:
                 problem = Problem(7, f"charge {charge_id} has a row that no entry explains")
                 yield Disagreement("charge", charge_id, None, [problem])
 
+    def _subscription(self) -> Iterator[Disagreement]:
+        told, stored = self.books.subscription, self._reading.subscription(*self._owner, self._bucket)
+        right = SubscriptionRow(*self._owner, self._bucket, told) if told else None
+        if right is not None or stored is not None:
+            id = told.id if told else str(stored.columns[0]) if stored else ""
+            yield from self._row("subscription", id, 5, right, stored)
+
     def _row(
-        self, table: str, record_id: str, law: int, right: GrantTerms | Hold | Charge | None, stored: Stored | None
+        self,
+        table: str,
+        record_id: str,
+        law: int,
+        right: GrantTerms | Hold | Charge | SubscriptionRow | None,
+        stored: Stored | None,
     ) -> Iterator[Disagreement]:
         name = f"{'grant' if table == 'grants' else table} {record_id}"
         if right is None:

@@ -14,9 +14,19 @@ from msgspec import Struct
 
 from farthing.core.ids import bucket_in
 from farthing.core.records import Account, Audit, Charge, Entry, GrantTerms, Hold
+from farthing.core.subscription import SubscriptionRow
 
 from .doctor_sqlite import SqliteSource
-from .rows import account_row, audit_row, charge_row, grant_row, hold_row, read_grant
+from .rows import (
+    account_row,
+    audit_row,
+    charge_row,
+    grant_row,
+    hold_row,
+    read_grant,
+    read_subscription,
+    subscription_row,
+)
 from .schema import Place, is_postgres
 
 Row = tuple[Any, ...]
@@ -39,7 +49,7 @@ class Line(Struct):
 class Stored(Struct):
     """A record of a table: what its text says, and the columns beside it."""
 
-    record: GrantTerms | Hold | Charge
+    record: GrantTerms | Hold | Charge | SubscriptionRow
     columns: Row
 
 
@@ -124,7 +134,7 @@ class Reading:
         return self._rows(table, *after, PAGE)
 
     def owners(self, table: str, after: tuple[str, str]) -> list[tuple[str, str, bool]]:
-        """A page of the accounts that rows of `entry`, `grants` or `job` name, and whether each has a row."""
+        """A page of accounts that rows of `entry`, `grants`, `subscription` or `job` name, and whether it has one."""
         return [(str(row[0]), str(row[1]), bool(row[2])) for row in self._source.owners(table, after, PAGE)]
 
     # One account
@@ -167,9 +177,18 @@ class Reading:
         row = self._row("due", workspace, account, bucket)
         return row[0] if row else None
 
+    def subscription(self, workspace: str, account: str, bucket: int) -> Stored | None:
+        """The row of its subscription."""
+        row = self._row("subscription", workspace, account, bucket)
+        if row is None:
+            return None
+        return Stored(SubscriptionRow(workspace, account, bucket, read_subscription(row[-1])), row[:-1])
 
-def columns_of(record: GrantTerms | Hold | Charge, bucket: int) -> Row:
+
+def columns_of(record: GrantTerms | Hold | Charge | SubscriptionRow, bucket: int) -> Row:
     """The columns that a record must have beside its text, in the order in which they are read."""
+    if isinstance(record, SubscriptionRow):
+        return subscription_row(record)[3:-1]
     if isinstance(record, GrantTerms):
         return (record.id, bucket, record.amount, record.created_at, record.expires_at)
     return (hold_row(record) if isinstance(record, Hold) else charge_row(record))[1:-1]
@@ -197,17 +216,19 @@ class Repairing(Reading):
         else:
             self._put("put_due", *key, due)
 
-    def put(self, record: GrantTerms | Hold | Charge, account: Account) -> None:
+    def put(self, record: GrantTerms | Hold | Charge | SubscriptionRow, account: Account) -> None:
         """Write a record's row."""
         if isinstance(record, GrantTerms):
             self._put("put_grant", *grant_row(record, account), record.gone)
         elif isinstance(record, Hold):
             self._put("put_hold", *hold_row(record))
+        elif isinstance(record, SubscriptionRow):
+            self._put("put_subscription", *subscription_row(record))
         else:
             self._put("put_charge", *charge_row(record))
 
     def drop(self, table: str, record_id: str, bucket: int) -> None:
-        """Take away a row of `grants` or `charge` that no entry explains."""
+        """Take away a row of `grants`, `charge` or `subscription` that no entry explains."""
         self._put(f"drop_{table}", record_id, bucket)
 
     def put_key(self, entry: Entry) -> None:

@@ -38,7 +38,7 @@ class PostgresSource:
     def __init__(self, dsn: str) -> None:
         self._db = SyncConnection(dsn)
         self._sql = statements("postgres", "doctor")
-        self._ahead = _Ahead({}, {}, {})
+        self._ahead = _Ahead({}, {}, {}, {})
 
     def close(self) -> None:
         """Say goodbye to the server."""
@@ -52,7 +52,7 @@ class PostgresSource:
             try:
                 yield
             finally:
-                self._ahead = _Ahead({}, {}, {})
+                self._ahead = _Ahead({}, {}, {}, {})
 
     @contextmanager
     def alone(self, workspace: str, account: str, bucket: int) -> Iterator[None]:
@@ -119,6 +119,11 @@ class PostgresSource:
             {owner: rows for owner, rows in entries.items() if len(rows) <= ENTRIES_AHEAD},
             {owner: [row[2:] for row in rows] for owner, rows in grants.items() if len(rows) <= GRANTS_AHEAD},
             {(*owner, row[2]): row[3:] for owner, rows in by_owner("ahead_due", buckets).items() for row in rows},
+            {
+                (*owner, row[2]): row[3:]
+                for owner, rows in by_owner("ahead_subscriptions", buckets).items()
+                for row in rows
+            },
             set(accounts),
         )
 
@@ -199,11 +204,12 @@ class _Ahead:
         entries: dict[Owner, list[Row]],
         grants: dict[Owner, list[Row]],
         due: dict[tuple[str, str, int], Row],
+        subscriptions: dict[tuple[str, str, int], Row],
         asked: set[tuple[str, str, int]] | None = None,
     ) -> None:
         self._entries = entries
         self._grants = grants
-        self._due = due
+        self._one = {"due": due, "subscription": subscriptions}
         self._asked = asked or set()
 
     def find(self, name: str, values: Row) -> list[Row] | None:
@@ -212,6 +218,6 @@ class _Ahead:
             return self._entries.get((values[0], values[1]))
         if name == "grants":
             return self._grants.get((values[0], values[1]))
-        if name == "due" and values in self._asked:
-            return [self._due[values]] if values in self._due else []
+        if name in self._one and values in self._asked:
+            return [self._one[name][values]] if values in self._one[name] else []
         return None

@@ -17,7 +17,18 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void
+from farthing.core.commands import (
+    CLAIMS,
+    NAMES_HOLD,
+    OF_SUBSCRIPTIONS,
+    Adjust,
+    Command,
+    GiveGrant,
+    Refund,
+    SetBalance,
+    Subscribe,
+    Void,
+)
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
@@ -34,8 +45,10 @@ from farthing.core.records import (
     UsageRecord,
 )
 from farthing.core.refundable import CHARGES, charge_of, refundable
+from farthing.core.subscription import SubscriptionRow
 
 from .contract import Overtaken, Raced
+from .plans import read_plan
 from .postgres_link import Link, Row
 from .rows import (
     account_row,
@@ -47,9 +60,11 @@ from .rows import (
     payment_row,
     read_account,
     read_grant,
+    read_subscription,
     read_workspace,
     session_end_row,
     session_row,
+    subscription_row,
     usage_row,
 )  # fmt: skip
 from .statements import statements
@@ -244,7 +259,8 @@ class PostgresStore:
                 charges = [_charge.decode(row[0]) for row in await self._fetch("owing", *owner)]
                 context.charges.update((x.id, x) for x in charges)
                 context.owing[owner] = [x.id for x in charges]
-        await self._load_claims([c for c in commands if isinstance(c, GiveGrant) and c.claim], context)
+        await self._load_subscriptions([c for c in commands if isinstance(c, OF_SUBSCRIPTIONS)], context)
+        await self._load_claims([c for c in commands if isinstance(c, CLAIMS) and c.claim], context)
         await self._load_grants([(c.grant, c) for c in commands if isinstance(c, Void)], context)
         refunds = [c for c in commands if isinstance(c, Refund)]
         await self._load_charges([(c.charge, c) for c in refunds if c.charge is not None], context)
@@ -252,7 +268,19 @@ class PostgresStore:
             if c.charge is None:
                 await self._load_refundable(c, context)
 
-    async def _load_claims(self, commands: Sequence[GiveGrant], context: Context) -> None:
+    async def _load_subscriptions(self, commands: Sequence[Command], context: Context) -> None:
+        """The subscriptions of their accounts; the plans of these, and those that are named."""
+        if not commands:
+            return
+        for workspace, account, terms in await self._fetch("subscriptions", *columns(_names(commands))):
+            context.subscriptions[(workspace, account)] = read_subscription(terms)
+        named = {(c.workspace, c.plan) for c in commands if isinstance(c, Subscribe)}
+        had = {(c.workspace, s.plan) for c in commands if (s := context.subscriptions.get((c.workspace, c.account)))}
+        if wanted := sorted(named | had):
+            for workspace, plan, *rest in await self._fetch("plans", *columns(wanted)):
+                context.plans[(workspace, plan)] = read_plan(tuple(rest))
+
+    async def _load_claims(self, commands: Sequence[Any], context: Context) -> None:
         wanted = sorted({(c.workspace, *c.claim) for c in commands if c.claim})
         if not wanted:
             return
@@ -378,6 +406,9 @@ class PostgresStore:
         await self._save_rows("save_audit", [audit_row(r) for r in records if isinstance(r, Audit)])
         await self._save_rows("save_sessions", [session_row(r) for r in records if isinstance(r, SessionStart)])
         await self._save_rows("end_sessions", [session_end_row(r) for r in records if isinstance(r, SessionEnd)])
+        # Of several changes of one subscription the last stands.
+        changed = {(r.workspace, r.account): r for r in records if isinstance(r, SubscriptionRow)}
+        await self._save_rows("save_subscriptions", [subscription_row(r) for r in changed.values()])
         await self._save_rows("save_due", [(*key, at) for key, at in due.items() if at is not None])
         await self._save_rows("delete_due", [key for key, at in due.items() if at is None])
 
@@ -415,8 +446,8 @@ class PostgresStore:
         await self._link.close()
 
 
-_APART: Final = (*NAMES_HOLD, Refund, Void)
-_LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+_APART: Final = (*NAMES_HOLD, *OF_SUBSCRIPTIONS, Refund, Void)
+_LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void, *OF_SUBSCRIPTIONS})
 
 
 def _seconds() -> float:

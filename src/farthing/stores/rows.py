@@ -22,12 +22,14 @@ from farthing.core.records import (
     Workspace,
     WorkspaceSettings,
 )  # fmt: skip
+from farthing.core.subscription import Subscription, SubscriptionRow
 
 _encode = msgspec.json.Encoder().encode
 _grants = msgspec.json.Decoder(list[Grant])
 _settings = msgspec.json.Decoder(AccountSettings)
 _window = msgspec.json.Decoder(Window | None)
 _terms = msgspec.json.Decoder(GrantTerms)
+_subscription = msgspec.json.Decoder(Subscription)
 _workspace_settings = msgspec.json.Decoder(WorkspaceSettings)
 _NO_SETTINGS = AccountSettings()
 _NO_SETTINGS_TEXT = _encode(_NO_SETTINGS).decode()
@@ -121,3 +123,15 @@ def session_row(s: SessionStart) -> tuple[Any, ...]:
 def session_end_row(s: SessionEnd) -> tuple[Any, ...]:
     """What changes when it ends, and by what it is found."""
     return (s.ended_at, int(s.failed), s.workspace, s.account, s.session, s.bucket)
+
+
+def subscription_row(r: SubscriptionRow) -> tuple[Any, ...]:
+    """The columns of a subscription."""
+    s = r.subscription
+    terms = _encode(s).decode()
+    return (r.workspace, r.account, r.bucket, s.id, s.plan, s.billed_by, s.next_at, s.ends_at, s.ended_at, terms)
+
+
+def read_subscription(terms: str) -> Subscription:
+    """A subscription from its row's text."""
+    return _subscription.decode(terms)

@@ -14,7 +14,18 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
-from farthing.core.commands import NAMES_HOLD, Adjust, Command, GiveGrant, Refund, SetBalance, Void
+from farthing.core.commands import (
+    CLAIMS,
+    NAMES_HOLD,
+    OF_SUBSCRIPTIONS,
+    Adjust,
+    Command,
+    GiveGrant,
+    Refund,
+    SetBalance,
+    Subscribe,
+    Void,
+)
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted
@@ -31,8 +42,10 @@ from farthing.core.records import (
     UsageRecord,
 )  # fmt: skip
 from farthing.core.refundable import CHARGES, charge_of, refundable
+from farthing.core.subscription import SubscriptionRow
 
 from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
+from .plans import read_plan
 from .reports import Work
 from .rows import (
     account_row,
@@ -44,9 +57,11 @@ from .rows import (
     payment_row,
     read_account,
     read_grant,
+    read_subscription,
     read_workspace,
     session_end_row,
     session_row,
+    subscription_row,
     usage_row,
 )  # fmt: skip
 
@@ -87,6 +102,8 @@ SELECT_CHARGES = (
     f"and kind in ({', '.join(repr(k) for k in sorted(CHARGES))}) order by number desc"
 )
 SELECT_GRANT = "select terms, voided, gone from grants where id = ? and bucket = ? and workspace = ? and account = ?"
+SELECT_SUBSCRIPTION = "select terms from subscription where workspace = ? and account = ? and bucket = ?"
+SELECT_PLAN = "select document, created_at, updated_at, archived_at from plan where workspace = ? and id = ?"
 SELECT_PAYMENT = "select account, entry, at from payment where workspace = ? and provider = ? and object = ?"
 
 INSERT_ENTRY = f"insert into entry ({ENTRY_COLUMNS}) values ({', '.join('?' * 21)})"
@@ -125,6 +142,12 @@ INSERT_SESSION = (
 END_SESSION = (
     "update stream_session set ended_at = ?, failed = ? "
     "where workspace = ? and account = ? and session = ? and bucket = ?"
+)
+UPSERT_SUBSCRIPTION = (
+    "insert into subscription (workspace, account, bucket, id, plan, billed_by, next_at, ends_at, ended_at, terms) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set id = excluded.id, plan = excluded.plan, "
+    "billed_by = excluded.billed_by, next_at = excluded.next_at, ends_at = excluded.ends_at, "
+    "ended_at = excluded.ended_at, terms = excluded.terms, claimed_until = 0, retry_at = 0"
 )
 UPSERT_DUE = (
     "insert into job (kind, workspace, subject, bucket, due_at) values ('account', ?, ?, ?, ?) "
@@ -261,7 +284,9 @@ class SqliteStore:
             charges = [_charge.decode(row[0]) for row in self._all(SELECT_OWING, owner)]
             context.charges.update((x.id, x) for x in charges)
             context.owing[owner] = [x.id for x in charges]
-        if isinstance(c, GiveGrant) and c.claim:
+        if isinstance(c, OF_SUBSCRIPTIONS):
+            self._load_subscription(c, context)
+        if isinstance(c, CLAIMS):
             self._load_claim(c, context)
         elif isinstance(c, Void):
             self._load_grant(c.grant, c, context)
@@ -270,8 +295,18 @@ class SqliteStore:
         elif isinstance(c, Refund):
             self._load_refundable(c, context)
 
-    def _load_claim(self, c: GiveGrant, context: Context) -> None:
-        assert c.claim is not None
+    def _load_subscription(self, c: Command, context: Context) -> None:
+        owner = (c.workspace, c.account)
+        if owner not in context.subscriptions and (row := self._one(SELECT_SUBSCRIPTION, (*owner, bucket_of(*owner)))):
+            context.subscriptions[owner] = read_subscription(row[0])
+        s = context.subscriptions.get(owner)
+        plan = c.plan if isinstance(c, Subscribe) else s.plan if s else ""
+        if (c.workspace, plan) not in context.plans and (row := self._one(SELECT_PLAN, (c.workspace, plan))):
+            context.plans[(c.workspace, plan)] = read_plan(row)
+
+    def _load_claim(self, c: Any, context: Context) -> None:
+        if c.claim is None:
+            return
         row = self._one(SELECT_PAYMENT, (c.workspace, *c.claim))
         if row is None:
             return
@@ -360,6 +395,8 @@ class SqliteStore:
             self._cursor.execute(INSERT_SESSION, session_row(r))
         elif isinstance(r, SessionEnd):
             self._cursor.execute(END_SESSION, session_end_row(r))
+        elif isinstance(r, SubscriptionRow):
+            self._cursor.execute(UPSERT_SUBSCRIPTION, subscription_row(r))
         else:
             self._cursor.execute(INSERT_PAYMENT, payment_row(r))
 
@@ -386,7 +423,7 @@ class SqliteStore:
         self._db.close()
 
 
-_LOAD_MORE = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void})
+_LOAD_MORE = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void, *OF_SUBSCRIPTIONS})
 
 
 class SqliteDatabase:

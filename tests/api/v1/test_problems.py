@@ -115,7 +115,7 @@ FACTS = {
     "field": "amount", "message": "is too large", "differs": ["amount", "operation"], "payment": "digistore24:1",
     "available": 1_000_000, "required": 3_000_000, "deficit": 2_000_000, "limit": 5_000_000, "left": 1_000_000,
     "period": "day", "state": "settled", "max_minutes": 60, "refundable": 4_000_000, "metered": 1, "at_least": 2,
-    "at_most": 3,
+    "at_most": 3, "days": 3, "next_at": 1_767_225_600_000_000, "billed_by": "stripe",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The world that schemathesis finds behind an API key: what the requests for one operation can be about, and why some
 are refused though the document allows them. Of the native API, and of the CountWerk dialect."""
 
+import json
 from collections.abc import Collection, Mapping
 from itertools import count
 from typing import Any
@@ -48,6 +49,10 @@ BEYOND = {
     "is missing: HS256 has one": "a secret or published keys, by the algorithm",
     "must begin with https://": "what is a URL is more than a pattern can say",
     "must be a URL such as": "what is a URL is more than a pattern can say",
+    "goes with rollover": "rollover and cap",
+    "is for periods of months": "unit and anchor_day",
+    "a period has a length": "unit and every",
+    "is for an account without a subscription": "what the account has already",
     "must not be after to": "from and to",
     "can't be given with a cursor": "offset and cursor",
     "a series has at most": "a range of time and the steps it is cut into",
@@ -126,6 +131,8 @@ class KeyWorld:
         if self._noun == "issuers":
             nothing = dict.fromkeys(("preset", "domain", "issuer", "audience", "jwks_url", "claims"))
             found |= {**nothing, "algorithm": "HS256", "secret": _secret()}
+        if self._operation == "subscribe":
+            found["plan"] = self._plan()
         if self._noun == "rate-cards" and "card" in found:
             found["card"] = CARD
         if self._operation == "removeModelPrice":
@@ -170,9 +177,29 @@ class KeyWorld:
             if self._operation != "addRateCardVersion":
                 client.made(f"rate-cards/{made['card']}/versions", body, 201)
             return {name: made[name] for name in self._examples}
+        if self._noun == "plans":
+            return {"id": self._plan()}
+        if "/subscription" in self._path:
+            return {"account": self._subscriber()}
         if self._noun == "payments":
             return {"provider": "digistore24", "payment": self._payment()}
         return {"account": RICH}
+
+    def _put(self, path: str, body: dict[str, Any]) -> None:
+        fields = {"X-API-Key": self._client.api_key, "Content-Type": "application/json", "Idempotency-Key": new_key()}
+        answer = self._server.send("PUT", f"/v1/{path}", json.dumps(body).encode(), fields)
+        assert answer.status == 200, answer.raw
+
+    def _plan(self) -> str:
+        plan = f"plan-{next(_numbers)}"
+        self._put(f"plans/{plan}", {"allowance": "1", "every": 30})
+        return plan
+
+    def _subscriber(self) -> str:
+        """Somebody whose next period is due."""
+        account = f"subscriber-{next(_numbers)}"
+        self._put(f"accounts/{account}/subscription", {"plan": self._plan(), "next_at": "2025-12-31T00:00:00Z"})
+        return account
 
     def _issuer(self) -> str:
         """One whose tokens are taken; those of earlier requests go, since a workspace has only so many."""

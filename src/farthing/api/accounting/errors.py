@@ -103,6 +103,14 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     Refusal.REFUND_TOO_LARGE: No(400, "At most {refundable} credits can be given back", ("refundable",)),
     Refusal.TOO_MANY_GRANTS: No(403, "This account has {limit} live allocations, as many as it may have"),
     Refusal.TOO_MANY_HOLDS: No(403, "This account has {limit} open sessions, as many as it may have"),
+    Refusal.PLAN_NOT_FOUND: No(404, "There is no such plan"),
+    Refusal.PLAN_ARCHIVED: No(409, "Nobody can subscribe to this plan any more"),
+    Refusal.SUBSCRIPTION_NOT_FOUND: No(404, "There is no subscription"),
+    Refusal.SUBSCRIPTION_ENDED: No(409, "The subscription has ended"),
+    Refusal.SUBSCRIPTION_EXPIRED: No(409, "Subscription expired"),
+    Refusal.SUBSCRIPTION_CHANGED: No(409, "The subscription was changed meanwhile"),
+    Refusal.NOT_DUE: No(409, "Next renewal in {days} days"),
+    Refusal.RENEWED_BY_PAYMENT: No(409, "The subscription is billed by {billed_by}, whose payment renews it"),
     Refusal.BALANCE_LIMIT: No(400, "This would make the balance larger than the ledger can count"),
 }
 

@@ -124,6 +124,16 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     ),
     Refusal.TOO_MANY_GRANTS: No(403, "FORBIDDEN", "This account has {limit} live grants, as many as it may have."),
     Refusal.TOO_MANY_HOLDS: No(403, "FORBIDDEN", "This account has {limit} live reservations, as many as it may have."),
+    Refusal.PLAN_NOT_FOUND: No(404, "INVALID_INPUT", "There is no such plan."),
+    Refusal.PLAN_ARCHIVED: No(409, "INVALID_INPUT", "Nobody can subscribe to this plan any more."),
+    Refusal.SUBSCRIPTION_NOT_FOUND: No(404, "INVALID_INPUT", "There is no subscription."),
+    Refusal.SUBSCRIPTION_ENDED: No(409, "INVALID_INPUT", "The subscription has ended."),
+    Refusal.SUBSCRIPTION_EXPIRED: No(409, "INVALID_INPUT", "The time that was paid is over."),
+    Refusal.SUBSCRIPTION_CHANGED: No(409, "INVALID_INPUT", "The subscription was changed meanwhile."),
+    Refusal.NOT_DUE: No(409, "INVALID_INPUT", "The next renewal is in {days} days.", data=("days",)),
+    Refusal.RENEWED_BY_PAYMENT: No(
+        409, "INVALID_INPUT", "The subscription is billed by {billed_by}, whose payment renews it."
+    ),
     Refusal.BALANCE_LIMIT: No(400, "INVALID_AMOUNT", "This would make the balance larger than the ledger can count."),
 }
 

@@ -35,6 +35,7 @@ CODES: Final[Mapping[str, str]] = {
     "card_version_begun": "card_version_begun",
     "price_not_quarantined": "price_not_quarantined",
     "price_unusable": "price_unusable",
+    "plan_not_found": "plan_not_found",
     "workspace_exists": "workspace_exists",
     "workspace_not_found": "workspace_not_found",
 }

@@ -6,14 +6,17 @@ from typing import Protocol
 from msgspec import Struct
 
 from farthing.core.credentials import Mode
+from farthing.core.renewal_run import RenewalRun, Wanted
 from farthing.engine import Engine
 from farthing.prices.book import Books
 from farthing.stores.access import Access
 from farthing.stores.directory import Directory
 from farthing.stores.issuers import Issuers
+from farthing.stores.plans import Plans
 from farthing.stores.prices import PriceStore
 from farthing.stores.reports import Reports
 from farthing.stores.stream_sessions import StreamSessions
+from farthing.stores.subscriptions import Subscriptions
 from farthing.stores.usage_history import UsageHistory
 from farthing.stores.usage_reports import UsageReports
 from farthing.stores.users import Users
@@ -50,6 +53,10 @@ class Desk(Struct, frozen=True, kw_only=True):
     users: Users
     issuers: Issuers
     access: Access
+    plans: Plans
+    subscriptions: Subscriptions
+    renew: Callable[[Wanted], Awaitable[RenewalRun]]
+    """Renews what is due."""
     prices: PriceStore
     books: Books
     cursors: Cursors

@@ -5,7 +5,7 @@ from typing import Any, Final
 from msgspec import Raw, Struct
 
 from farthing.core.amounts import write_amount
-from farthing.core.records import Entry
+from farthing.core.records import Body, Entry
 from farthing.core.refundable import read_body
 from farthing.core.view import ENTRY_KINDS
 
@@ -27,6 +27,15 @@ class GrantSlice(Struct):
     """Change of its remaining credits."""
     held: Credits
     """Change of what is held in it."""
+
+
+class EntrySubscription(Struct):
+    """A subscription as an entry left it."""
+
+    id: str
+    plan: str
+    period_at: Time | None
+    next_at: Time
 
 
 class EntryLine(Struct):
@@ -56,6 +65,8 @@ class EntryLine(Struct):
     slices: list[GrantSlice]
     grants: list[str]
     """Grants that it made."""
+    subscription: EntrySubscription | None
+    """The account's subscription after it, where it changed that."""
     unpaid: Credits
     """What there was not enough for, and was not taken."""
     hash: str
@@ -83,8 +94,18 @@ def write_entry(entry: Entry, scale: int) -> EntryLine:
         ref=body.ref or None,
         slices=[GrantSlice(g, write_amount(r, scale), write_amount(h, scale)) for g, r, h in body.slices],
         grants=[terms.id for terms in body.grants],
+        subscription=_subscription(body),
         unpaid=write_amount(body.unpaid, scale),
         hash=entry.hash.hex(),
+    )
+
+
+def _subscription(body: Body) -> EntrySubscription | None:
+    s = body.subscription
+    if s is None:
+        return None
+    return EntrySubscription(
+        s.id, s.plan, None if s.period_at is None else write_time(s.period_at), write_time(s.next_at)
     )
 
 
@@ -120,7 +141,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     "operation": "chat.message", "description": "A chat message", "metadata": {"model": "gpt-4o"},
     "key": "v1:chat-7f3a-0001", "actor": "key:key_0198c5f0a1b27c3d8e4f5a6b7c8d9000", "request_id": "req_7d1f00000001",
     "ref": None, "slices": [{"grant": "grt_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f", "amount": "-5", "held": "0"}],
-    "grants": [], "unpaid": "0", "hash": "9f2c" * 16,
+    "grants": [], "subscription": None, "unpaid": "0", "hash": "9f2c" * 16,
 }  # fmt: skip
 
 ENDPOINTS: Final = (

@@ -17,6 +17,7 @@ from farthing.stores.contract import StoreError
 
 from ..endpoint import Headers, Reply, Request, Trouble
 from ..openapi import Code
+from .wire import write_time
 
 PROBLEM: Final = b"application/problem+json"
 TYPE: Final = "/docs#problem-{}"
@@ -50,6 +51,8 @@ CODES: Final = {
         Code(404, "grant_not_found", "There is no such grant."),
         Code(404, "charge_not_found", "There is no such charge."),
         Code(404, "hold_not_found", "There is no such hold."),
+        Code(404, "plan_not_found", "There is no such plan."),
+        Code(404, "subscription_not_found", "This account has no subscription."),
         Code(404, "entry_not_found", "There is no such entry."),
         Code(404, "payment_not_found", "There is no such payment."),
         Code(404, "key_not_found", "There is no such API key."),
@@ -73,6 +76,12 @@ CODES: Final = {
         Code(409, "refund_too_large", "At most 4 credits can be given back."),
         Code(409, "too_many_grants", "This account has 1,000 live grants, as many as it may have."),
         Code(409, "too_many_holds", "This account has 10,000 live holds, as many as it may have."),
+        Code(409, "plan_archived", "Nobody can subscribe to this plan any more."),
+        Code(409, "subscription_ended", "This subscription has ended."),
+        Code(409, "subscription_expired", "The time that was paid is over."),
+        Code(409, "subscription_changed", "The subscription was changed meanwhile: read it again."),
+        Code(409, "not_due", "The next renewal is in 3 days."),
+        Code(409, "renewed_by_payment", "The subscription is billed by stripe, whose payment renews it."),
         Code(409, "no_card", "The workspace had no rate card at that time: give an amount, or add one."),
         Code(409, "overlapping_versions", "Version 3 begins at that time or later: begin after it, or withdraw it."),
         Code(409, "card_version_begun", "Version 3 has begun, and charges may name it: add a version instead."),
@@ -153,6 +162,8 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     at_most: str | UnsetType = UNSET
     state: str | UnsetType = UNSET
     refundable: str | UnsetType = UNSET
+    days: int | UnsetType = UNSET
+    next_at: str | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
 
 
@@ -187,6 +198,8 @@ class No(Struct, frozen=True):
     """Facts that are amounts."""
     told: tuple[str, ...] = ()
     """Facts that also stand by themselves."""
+    times: tuple[str, ...] = ()
+    """Facts that are times."""
 
 
 _SHORT: Final = ("required", "available", "deficit")
@@ -224,6 +237,14 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     Refusal.TOO_MANY_GRANTS: No("This account has {limit} live grants, as many as it may have.", told=("limit",)),
     Refusal.TOO_MANY_HOLDS: No("This account has {limit} live holds, as many as it may have.", told=("limit",)),
     Refusal.PRECONDITION_FAILED: No("The settings are not what they were when they were read: read them again."),
+    Refusal.PLAN_NOT_FOUND: No("There is no such plan."),
+    Refusal.PLAN_ARCHIVED: No("Nobody can subscribe to this plan any more."),
+    Refusal.SUBSCRIPTION_NOT_FOUND: No("This account has no subscription."),
+    Refusal.SUBSCRIPTION_ENDED: No("This subscription has ended."),
+    Refusal.SUBSCRIPTION_EXPIRED: No("The time that was paid is over."),
+    Refusal.SUBSCRIPTION_CHANGED: No("The subscription was changed meanwhile: read it again."),
+    Refusal.NOT_DUE: No("The next renewal is in {days} days.", told=("days", "next_at"), times=("next_at",)),
+    Refusal.RENEWED_BY_PAYMENT: No("The subscription is billed by {billed_by}, whose payment renews it."),
     Refusal.BALANCE_LIMIT: No("This would make the balance larger than the ledger can count."),
 }
 
@@ -285,7 +306,8 @@ def refused(request: Request, outcome: Refused) -> Problem:
     """The refusal of a command."""
     no, facts = ERRORS[outcome.code], outcome.facts
     scale = request.caller.workspace.scale
-    plain = {name: write_amount(fact, scale) if name in no.amounts else fact for name, fact in facts.items()}
+    plain: dict[str, Any] = {n: write_amount(fact, scale) if n in no.amounts else fact for n, fact in facts.items()}
+    plain |= {name: write_time(plain[name]) for name in no.times}
     detail = no.sentence.format_map({name: _word(fact) for name, fact in plain.items()})
     told: dict[str, Any] = {name: plain[name] for name in no.told}
     if outcome.code is Refusal.INSUFFICIENT_CREDITS:

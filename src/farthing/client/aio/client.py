@@ -26,6 +26,7 @@ from .pages import AsyncPages
 from .pricing import AsyncPrices, AsyncRateCards
 from .queue import AsyncQueue
 from .reports import AsyncReports, AsyncSettings
+from .subscribing import AsyncPlans, AsyncSubscriptions
 
 
 class AsyncClient:
@@ -45,6 +46,8 @@ class AsyncClient:
         self.prices = AsyncPrices(door)
         self.reports = AsyncReports(door)
         self.settings = AsyncSettings(door)
+        self.plans = AsyncPlans(door)
+        self.subscriptions = AsyncSubscriptions(door)
         self.payments = AsyncPayments(door)
         self.keys = AsyncKeys(door)
         self.issuers = AsyncIssuers(door)

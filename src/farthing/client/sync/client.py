@@ -29,6 +29,7 @@ from .pages import Pages
 from .pricing import Prices, RateCards
 from .queue import Queue
 from .reports import Reports, Settings
+from .subscribing import Plans, Subscriptions
 
 
 class Client:
@@ -48,6 +49,8 @@ class Client:
         self.prices = Prices(door)
         self.reports = Reports(door)
         self.settings = Settings(door)
+        self.plans = Plans(door)
+        self.subscriptions = Subscriptions(door)
         self.payments = Payments(door)
         self.keys = Keys(door)
         self.issuers = Issuers(door)

@@ -5,31 +5,42 @@ from datetime import datetime
 from typing import Any
 
 from farthing.client import AsyncClient
-from farthing.client.errors import AccountNotFound, NotPriced
+from farthing.client.errors import AccountNotFound, Conflict, NotPriced, SubscriptionNotFound
+from farthing.client.plan_results import Subscription
 
 from ..token_results import (
     CHARGED,
+    DAILY,
     LARGEST_PAGE,
+    LARGEST_RUN,
     NO_COST,
+    NO_SUBSCRIPTION,
     NOT_OF_USER,
     PAGE,
     REFUND,
     REFUSALS,
     RESET,
+    USER_NOT_FOUND,
+    BatchRenewal,
     CanAfford,
+    Eligibility,
     TokenBalance,
     TokenEntry,
     TokenResult,
     TokenStatistics,
+    UserRenewal,
     added_up,
     cost_of,
     count_of,
+    eligibility_of,
     entry_of,
     last_moment,
     not_charged,
     operation,
     refusal_text,
+    renewal_of,
     whole,
+    with_part,
 )
 
 
@@ -47,8 +58,10 @@ class AsyncTokens:
             balance = await self._client.balance(user_id)
         except AccountNotFound:
             return None
+        s = await self._subscription(user_id)
         return TokenBalance(
-            user_id=user_id, tokens_balance=whole(balance.balance), tokens_spent=await self._spent(user_id)
+            user_id=user_id, tokens_balance=whole(balance.balance), tokens_spent=await self._spent(user_id),
+            tier=s.plan if s else None, last_renewal_at=(s.renewed_at or s.period_at) if s else None,
         )  # fmt: skip
 
     async def can_afford(self, user_id: str, operation_type: str) -> CanAfford:
@@ -136,6 +149,56 @@ class AsyncTokens:
             return await self._failed(user_id, refusal_text(error))
         return await self._done(user_id, done)
 
+    # Renewals
+
+    async def eligible(self, user_id: str) -> Eligibility:
+        """Whether a user may be renewed now, and why not."""
+        s = await self._subscription(user_id)
+        if s is not None:
+            return eligibility_of(user_id, s)
+        return Eligibility(user_id=user_id, eligible=False, reason=await self._without_plan(user_id))
+
+    async def renew_user(self, user_id: str, *, key: str | None = None) -> UserRenewal:
+        """Give a user what his tier gives, if it is time: once for each period, whoever asks."""
+        try:
+            return renewal_of(await self._client.subscriptions.renew(user_id, key=key))
+        except (AccountNotFound, SubscriptionNotFound):
+            error = await self._without_plan(user_id)
+        except Conflict as refused:
+            error = refusal_text(refused)
+        found = await self.get_balance(user_id)
+        balance = found.tokens_balance if found else 0
+        return UserRenewal(
+            user_id=user_id, success=False, tier=found.tier if found else None, new_balance=balance,
+            previous_balance=balance, error=error,
+        )  # fmt: skip
+
+    async def renew_all_eligible(
+        self, *, tier: str | None = None, limit: int | None = None, dry_run: bool = False,
+        continue_on_error: bool = False,
+    ) -> BatchRenewal:  # fmt: skip
+        """Renew users who are due, the oldest due first; a dry run tells of the first thousand. A server renews by
+        itself, so that nobody has to."""
+        total, first = BatchRenewal(), True
+        while limit is None or total.total_processed < limit:
+            room = LARGEST_RUN if limit is None else min(LARGEST_RUN, limit - total.total_processed)
+            part = await self._client.subscriptions.renew_due(
+                plan=tier, limit=room, dry_run=dry_run, continue_on_error=continue_on_error, retry_failed=first
+            )  # fmt: skip
+            total, first = with_part(total, part), False
+            if dry_run or not part.more or not part.processed or (part.failed and not continue_on_error):
+                break
+        return total
+
+    async def users_due(self, tier: str | None = None) -> list[str]:
+        """Users who may be renewed now, the oldest due first."""
+        due = self._client.subscriptions.list(due=True, plan=tier, limit=LARGEST_PAGE)
+        return [s.account async for s in due]
+
+    def cron_expression(self) -> str:
+        """When the old service renewed: daily, 02:00 UTC. A server of ours does within a minute of each one's time."""
+        return DAILY
+
     # The ledger
 
     async def user_entries(
@@ -192,6 +255,19 @@ class AsyncTokens:
         return sums
 
     # Their parts
+
+    async def _subscription(self, user_id: str) -> Subscription | None:
+        try:
+            return await self._client.subscriptions.get(user_id)
+        except (AccountNotFound, SubscriptionNotFound):
+            return None
+
+    async def _without_plan(self, user_id: str) -> str:
+        try:
+            await self._client.balance(user_id)
+        except AccountNotFound:
+            return USER_NOT_FOUND
+        return NO_SUBSCRIPTION
 
     async def _entries(
         self, user_id: str, operation_type: str | None, start: datetime | None, end: datetime | None

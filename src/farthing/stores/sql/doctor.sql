@@ -77,6 +77,10 @@ select p.workspace, p.provider, p.object, p.account, p.entry, e.workspace, e.acc
 from payment p left join entry e on e.id = p.entry
 where (p.workspace, p.provider, p.object) > (?, ?, ?) order by p.workspace, p.provider, p.object limit ?
 
+-- name: subscription
+select id, plan, billed_by, next_at, ends_at, ended_at, terms from subscription
+where workspace = ? and account = ? and bucket = ?
+
 -- name: put_account
 insert into account (
     workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,
@@ -116,6 +120,16 @@ set state = excluded.state, expires_at = excluded.expires_at, remaining = exclud
 insert into charge (id, workspace, account, bucket, debt, terms) values (?, ?, ?, ?, ?, ?)
 on conflict (id, bucket) do update
 set debt = excluded.debt, terms = excluded.terms, workspace = excluded.workspace, account = excluded.account
+
+-- name: put_subscription
+insert into subscription (workspace, account, bucket, id, plan, billed_by, next_at, ends_at, ended_at, terms)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (workspace, account, bucket) do update
+set id = excluded.id, plan = excluded.plan, billed_by = excluded.billed_by, next_at = excluded.next_at,
+    ends_at = excluded.ends_at, ended_at = excluded.ended_at, terms = excluded.terms
+
+-- name: drop_subscription
+delete from subscription where id = ? and bucket = ?
 
 -- name: drop_grants
 delete from grants where id = ? and bucket = ?

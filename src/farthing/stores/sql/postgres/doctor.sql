@@ -37,6 +37,14 @@ from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) u (work
         where j.kind = 'account' and j.workspace = u.workspace and j.subject = u.account and j.bucket = u.bucket limit 1
     ) j
 
+-- name: ahead_subscriptions
+select s.workspace, s.account, s.bucket, s.id, s.plan, s.billed_by, s.next_at, s.ends_at, s.ended_at, s.terms
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) u (workspace, account, bucket)
+    cross join lateral (
+        select * from subscription s
+        where s.workspace = u.workspace and s.account = u.account and s.bucket = u.bucket limit 1
+    ) s
+
 -- name: schema
 with here as (select oid from pg_namespace where nspname = current_schema()),
     ours as (
@@ -115,6 +123,13 @@ with recursive o (workspace, account, n) as (
 )
 select o.workspace, o.account, exists (select 1 from account a where a.workspace = o.workspace and a.id = o.account)
 from o order by o.n
+
+-- name: owners_in_subscription
+select o.workspace, o.account, exists (select 1 from account a where a.workspace = o.workspace and a.id = o.account)
+from (
+    select workspace, account from subscription where (workspace, account) > (?, ?) order by workspace, account limit ?
+) o
+order by o.workspace, o.account
 
 -- name: owners_in_job
 with recursive o (workspace, account, n) as (

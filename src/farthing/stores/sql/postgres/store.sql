@@ -100,6 +100,19 @@ from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? 
         where g.id = u.id and g.bucket = u.bucket and g.workspace = u.workspace and g.account = u.account limit 1
     ) g
 
+-- name: subscriptions
+select s.workspace, s.account, s.terms
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) u (workspace, account, bucket)
+    cross join lateral (
+        select * from subscription s
+        where s.workspace = u.workspace and s.account = u.account and s.bucket = u.bucket limit 1
+    ) s
+
+-- name: plans
+select p.workspace, p.id, p.document, p.created_at, p.updated_at, p.archived_at
+from unnest(cast(? as text[]), cast(? as text[])) u (workspace, id)
+    join plan p on p.workspace = u.workspace and p.id = u.id
+
 -- name: payments
 select p.workspace, p.provider, p.object, p.account, p.entry, p.at
 from unnest(cast(? as text[]), cast(? as text[]), cast(? as text[])) u (workspace, provider, object)
@@ -234,6 +247,16 @@ from unnest(
     cast(? as smallint[])
 ) n (ended_at, failed, workspace, account, session, bucket)
 where s.workspace = n.workspace and s.account = n.account and s.session = n.session and s.bucket = n.bucket
+
+-- name: save_subscriptions
+insert into subscription (workspace, account, bucket, id, plan, billed_by, next_at, ends_at, ended_at, terms)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]),
+    cast(? as text[]), cast(? as bigint[]), cast(? as bigint[]), cast(? as bigint[]), cast(? as text[])
+)
+on conflict (workspace, account, bucket) do update
+set id = excluded.id, plan = excluded.plan, billed_by = excluded.billed_by, next_at = excluded.next_at,
+    ends_at = excluded.ends_at, ended_at = excluded.ended_at, terms = excluded.terms, claimed_until = 0, retry_at = 0
 
 -- name: save_due
 insert into job (kind, workspace, subject, bucket, due_at)

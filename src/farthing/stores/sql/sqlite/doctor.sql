@@ -22,6 +22,12 @@ from (
     select workspace, account from grants where (workspace, account) > (?, ?) order by workspace, account limit 1
 ) o
 
+-- name: owner_in_subscription
+select o.workspace, o.account, exists (select 1 from account a where a.workspace = o.workspace and a.id = o.account)
+from (
+    select workspace, account from subscription where (workspace, account) > (?, ?) order by workspace, account limit 1
+) o
+
 -- name: owner_in_job
 select o.workspace, o.account, exists (select 1 from account a where a.workspace = o.workspace and a.id = o.account)
 from (

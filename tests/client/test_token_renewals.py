@@ -15,7 +15,7 @@ SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "plans" / "token_bot
 DAYS = timedelta(days=1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def plans(client: Any) -> dict[str, Any]:
     """The sample's plans, by id; and one of each module's own, so that nobody else's users are due in it."""
     put = {}

@@ -106,7 +106,6 @@ class App:
         self._owned = [(prefix, f) for f in faces for prefix in f.prefixes]
         routes = {(e.method, e.path, kind): Route(f, e) for f in faces for kind in f.credentials for e in f.endpoints}
         self._whole = {key: route for key, route in routes.items() if "{" not in key[1]}
-        self._named = {key: route for key, route in routes.items() if "{" in key[1]}
         self._routes = routes
         self._exact = frozenset(path for _, path, _ in routes if "{" not in path)
         self._templates = Templates(dict.fromkeys(path for _, path, _ in routes if path not in self._exact))
@@ -210,7 +209,7 @@ class App:
         if found is None:
             return None
         template, request.parameters = found
-        return self._named.get((request.method, template, request.credential))
+        return self._routes.get((request.method, template, request.credential))
 
     def _owner(self, path: str) -> Face | None:
         """The face whose own paths begin like this one."""

@@ -11,7 +11,7 @@ from farthing.core.view import available
 from ..endpoint import Caller, Parameter, Request, write_time
 from ..v1.desk import Desk
 from . import fields as read
-from .calls import KEY, call, left_after, who
+from .calls import KEY, call, left_after, own_id, who
 from .errors import INSUFFICIENT, fault
 from .fields import Body
 from .pricing import count_of, priced, usage_of
@@ -36,12 +36,12 @@ _deduct = Body(DeductRequest, "credits")
 
 async def show_own_balance(request: Request, desk: Desk) -> Balance:
     """What the caller has."""
-    return _balance(await _account(request, desk, _own(request)), request.caller.workspace.scale)
+    return _balance(await _account(request, desk, own_id(request)), request.caller.workspace.scale)
 
 
 async def show_own_total(request: Request, desk: Desk) -> TotalBalance:
     """The same, in one number."""
-    return TotalBalance(_total(await _account(request, desk, _own(request)), request.caller.workspace.scale))
+    return TotalBalance(_total(await _account(request, desk, own_id(request)), request.caller.workspace.scale))
 
 
 async def show_balance_of(request: Request, desk: Desk) -> Balance:
@@ -57,7 +57,7 @@ async def check(request: Request, desk: Desk) -> Checked:
     """Whether the caller has enough."""
     scale = request.caller.workspace.scale
     required, _ = read.amount(_check.read(request).requiredCredits, scale, sentence="required_credits", zero=True)
-    account = await _account(request, desk, _own(request))
+    account = await _account(request, desk, own_id(request))
     enough = required <= (available(account) if account else 0)
     return Checked(enough, _total(account, scale), write_number(required, scale), "" if enough else INSUFFICIENT)
 
@@ -80,12 +80,6 @@ def _counts(body: Any) -> tuple[int | None, int | None, int | None]:
     if wrong or (total, into, out) == (None, None, None):
         raise fault("tokens")
     return (total, None, None) if into is None and out is None else (None, into or 0, out or 0)
-
-
-def _own(request: Request) -> str:
-    person = request.caller.person
-    assert person is not None, "this face takes tokens only"
-    return person.id
 
 
 async def _account(request: Request, desk: Desk, account_id: str) -> Account | None:
@@ -123,7 +117,7 @@ def read_deduct(request: Request) -> TakeCharge:
     body = _deduct.read(request)
     amount, asked = read.amount(body.credits, request.caller.workspace.scale, sentence="credits")
     return TakeCharge(
-        account=_own(request),
+        account=own_id(request),
         key=read.key(body.idempotencyKey, request, "acc.deduct"),
         operation=read.operation(body.operation),
         asked=asked,

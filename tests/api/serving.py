@@ -174,6 +174,11 @@ class Server:
         told = in_words_of(self.ledger.backend.dialect, text)
         return self.run(self.ledger.database.write(lambda execute: execute(told, values)))
 
+    def catch_up(self) -> None:
+        """Wait until the server has seen what was changed behind its back."""
+        (version,) = self.sql("select value from config where name = 'version'")[0]
+        wait_for(lambda: self.watch.generation == int(version))
+
     def new_key(
         self, scopes: str = "read,charge,grant", workspace: str = "main", ends_at: int | None = None, key: Any = None
     ) -> str:

@@ -289,7 +289,8 @@ def test_what_the_document_calls_required_is_required_and_the_rest_is_not(server
             body = {**GOOD[call], "padding": 1}
             del body[name]
             assert server.post(call, body).status == 400
-        assert server.post(call, GOOD[call]).status in (200, 402, 404)
+        # 409: another test has had this payment credited to somebody else.
+        assert server.post(call, GOOD[call]).status in (200, 402, 404, 409)
 
 
 def edges(schema: dict[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.fuzz import OPERATIONS, Fuzz, served
 
-EXAMPLES = 20
+EXAMPLES = 8
 SEED = 1
 
 

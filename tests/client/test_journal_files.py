@@ -1,6 +1,7 @@
 """The journal's files: a line is whole or it is not there; what is told is on the disk; a lock says who lives."""
 
 import errno
+import fcntl
 import os
 import zlib
 from collections.abc import Iterator
@@ -376,3 +377,24 @@ def test_a_shelf_on_a_full_disk_is_as_it_was(folder: Path, monkeypatch: pytest.M
 
 def test_a_line_is_written_as_it_is_read() -> None:
     assert read_lines(to_line(Line(kept=kept(1))) + to_line(Line(done=kept(1).id))).waiting == {}
+
+
+def test_who_sweeps_before_a_new_file_is_locked_takes_nothing_from_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.make_folder(folder)
+    lock = fcntl.flock
+    swept: list[Path] = []
+
+    def beaten(number: int, how: int) -> None:
+        if not swept:
+            swept.extend(names(folder, ".new"))
+            swept[0].unlink()
+        lock(number, how)
+
+    monkeypatch.setattr(fcntl, "flock", beaten)
+    made = files.new_file(folder, lines_of([kept()]))
+    made.close()
+    assert len(swept) == 1
+    assert names(folder) == [made.path]
+    assert len(read_lines(made.read()).waiting) == 1

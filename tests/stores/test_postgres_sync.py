@@ -126,6 +126,9 @@ def test_it_can_be_closed_twice(postgres_empty_url: str) -> None:
 def test_an_interrupted_statement_is_stopped_on_the_server_as_well(
     db: SyncConnection, postgres_empty_url: str
 ) -> None:  # fmt: skip
+    # Whoever started the tests in the background has it ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt() -> None:
         asleep = "select 1 from pg_stat_activity where query = 'select pg_sleep(30)' and state = 'active'"
         with SyncConnection(postgres_empty_url) as other:
@@ -136,9 +139,12 @@ def test_an_interrupted_statement_is_stopped_on_the_server_as_well(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        db.rows("select pg_sleep(30)")
-    thread.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            db.rows("select pg_sleep(30)")
+    finally:
+        thread.join()
+        signal.signal(signal.SIGINT, before)
     assert db.rows("select 1") == [(1,)]
 
 

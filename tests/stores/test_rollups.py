@@ -107,14 +107,13 @@ def test_reports_equal_scans_while_charges_refunds_and_folding_go_on(shop: Shop)
     folder.start()
     charging.start()
     try:
-        while charging.is_alive():
+        while charging.is_alive() or not scanned:
             scan(shop, seed=scanned, ranges=3)
             scanned += 1
     finally:
         charging.join()
         going.clear()
         folder.join()
-    assert scanned > 2
     fold_everything(shop)
     shop.wait(folded_agrees(shop.ledger.database))
     assert examined(shop) == []

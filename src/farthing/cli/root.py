@@ -6,7 +6,8 @@ import re
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -106,9 +107,8 @@ def run(words: list[str]) -> int:
 
 
 def _carry_out(words: list[str], as_json: bool) -> int:
-    command = typer.main.get_command(app)
     # Without standalone mode an answer comes back as it is, and `typer.Exit` as its exit code.
-    answer = command.main(words, prog_name="farthing", standalone_mode=False)
+    answer = _whole().main(words, prog_name="farthing", standalone_mode=False)
     if isinstance(answer, Answer):
         try:
             show(answer, as_json)
@@ -124,6 +124,12 @@ def _carry_out(words: list[str], as_json: bool) -> int:
     if answer == Exit.INTERRUPTED:
         show_trouble(Trouble("interrupted", "interrupted", Exit.INTERRUPTED), as_json)
     return int(answer or Exit.OK)
+
+
+@cache
+def _whole() -> Any:
+    """All commands, put together once: it takes as long as a short command itself."""
+    return typer.main.get_command(app)
 
 
 def _unheard(error: OSError) -> int:

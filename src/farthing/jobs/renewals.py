@@ -31,6 +31,8 @@ BESIDE: Final = 64
 """A page beside a server's charges, which would else wait for a long one."""
 BUSY: Final = 1.1
 """So many commands for each of one's own, and others use the ledger as well."""
+IDLE: Final = 20
+"""How often one who waits for what others have taken may find nothing to do before he lets it be."""
 GENTLE: Final = 9
 """While others use the ledger: for a time of work, so many of rest."""
 _SKIPPED: Final = frozenset(
@@ -72,11 +74,13 @@ class Renewals:
         if not wanted.dry_run:
             run.ended = await self.end_expired(wanted.workspace)
         await self._pass(wanted, run, on_progress, rest)
-        wanted = replace(wanted, failed=False)
+        wanted, idle = replace(wanted, failed=False), 0
         while wanted.wait and not (run.more or wanted.dry_run) and await self._wait_for_others(wanted):
             before = run.processed
             await self._pass(wanted, run, on_progress, rest)
-            if run.processed == before or any(error.code not in _REFUSALS for error in run.errors):
+            # One who waits may come a moment too early, or find that another was faster; not again and again.
+            idle = idle + 1 if run.processed == before else 0
+            if idle > IDLE or any(error.code not in _REFUSALS for error in run.errors):
                 break
         return run
 

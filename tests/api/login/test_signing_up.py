@@ -206,6 +206,7 @@ def test_a_workspace_that_closed_signing_up_says_so(server):
         assert server.sql("select count(*) from users where username = ?", wanted["username"]) == [(0,)]
     finally:
         server.run(server.ledger.access.change_settings("other", {"signup": "open"}, ME))
+        wait_for(lambda: visitor.post("signup", form(password="x")).status == 400)
 
 
 def test_a_user_of_one_workspace_is_nothing_in_another(server):

@@ -24,6 +24,7 @@ def put_card(server: Server, document: dict[str, Any] = CARD, workspace: str = "
     """The first version of the workspace's card, in force since a month."""
     store, then = PriceStore(server.ledger.database), Act("ops", START_US - 30 * DAY_US)
     server.run(store.add_version(workspace, "default", json.dumps(document), None, then, reason=reason))
+    server.catch_up()
 
 
 def tokens(into: int, out: int) -> dict[str, int]:

@@ -57,22 +57,36 @@ class LockedFile:
 def new_file(folder: Path, data: bytes) -> LockedFile:
     """A file of this process's own that holds `data`, on the disk. It gets its name once it is locked, so that nobody
     ever takes it for one that was left behind."""
-    name = f"{time.time_ns():020d}-{os.getpid()}-{token_hex(4)}"
-    path, draft = folder / f"{name}{SUFFIX}", folder / f"{name}{_NEW}"
-    number = os.open(draft, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-    file = LockedFile(path, number)
+    while (file := _draft(folder)) is None:
+        pass
+    path = file.path.with_suffix(SUFFIX)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
         file.add(data, durable=True)
-        draft.rename(path)
+        file.path.rename(path)
         sync_folder(folder)
     except BaseException:
         file.close()
-        for each in (draft, path):
+        for each in (file.path, path):
             with suppress(OSError):
                 each.unlink()
         raise
+    file.path = path
     return file
+
+
+def _draft(folder: Path) -> LockedFile | None:
+    """An empty file that this process has locked; None where one who sweeps was faster than the lock."""
+    path = folder / f"{time.time_ns():020d}-{os.getpid()}-{token_hex(4)}{_NEW}"
+    number = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        if _is_there(path, number):
+            return LockedFile(path, number)
+    except BaseException:
+        os.close(number)
+        raise
+    os.close(number)
+    return None
 
 
 def left_behind(folder: Path) -> Iterator[LockedFile]:
@@ -92,15 +106,23 @@ def locked(path: Path) -> LockedFile | None:
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Whoever had it may have deleted it just before.
-        if path.stat().st_ino == os.fstat(number).st_ino:
+        if _is_there(path, number):
             return LockedFile(path, number)
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
         pass
     except BaseException:
         os.close(number)
         raise
     os.close(number)
     return None
+
+
+def _is_there(path: Path, number: int) -> bool:
+    """Whether the file of that name is the one that was opened."""
+    try:
+        return path.stat().st_ino == os.fstat(number).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def sweep(folder: Path) -> None:

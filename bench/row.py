@@ -48,6 +48,16 @@ class Options:
         return (10_000, 1_000) if self.quick else (500_000, 10_000)
 
     @property
+    def renewals(self) -> int:
+        """Accounts that are due."""
+        return 100_000 if self.full else 1_000 if self.quick else 20_000
+
+    @property
+    def imports(self) -> int:
+        """Grants of a file that is imported."""
+        return 1_000_000 if self.full else 2_000 if self.quick else 100_000
+
+    @property
     def memory_charges(self) -> int:
         """How many charges the memory row makes."""
         return 20_000 if self.quick else 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench import rows_disk, rows_itself, rows_others, rows_process, rows_reports
+from bench import rows_disk, rows_import, rows_itself, rows_others, rows_process, rows_renewals, rows_reports
 from bench.row import Options, Row
 
 Measure = Callable[[Options], Row]
@@ -43,6 +43,22 @@ ROWS: dict[str, tuple[str, Measure]] = {
         "charges while the reports are kept ready against charges without, PostgreSQL",
         partial(rows_reports.folding, "pg_folding", "postgres"),
     ),
+    "pg_renewals": (
+        "renewing accounts that are due, PostgreSQL (--full: 100,000)",
+        partial(rows_renewals.renewals, "pg_renewals", "postgres"),
+    ),
+    "pg_renewing": (
+        "charges while a server renews against charges without, PostgreSQL",
+        partial(rows_renewals.beside, "pg_renewing", "postgres"),
+    ),
+    "pg_import": (
+        "importing grants, PostgreSQL (--full: a million)",
+        partial(rows_import.importing, "pg_import", "postgres"),
+    ),
+    "pg_importing": (
+        "charges while grants are imported against charges without, PostgreSQL",
+        partial(rows_import.beside, "pg_importing", "postgres"),
+    ),
     "slow_commit": ("a commit that takes 1 ms longer, for each contender", rows_disk.slow_commit),
     "http16": (
         "charges over HTTP on SQLite at 16 connections against FastAPI",
@@ -74,6 +90,18 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "folding": (
         "charges while the reports are kept ready against charges without, SQLite",
         partial(rows_reports.folding, "folding", "sqlite"),
+    ),
+    "renewals": (
+        "renewing accounts that are due, SQLite (--full: 100,000)",
+        partial(rows_renewals.renewals, "renewals", "sqlite"),
+    ),
+    "renewing": (
+        "charges while a server renews against charges without, SQLite",
+        partial(rows_renewals.beside, "renewing", "sqlite"),
+    ),
+    "import": (
+        "importing grants, SQLite (--full: a million)",
+        partial(rows_import.importing, "import", "sqlite"),
     ),
     "memory": ("memory of a server process along a million charges", rows_process.memory),
     "clean_exit": ("SIGTERM under load: nothing acknowledged is lost", rows_process.clean_exit),

@@ -11,7 +11,20 @@ from msgspec import Struct
 
 import farthing
 from farthing import formats
-from farthing.client import admin_results, bodies, errors, forms, plan_results, pricing_results, report_results, results
+from farthing.client import (
+    admin_results,
+    bodies,
+    errors,
+    forms,
+    job_results,
+    payment_results,
+    plan_results,
+    pricing_results,
+    product_results,
+    report_results,
+    results,
+    statement_results,
+)
 from farthing.client.errors import FarthingError
 from tests.reference import sentences
 
@@ -20,9 +33,13 @@ WIDTH = 100
 _COMMON = {"extra", "key", "replayed", "dry_run"}
 _RESULTS = {
     "The ledger": results,
+    "Statements": statement_results,
     "Prices, quotes, rate cards, settings": pricing_results,
     "Usage and reports": report_results,
     "Plans and subscriptions": plan_results,
+    "Products and providers of payments": product_results,
+    "Payments": payment_results,
+    "Jobs and events": job_results,
     "Keys, workspaces, payments, audit": admin_results,
     "Parts and forms": forms,
 }

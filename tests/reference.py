@@ -17,6 +17,7 @@ from farthing.cli.refusals import SENTENCES
 from farthing.cli.root import app
 from farthing.core.outcomes import Refusal
 from farthing.core.records import WorkspaceSettings
+from farthing.importing.form import TYPES, Totals
 from farthing.settings import PREFIX, Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -51,6 +52,19 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> list[tuple[str, str]]
         else:
             help = " ".join((each.help or "").split())
             found.append((" ".join((*words, name)), help.partition(". ")[0].rstrip(".") + "."))
+    return found
+
+
+def import_file() -> list[str]:
+    """The lines of an import file, type by type."""
+    found = []
+    for name, kind in TYPES.items():
+        said = sentences(kind) | (sentences(Totals) if name == "totals" else {})
+        what = " ".join((kind.__doc__ or "").split())
+        found += [f"`{name}`: {what}", "", "| field | | what it is |", "| --- | --- | --- |"]
+        for field in fields(kind):
+            found.append(f"| `{field.name}` | {'needed' if field.required else ''} | {said[field.name]} |")
+        found.append("")
     return found
 
 
@@ -104,6 +118,12 @@ def page() -> str:
         "| --- | --- | --- |",
         *(f"| {code.status} | `{code.code}` | {code.sentence} |" for code in CODES.values()),
         "",
+        "## Import files",
+        "",
+        "What `farthing import` reads: a JSON object on each line, by its `type`. Amounts are decimal text or whole",
+        'numbers, times RFC 3339 (`"2026-01-31T12:00:00Z"`); [how to move in](how-to/moving-in.md).',
+        "",
+        *import_file(),
     ]
     return "\n".join(lines)
 

@@ -18,9 +18,12 @@ from typing import Any
 
 from farthing.app import open_ledger
 from farthing.backends import backend_of
+from farthing.core.catalogue import Provider
 from tests.api import fuzz
+from tests.commerce.orders import storm as sell
 from tests.conftest import make_template
 from tests.hammer import hammer, postgres_anvil
+from tests.jobs.storm import storm
 from tests.model.twin import MakeBook
 from tests.model.walk import Walk, on_both, on_sqlite
 from tests.partition import Storm, fill, make_quick, network_trouble
@@ -210,6 +213,42 @@ def fuzz_the_document(options: argparse.Namespace, seed: int) -> None:
         say(f"document: {operation}: {len(found)} found")
         if found:
             raise AssertionError("\n\n".join(found))
+
+
+@long_form(
+    "renewals",
+    "`farthing renew` side by side, killed again and again: on PostgreSQL, and a fifth of it on SQLite",
+    due=(100_000, "accounts to renew"),
+    killed=(20, "times to kill a process that renews"),
+)
+def renew_for_long(options: argparse.Namespace, seed: int) -> None:
+    """Each period once, whoever is killed."""
+    rng = random.Random(seed)
+    with cluster(database="storm") as made:
+        told = storm(made.dsn, options.due, options.killed, 2, rng, say)
+    say(f"renewals: on PostgreSQL: {told}")
+    with tempfile.TemporaryDirectory() as folder:
+        told = storm(f"sqlite:///{folder}/storm.db", options.due // 5, options.killed, 2, rng, say)
+    say(f"renewals: on SQLite: {told}")
+
+
+@long_form(
+    "orders",
+    "orders at either provider of payments while the server is killed, on both databases",
+    orders=(1_000, "orders at each"),
+    ends=(10, "times to kill the server"),
+)
+def sell_for_long(options: argparse.Namespace, seed: int) -> None:
+    """The ledger equals the provider's books, whoever is killed."""
+    rng = random.Random(seed)
+    providers: tuple[Provider, ...] = ("digistore24", "stripe")
+    for provider in providers:
+        with tempfile.TemporaryDirectory() as folder:
+            told = sell(f"sqlite:///{folder}/orders.db", provider, options.orders, options.ends, rng, say)
+        say(f"orders: {provider} on SQLite: {told}")
+        with cluster(database="orders") as made:
+            told = sell(made.dsn, provider, options.orders, options.ends, rng, say)
+        say(f"orders: {provider} on PostgreSQL: {told}")
 
 
 def main(words: list[str]) -> int:

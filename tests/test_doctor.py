@@ -535,7 +535,7 @@ def test_a_trigger_that_was_dropped_is_found(file):
     raw(file).close()
     sentences = [sentence for law, _, sentence in told(examine(file)) if law == 5]
     assert "trigger entry_no_update is missing or was changed" in sentences
-    assert len(sentences) == 12
+    assert len(sentences) == 16
 
 
 def test_an_index_that_was_dropped_is_found(file):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Invalid,
         KeyConflict,
         NotFound,
+        NotHere,
         NotPriced,
         RateLimited,
         RefundTooLarge,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         UnknownOutcome,
         WrongLoop,
     )
+    from farthing.clock import VirtualClock
     from farthing.formats import format_cost, format_tokens
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "Invalid",
     "KeyConflict",
     "NotFound",
+    "NotHere",
     "NotPriced",
     "RateLimited",
     "RefundTooLarge",
@@ -63,6 +66,7 @@ __all__ = [
     "UnknownModel",
     "UnknownOutcome",
     "Usage",
+    "VirtualClock",
     "WrongLoop",
     "aconnect",
     "connect",
@@ -77,10 +81,10 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from farthing import client, formats
+    from farthing import client, clock, formats
     from farthing.client import errors
 
-    found = next(getattr(each, name) for each in (client, errors, formats) if hasattr(each, name))
+    found = next(getattr(each, name) for each in (client, errors, formats, clock) if hasattr(each, name))
     globals()[name] = found
     return found
 

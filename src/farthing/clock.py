@@ -7,6 +7,7 @@ is told.
 
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ FOLLOW_EVERY_SECONDS = 3600
 """Small corrections are forgotten this often: a second a day is not a jump after two months."""
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WAY_FADES = 1.1
 """How much longer a way may be with each observation that was not believed: clocks drift."""
 
@@ -101,9 +103,12 @@ class FakeClock:
         """Seconds that passed, jumps of the wall clock not counted."""
         return self._mono_us / SECOND_US
 
-    def advance(self, seconds: float = 0, *, us: int = 0) -> None:
+    def advance(
+        self, seconds: float = 0, *, us: int = 0, minutes: float = 0, hours: float = 0, days: float = 0
+    ) -> None:  # fmt: skip
         """Time passes: both clocks move alike."""
-        passed = round(seconds * SECOND_US) + us
+        more = timedelta(minutes=minutes, hours=hours, days=days)
+        passed = round(seconds * SECOND_US) + us + more // timedelta(microseconds=1)
         if passed < 0:
             raise ValueError(f"time does not pass backwards ({passed} us); jump() sets the wall clock back")
         self._wall_us += passed
@@ -116,6 +121,23 @@ class FakeClock:
     def jump(self, seconds: float) -> None:
         """Somebody sets the wall clock, forward or back; no time passes."""
         self._wall_us += round(seconds * SECOND_US)
+
+
+class VirtualClock(FakeClock):
+    """A clock of one's own, for a ledger in this process: it stands still until it is told to go on. What happens in 90
+    days is seen in a moment."""
+
+    def __init__(self, at: datetime | None = None) -> None:
+        """Begin at that time, which has a zone; by default now."""
+        begun = datetime.now(UTC) if at is None else at
+        if begun.tzinfo is None:
+            raise ValueError("the time at which a clock begins must have a zone, such as datetime.UTC")
+        super().__init__((begun - _EPOCH) // timedelta(microseconds=1))
+
+    @property
+    def now(self) -> datetime:
+        """The time that it shows."""
+        return _EPOCH + timedelta(microseconds=self.now_us())
 
 
 class Jumped(Struct, frozen=True):

@@ -25,9 +25,9 @@ from farthing.stores.schema import Place, is_postgres, schema_of
 PAGE_ROWS = 5_000
 PAGE_BYTES = 4_000_000
 """A page ends at whichever comes first."""
-NOT_COPIED: Final = frozenset({"config", "migration", "rollup", "lane"})
+NOT_COPIED: Final = frozenset({"config", "migration", "retiring", "rollup", "lane"})
 """`config` is put in place at the end; which migrations were run is for each side itself to know; what reports are read
-from is folded again out of the entries."""
+from is folded again out of the entries, unless some of these are archived."""
 OWN_COLUMNS: Final = {"entry": frozenset({"lane", "batch"})}
 """How PostgreSQL's own writers number their commits; what is copied has none."""
 SUMS: Final = ("balance", "held", "debt", "earned", "spent", "lapsed", "written_off")
@@ -138,10 +138,15 @@ def copy(
     _require_apart(source, target)
     _require_same_migrations(_ledger(source), schema_of(target))
     with closing(open_side(source)) as here, closing(open_side(target)) as there, there.reserved(offline=offline):
-        plan, left_out = _plan(here.tables(), there.tables())
+        sums = here.has_rows("checkpoint")
+        if sums:
+            _require_folded(here)
+        plan, left_out = _plan(here.tables(), there.tables(), NOT_COPIED - {"rollup"} if sums else NOT_COPIED)
         with here.held(["config", *(table.name for table in plan)], offline=offline):
             copying = _Copying(here, there, plan, on_progress)
             copied = copying.run()
+            if sums:
+                copying.call_folded()
         copied.left_out = left_out
         if examine is not None and not copied.differences:
             copied.findings = list(examine(target))
@@ -180,11 +185,22 @@ def _require_same_migrations(source: Status, target: Status) -> None:
             raise SchemasDiffer(f"the {side} lacks {newer[0].file}, which is of a newer Farthing: copy with that one")
 
 
-def _plan(source: dict[str, Table], target: dict[str, Table]) -> tuple[list[Planned], list[str]]:
+def _require_folded(source: Side) -> None:
+    """Sums of what is archived can't be made again: they are copied, and then they have to be complete."""
+    if source.ask("unfolded"):
+        raise CopyError(
+            "some entries are not in the sums of reports yet, which can't be made again where entries are archived: "
+            "run `farthing worker --once` on the source first"
+        )
+
+
+def _plan(
+    source: dict[str, Table], target: dict[str, Table], left_out: frozenset[str]
+) -> tuple[list[Planned], list[str]]:
     """The tables in the order in which they are copied, with the columns that both sides have; and what is left out."""
     plan = []
     for name in in_order(target):
-        if name in NOT_COPIED:
+        if name in left_out:
             continue
         if name not in source:
             raise SchemasDiffer(f"the target has a table {name}, which the source lacks: take a target of its own")
@@ -233,6 +249,11 @@ class _Copying:
         self._on_progress("counting the target", self._all, self._all)
         found = self._totals(self._target)
         return Copied(resumed, found.rows, found.workspaces, [], list(_differences(expected, found)), None)
+
+    def call_folded(self) -> None:
+        """All entries that were copied are in the sums that were copied."""
+        with self._target.transaction():
+            self._target.ask("call_folded")
 
     def finish(self) -> None:
         """The target is a ledger from now on."""

@@ -9,15 +9,18 @@ its last entry is read; entries that come meanwhile are replayed too.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from farthing.core.agreement import Problem
-from farthing.core.ids import bucket_of
+from farthing.core.holds import PLACES
+from farthing.core.ids import bucket_of, made_at
 from farthing.core.refundable import CHARGES
+from farthing.retention.through import examine_archives
 from farthing.stores.books import Replay
 from farthing.stores.contract import NotADatabase
 from farthing.stores.doctor import UNREADABLE, Reading, Row
@@ -50,6 +53,8 @@ class Report(Struct):
 
     accounts: int = 0
     entries: int = 0
+    archived: int = 0
+    """Entries that were read in archive files."""
     keys: int = 0
     payments: int = 0
     wrong_accounts: int = 0
@@ -68,13 +73,17 @@ def examine(
     place: Place,
     *,
     deep: bool = False,
+    archives: Sequence[Path] = (),
     on_progress: Progress = lambda *_: None,
     on_finding: Callable[[Finding], None] = lambda _: None,
 ) -> Report:
     """Check laws 2 to 7 of every account of a SQLite file or a PostgreSQL address; `deep` also has the database check
-    its pages and indexes."""
+    its pages and indexes. Given archive files, archived entries are checked as well, from the first one on."""
     with closing(Reading.open(place)) as reading:
-        return Examination(reading, on_progress, on_finding).run(deep)
+        examination = Examination(reading, on_progress, on_finding)
+        if archives:
+            examination.look_through(place, archives)
+        return examination.run(deep)
 
 
 class Examination:
@@ -86,6 +95,10 @@ class Examination:
         self._on_finding = on_finding
         self._report = Report()
         self._wrong: set[tuple[str, str]] = set()
+
+    def look_through(self, place: Place, archives: Sequence[Path]) -> None:
+        """What is archived, up to the checkpoints from which the walk goes on."""
+        self._report.archived = examine_archives(place, archives, self._tell, self._on_progress)
 
     def run(self, deep: bool = False) -> Report:
         """Everything, in turn."""
@@ -220,11 +233,12 @@ class Examination:
 
     def _records(self) -> None:
         """Holds and charges that no entry made, and sessions without their holds."""
-        for hold_id, _, workspace, account, kind in self._pages("holds", ("", -1)):
-            if kind != "hold":
+        for hold_id, _, workspace, account, kind, archived_at in self._pages("holds", ("", -1)):
+            # What is of archived entries was looked at with its account, all of it together.
+            if kind not in PLACES and not (kind is None and _is_before(hold_id, archived_at)):
                 self._tell(6, workspace, account, f"hold {hold_id} has a row, but no entry placed it")
-        for charge_id, _, workspace, account, kind in self._pages("charges", ("", -1)):
-            if kind is None:
+        for charge_id, bucket, workspace, account, kind in self._pages("charges", ("", -1)):
+            if kind is None and not self._is_carried(workspace, account, bucket, charge_id):
                 self._tell(7, workspace, account, f"charge {charge_id} has a row, but there is no such entry")
         for workspace, account, session, _, hold, ended, state, *owner in self._pages("sessions", ("", "", "", -1)):
             if owner != [workspace, account]:
@@ -232,6 +246,11 @@ class Examination:
                 self._tell(6, workspace, account, f"session {session!r} has a hold {where}: {hold}")
             elif ended and state == "live":
                 self._tell(6, workspace, account, f"session {session!r} has ended, but its hold lives: {hold}")
+
+    def _is_carried(self, workspace: str, account: str, bucket: int, charge_id: str) -> bool:
+        """Whether it is a charge of an archived entry that is owed, or was when that was archived."""
+        checkpoint = self._reading.checkpoint(workspace, account, bucket)
+        return checkpoint is not None and any(charge.id == charge_id for charge in checkpoint.closed.charges)
 
     def _payments(self) -> None:
         """Law 9: what was claimed was credited, to the account that the directory names."""
@@ -249,6 +268,11 @@ class Examination:
                 self._tell(5, workspace, account, f"usage {usage_id} has a row, but no charge carries it")
         self._on_progress("sums of usage", 0, 0)
         UsageCheck(self._reading, lambda *found: self._tell(5, *found)).run()
+
+
+def _is_before(id: str, at: int | None) -> bool:
+    """Whether an id was made by then."""
+    return at is not None and (made := made_at(id)) is not None and made <= at
 
 
 class _Account:

@@ -18,6 +18,7 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "httptools": "server",
     "jwt": "server",
     "prometheus_client": "server",
+    "stripe": "server",
     "structlog": "server",
     "uvicorn": "server",
     "uvloop": "server",

@@ -73,7 +73,7 @@ def rebuild(
         with reading.alone(workspace, account, bucket) if isinstance(reading, Repairing) else reading.snapshot():
             while not replay.read(ENTRIES, lambda problem: broken.append(str(problem))):
                 pass
-            if not replay.entries:
+            if not (replay.entries or replay.archived):
                 raise NothingToRebuild(f"there is no account {account!r} in workspace {workspace!r}")
             found = [*replay.keys, *replay.disagreements(replay.row())]
             broken += [str(problem) for d in found if d.table == "entry" for problem in d.problems]
@@ -106,7 +106,7 @@ def _apply(repairing: Repairing, replay: Replay, found: list[Disagreement], told
         _put(repairing, disagreement, row)
     repairing.put_account(row, due_at(row))
     repairing.audit(replace(act, detail={"differences": told.differences[:AUDITED], "count": len(told.differences)}))
-    left = list(replay.disagreements(replay.row()))
+    left = [d for d in replay.disagreements(replay.row()) if not d.lasting]
     if left:
         raise RebuildFailed(f"the rows would still differ, so nothing was written: {_sentences(left, lasting=False)}")
     told.applied = True

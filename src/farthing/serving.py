@@ -1,7 +1,7 @@
 """Serving: puts a ledger behind HTTP, and ends it without losing a word. Beside `app` the only file that knows all.
 
 `serve` holds the lock file, opens the ledger on its event loop (or with the engine in a thread), watches the settings,
-sweeps what time brings, and listens. SIGTERM and SIGINT stop it: no new connections, what was accepted is finished
+does the jobs (`working`), and listens. SIGTERM and SIGINT stop it: no new connections, what was accepted is finished
 and answered, the engine is closed, and `serve` returns. With several workers each of them is such a process, and gets
 its connections from the parent (`workers`).
 """
@@ -30,13 +30,13 @@ from farthing.api.limits import RateLimiter
 from farthing.api.login import Hosts, Login, LoginDesk, Wherefrom
 from farthing.api.logs import make_logger
 from farthing.api.metrics import Metrics
+from farthing.api.notifications import Notifications
+from farthing.api.notifications.senders import Senders
 from farthing.api.v1 import V1, Desk
-from farthing.app import ConfigWatch, Ledger, open_ledger
+from farthing.app import ConfigWatch, Ledger
 from farthing.backends import Backend, SqliteFile, backend_of
-from farthing.core.commands import Command
 from farthing.core.credentials import hash_key, looks_like, redact
 from farthing.core.people import Issuer, User
-from farthing.core.renewal_run import RenewalRun
 from farthing.desks import Watch, desk_on
 from farthing.identity.jwks import KeySets
 from farthing.identity.login import Login as SigningIn
@@ -46,9 +46,6 @@ from farthing.identity.people import People
 from farthing.identity.sessions import Sessions
 from farthing.identity.tokens import Verified
 from farthing.identity.trust import Trust
-from farthing.jobs.folding import keep_folding
-from farthing.jobs.renewals import BESIDE, Renewals, keep_renewing
-from farthing.jobs.sweeper import keep_sweeping
 from farthing.server.handover import Intake
 from farthing.server.http import HandedServer, Server, library_logs
 from farthing.server.listening import listening, raise_file_limit
@@ -57,12 +54,10 @@ from farthing.settings import Settings, SettingsError
 from farthing.stores.lockfile import LockFile
 from farthing.stores.logins import Logins
 from farthing.stores.migrate import MigrationError, require_current
-from farthing.stores.rollups import Rollups
-from farthing.stores.subscriptions import Subscriptions
+from farthing.working import Observer, open_for, working
 
 RATE_WINDOW_SECONDS: Final = 60
 GARBAGE_AFTER: Final = 20_000
-ERRORS_LOGGED: Final = 10
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
@@ -135,7 +130,7 @@ async def _serve(
 ) -> None:  # fmt: skip
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as held:
-        ledger = _open(settings, loop, Observer(metrics, log))
+        ledger = open_for(settings, loop, Observer(metrics, log))
         held.push_async_callback(ledger.aclose)
         metrics.depth = lambda: ledger.engine.depth
         watch = ConfigWatch(lambda: backend.config(ledger.clock.follows), ledger.clock.accept)
@@ -150,14 +145,8 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop, number)
         _spare_the_collector()
-        works = (_sweep(settings, ledger, log), _fold(settings, ledger, log), _renew(settings, ledger, metrics, log))
-        jobs = [loop.create_task(work) for work in works]
-        try:
+        async with working(settings, ledger, metrics, log):
             await server.serve([] if sock is None else [sock])
-        finally:
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
 
 
 def _spare_the_collector() -> None:
@@ -166,20 +155,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_AFTER, 10, 10)
-
-
-def _open(settings: Settings, loop: asyncio.AbstractEventLoop, observer: "Observer") -> Ledger:
-    return open_ledger(
-        settings.database_url,
-        inline_on=loop
-        if settings.engine == "inline" or backend_of(settings.database_url).dialect != "sqlite"
-        else None,
-        observer=observer,
-        max_batch=settings.max_batch,
-        max_queue=settings.max_queue,
-        lanes=settings.lanes,
-        reader=True,
-    )
 
 
 def build_app(
@@ -192,16 +167,20 @@ def build_app(
     logins, sessions = Logins(ledger.database), Sessions(desk.access.secret)
     tokens = _token_auth(desk, watch, _trust(desk, watch, log, hosts, logins, sessions))
     post, passwords = Post(_mailing(settings), log), Passwords()
-    login = _login_desk(settings, desk, SigningIn(
+    wherefrom = Wherefrom(settings.trusted_proxies, settings.public_url)
+    login = _login_desk(wherefrom, desk, SigningIn(
         desk.users, logins, sessions, passwords, post, changed=tokens.forget, public_url=settings.public_url
     ))  # fmt: skip
 
     async def parting() -> None:
         passwords.close()
         await post.aclose()
+        await desk.commerce.aclose()
 
-    faces = (V1(desk, auth, tokens), CountWerk(ledger.engine, ledger.reports, auth, ledger.clock.now_us, metrics))
+    faces = (V1(desk, auth, tokens), CountWerk(desk, auth))
     people = (Accounting(desk, tokens), Login(login, tokens, hosts))
+    senders = Senders(desk.reports.workspace, desk.providers, lambda: watch.generation)
+    told = Notifications(desk.commerce.receiving, senders, wherefrom, desk.now_us, metrics.notified, log)
     documents = {"": openapi.document(faces, __version__), "accounting": openapi.document(people, __version__)}
     checks = {
         "database": pages.database_check(ledger.reports, settings.allow_unsafe),
@@ -211,7 +190,7 @@ def build_app(
     if isinstance(ledger.backend, SqliteFile):
         checks["storage"] = pages.storage_check(ledger.backend.path)
     return App(
-        (*faces, *people),
+        (*faces, *people, told),
         pages={
             **pages.pages(documents, checks, metrics, __version__),
             "/api/health": pages.health(__version__, ledger.clock.now_us),
@@ -275,9 +254,8 @@ def _trust(
     )  # fmt: skip
 
 
-def _login_desk(settings: Settings, desk: Desk, login: SigningIn) -> LoginDesk:
+def _login_desk(wherefrom: Wherefrom, desk: Desk, login: SigningIn) -> LoginDesk:
     """What the login service works with."""
-    wherefrom = Wherefrom(settings.trusted_proxies, settings.public_url)
     return LoginDesk(desk=desk, login=login, people=People(login), wherefrom=wherefrom)
 
 
@@ -303,63 +281,3 @@ def _schema_check(ledger: Ledger) -> Callable[[], Awaitable[str | None]]:
         return None
 
     return check
-
-
-class Observer:
-    """Told by the engine: counts, and logs a crash with its traceback, which no caller is shown."""
-
-    def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
-        self.committed = metrics.committed
-        self._metrics = metrics
-        self._log = log
-
-    def crashed(self, command: Command, error: BaseException) -> None:
-        """A bug stopped a command."""
-        self._metrics.crashed(command, error)
-        self._log.error("command crashed", kind=command.kind, id=command.id, exc_info=error)
-
-
-async def _sweep(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) -> None:
-    """Sweep for as long as the server lives."""
-
-    def tell(error: Exception) -> None:
-        log.warning("sweep failed, and will be tried again", error=str(error))
-
-    try:
-        await keep_sweeping(ledger.engine, ledger.reports, ledger.clock.now_us, settings.sweep_seconds, tell)
-    except Exception:
-        log.exception("the sweeper has stopped: lapses are booked only when somebody asks")
-        raise
-
-
-async def _fold(settings: Settings, ledger: Ledger, log: FilteringBoundLogger) -> None:
-    """Fold for as long as the server lives."""
-
-    def tell(error: Exception) -> None:
-        log.warning("folding failed, and will be tried again; reports stay exact", error=str(error), exc_info=error)
-
-    if settings.fold_seconds:
-        await keep_folding(Rollups(ledger.database), ledger.clock.now_us, settings.fold_seconds, tell)
-
-
-async def _renew(settings: Settings, ledger: Ledger, metrics: Metrics, log: FilteringBoundLogger) -> None:
-    """Renew what is due for as long as the server lives."""
-
-    def tell(error: Exception) -> None:
-        log.warning("renewing failed, and will be tried again", error=str(error), exc_info=error)
-
-    def on_run(workspace: str, run: RenewalRun) -> None:
-        metrics.renewed(run)
-        if run.alarming:
-            errors = [{"account": e.account, "code": e.code} for e in run.errors[:ERRORS_LOGGED]]
-            log.warning("renewals fail", workspace=workspace, failed=run.failed, done=run.successful, errors=errors)
-
-    async def workspaces() -> list[str]:
-        return [workspace.id for workspace in await ledger.reports.workspaces()]
-
-    if settings.renew_seconds:
-        subscriptions = Subscriptions(ledger.database)
-        renewals = Renewals(
-            ledger.engine, subscriptions, ledger.clock.now_us, page=BESIDE, traffic=lambda: metrics.commands
-        )
-        await keep_renewing(renewals, workspaces, settings.renew_seconds, tell, on_run)

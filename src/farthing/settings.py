@@ -64,11 +64,17 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where people reach the pages that the login service is for, such as https://app.example.com: mails link there."""
     trusted_proxies: int = 0
     """Proxies before the server that add to X-Forwarded-For: so many addresses, from its end, are theirs to say."""
+    jobs: bool = True
+    """Whether `farthing serve` does the jobs itself: lapses, renewals, the sums of reports. Off: `farthing worker`
+    does."""
     sweep_seconds: float = 15.0
     """How often lapses and ended holds are booked."""
     renew_seconds: float = 60.0
     """How often subscriptions that are due are renewed, and those that have expired are ended; 0 leaves it to other
     processes, or to `farthing renew`."""
+    archive_dir: str = ""
+    """The folder that archive files of old entries go to; by default, of a SQLite file, the file's name with .archive
+    behind it. On PostgreSQL it has to be set where a workspace has `retention_days`."""
     fold_seconds: float = 2.0
     """How often what was booked is added to the sums that reports are read from; 0 leaves it to other processes.
     Reports are exact either way: what the sums lack is read from the entries."""

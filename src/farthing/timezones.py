@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 USUAL_DAYS = 30
 """Of a report that is asked for no range of time."""
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -50,6 +51,13 @@ def day_named(text: str, zone_name: str) -> tuple[int, int]:
     if not 1970 < day.year < 9999:
         raise ValueError("must be after 1970 and before the year 9999")
     return _start(day, zone_name), _start(day + timedelta(days=1), zone_name)
+
+
+def month_named(text: str, zone_name: str) -> tuple[int, int]:
+    """Start and end of a month, `2026-11`, there; ValueError where there is none."""
+    if not _MONTH.fullmatch(text):
+        raise ValueError("must be a month such as 2026-11")
+    return calendar(day_named(f"{text}-01", zone_name)[0], zone_name)[2:]
 
 
 def days_before(at_us: int, days: int, zone_name: str) -> int:

@@ -33,6 +33,7 @@ from farthing.server.listening import listening
 from farthing.settings import Settings
 from farthing.stores.access import Act
 from farthing.stores.statements import in_words_of
+from farthing.working import Observer
 from tests.support import START_US
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class Server:
             url,
             create=True,
             clock=self.clock,
-            observer=serving.Observer(self.metrics, log),
+            observer=Observer(self.metrics, log),
             inline_on=self._loop if inline else None,
             reader=True,
         )
@@ -229,7 +230,8 @@ class Server:
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
         fields = {"X-API-Key": key or self.key, "Content-Type": "application/json"}
         fields |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.send("POST", f"/api/credits/{call}", raw, fields)
+        path = "/api/purchase-links" if call == "purchase-links" else f"/api/credits/{call}"
+        return self.send("POST", path, raw, fields)
 
     def add(self, account: str, amount: Any) -> Answer:
         """Credits for a new payment."""

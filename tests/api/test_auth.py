@@ -22,6 +22,8 @@ from tests.support import MAIN, START_US
 
 NEEDS = {
     "balance": "read",
+    "resolve-order": "read",
+    "purchase-links": "read",
     "transactions": "read",
     "deduct": "charge",
     "reserve": "charge",

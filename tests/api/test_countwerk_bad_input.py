@@ -22,6 +22,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "cancel-reservation": {"reservationId": "hold_1"},
     "add": {"account_id": "alice", "amount": 5, "source": SOURCE},
     "transactions": {"account_id": "alice"},
+    "resolve-order": {"order_id": "AB12CD34"},
+    "purchase-links": {"ai_product_id": "bot", "account_id": "alice"},
 }
 CALLS = tuple(GOOD)
 
@@ -146,12 +148,28 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("cursor", "AAAAAAAAAAUAAAAAAAAA", "INVALID_INPUT"),
     ("cursor", "ü", "INVALID_INPUT"),
     ("cursor", LONG, "INVALID_INPUT"),
+    ("order_id", GONE, "MISSING_ORDER_ID"),
+    ("order_id", "", "MISSING_ORDER_ID"),
+    ("order_id", 5, "INVALID_INPUT"),
+    ("order_id", LONG, "INVALID_INPUT"),
+    ("order_id", "a\x00b", "INVALID_INPUT"),
+    ("order_id", "NOWHERE1", "ORDER_NOT_FOUND"),
+    ("ai_product_id", GONE, "MISSING_PRODUCT_ID"),
+    ("ai_product_id", None, "MISSING_PRODUCT_ID"),
+    ("ai_product_id", ["bot"], "INVALID_INPUT"),
+    ("ai_product_id", LONG, "INVALID_INPUT"),
+    ("current_tier_product_id", 5, "INVALID_INPUT"),
+    ("current_tier_product_id", "a\n", "INVALID_INPUT"),
+    ("current_order_id", {}, "INVALID_INPUT"),
+    ("current_order_id", LONG, "INVALID_INPUT"),
+    ("buyer_email", 1.5, "INVALID_INPUT"),
+    ("buyer_email", "a\x00b", "INVALID_INPUT"),
 ]
 CASES = [
     (call, field, value, code)
     for call in CALLS
     for field, value, code in FIELDS
-    if field in {f.name for e in ENDPOINTS if e.path == f"/api/credits/{call}" for f in fields(request_of(e))}
+    if field in {f.name for e in ENDPOINTS if e.path.endswith(f"/{call}") for f in fields(request_of(e))}
 ]
 
 # The whole body, the same for every endpoint.
@@ -173,7 +191,7 @@ BODIES: list[tuple[bytes, tuple[int, str]]] = [
     (b'{"x": NaN}', (400, "INVALID_INPUT")),
     (b'{"x": Infinity}', (400, "INVALID_INPUT")),
     (b'{"x": ' + DEEP.encode() + b"}", (400, "INVALID_INPUT")),
-    (b'{"account_id": "\xff", "reservationId": "\xff"}', (400, "INVALID_INPUT")),
+    (b'{"account_id": "\xff", "reservationId": "\xff", "order_id": "\xff"}', (400, "INVALID_INPUT")),
     (b'{"account_id": "\\ud800", "reservationId": "\\ud800"}', (400, "INVALID_INPUT")),
     (b"\xef\xbb\xbf{}", (400, "INVALID_INPUT")),
     (b'{"x": "' + b"y" * 1_000_000 + b'"}', (413, "INVALID_INPUT")),
@@ -197,7 +215,7 @@ def test_a_wrong_field_has_its_code_and_changes_nothing(server: Server, call: st
         del body[field]
         body["unknown"] = "so that the body is not empty"
     before = server.count()
-    status = 404 if code == "RESERVATION_NOT_FOUND" else 400
+    status = 404 if code.endswith("_NOT_FOUND") else 400
     answer = server.post(call, body)
     assert refused(server, answer, before) == (status, code)
     if status == 400:
@@ -218,7 +236,7 @@ def test_a_body_that_is_no_request_is_refused(server: Server, call: str, body: b
 
 @pytest.mark.parametrize("call", CALLS)
 def test_an_empty_body_is_told_what_it_needs(server: Server, call: str):
-    (endpoint,) = (e for e in ENDPOINTS if e.path == f"/api/credits/{call}")
+    (endpoint,) = (e for e in ENDPOINTS if e.path.endswith(f"/{call}"))
     for name in required(request_of(endpoint)):
         assert name in server.post(call, {}).message
 
@@ -344,6 +362,14 @@ PRECEDENCE: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"account_id": None}, "MISSING_ACCOUNT_ID"),
         ({"limit": 0}, "INVALID_INPUT"),
         ({"cursor": "x"}, "INVALID_INPUT"),
+    ],
+    "purchase-links": [
+        ({"ai_product_id": None}, "MISSING_PRODUCT_ID"),
+        ({"ai_product_id": 5}, "INVALID_INPUT"),
+        ({"account_id": None}, "MISSING_ACCOUNT_ID"),
+        ({"current_tier_product_id": 5}, "INVALID_INPUT"),
+        ({"current_order_id": 5}, "INVALID_INPUT"),
+        ({"buyer_email": 5}, "INVALID_INPUT"),
     ],
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.fuzz import OPERATIONS, Fuzz, served
 
-EXAMPLES = 8
+EXAMPLES = 5
 SEED = 1
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from farthing.api.countwerk.endpoints import ENDPOINTS
-from tests.api.transcripts import STORY, play, recorded
+from tests.api.transcripts import STORY, path_of, play, recorded
 
 
 def test_the_dialect_answers_as_recorded(tmp_path: Path, fresh_url: str):
@@ -17,4 +17,4 @@ def test_the_dialect_answers_as_recorded(tmp_path: Path, fresh_url: str):
 def test_the_transcript_is_the_story_and_has_every_endpoint():
     requests = [pair["request"] for pair in recorded()]
     assert [(r["call"], r["body"], r["after_seconds"], r["headers"]) for r in requests] == STORY
-    assert {f"/api/credits/{r['call']}" for r in requests} == {e.path for e in ENDPOINTS}
+    assert {path_of(r["call"]) for r in requests} == {e.path for e in ENDPOINTS}

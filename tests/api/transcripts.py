@@ -10,7 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.api.serving import Server
+from farthing.core.catalogue import Product, TopUp
+from farthing.core.purchases import Order
+from farthing.stores.products import Products
+from farthing.stores.purchases import Purchases
+from tests.api.serving import ME, Server
+from tests.support import START_US
 
 FILE = Path(__file__).resolve().parents[1] / "transcripts" / "countwerk.json"
 _ID = re.compile(r"\b(ent|hold|grt)_[0-9a-f]{32}\b")
@@ -52,6 +57,11 @@ STORY: list[tuple[str, Any, float, dict[str, str]]] = [
     ("balance", {"account_id": "user_42"}, 0, {}),
     ("balance", {}, 0, {}),
     ("balance", {"account_id": "user_42"}, 0, {"X-API-Key": "cs_nobody_has_this"}),
+    ("resolve-order", {"order_id": "AB12CD34"}, 0, {}),
+    ("resolve-order", {"order_id": "EF56GH78"}, 0, {}),
+    ("resolve-order", {"order_id": "NOWHERE1"}, 0, {}),
+    ("purchase-links", {"ai_product_id": "assistant", "account_id": "user_42"}, 0, {}),
+    ("purchase-links", {"account_id": "user_42"}, 0, {}),
 ]
 
 
@@ -83,10 +93,11 @@ def play(folder: Path, story: list[tuple[str, Any, float, dict[str, str]]], url:
     """Play a story on a fresh ledger, in the folder or at the URL; what was asked and answered."""
     names, told = Names(), []
     with Server(folder, url=url) as server:
+        sell(server)
         for call, body, seconds, headers in story:
             server.clock.advance(seconds)  # type: ignore[attr-defined]
             fields = {"X-API-Key": server.key, "Content-Type": "application/json", **headers}
-            answer = server.send("POST", f"/api/credits/{call}", names.show(json.dumps(body)).encode(), fields)
+            answer = server.send("POST", path_of(call), names.show(json.dumps(body)).encode(), fields)
             told.append(
                 {
                     "request": {"call": call, "body": body, "after_seconds": seconds, "headers": headers},
@@ -94,6 +105,21 @@ def play(folder: Path, story: list[tuple[str, Any, float, dict[str, str]]], url:
                 }
             )
     return told
+
+
+def path_of(call: str) -> str:
+    """Where a call of the story goes."""
+    return f"/api/{call}" if call == "purchase-links" else f"/api/credits/{call}"
+
+
+def sell(server: Server) -> None:
+    """What can't be told by this dialect: a product that is on sale, and two orders for it, one of nobody yet."""
+    database = server.ledger.database
+    top_up = TopUp(id="pack", credits=500_000_000, price="9.00", currency="EUR", sold_as={"digistore24": "500011"})
+    server.run(Products(database).put("main", Product(id="assistant", top_ups=(top_up,)), ME))
+    for id, account in (("AB12CD34", "user_42"), ("EF56GH78", "")):
+        order = Order(provider="digistore24", id=id, account=account, offer="assistant/pack", bought_at=START_US)
+        server.run(Purchases(database).keep("main", [(order, 0)]))
 
 
 def recorded() -> list[dict[str, Any]]:

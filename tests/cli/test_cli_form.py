@@ -46,8 +46,9 @@ def options(path: tuple[str, ...]) -> set[str]:
 
 def test_the_commands_are_those_that_were_promised():
     assert set(NAMES) == {
-        *("init", "serve", "demo", "migrate", "grant", "grant-many", "charge", "balance", "ledger"),
+        *("init", "serve", "demo", "migrate", "grant", "grant-many", "charge", "balance", "ledger", "statement"),
         *("workspace create", "workspace list", "workspace show", "clock accept"),
+        *("worker", "events", "jobs list", "jobs run", "jobs retry"),
         *("settings list", "settings get", "settings set"),
         *("keys create", "keys list", "keys revoke", "keys rotate", "keys import"),
         *("issuers add", "issuers list", "issuers remove", "audit"),
@@ -67,10 +68,22 @@ def test_the_commands_are_those_that_were_promised():
         *(f"prices quarantine {name}" for name in ("list", "activate", "refuse")),
         *("explain", "usage list", "usage stats", "usage export", "prices backtest"),
         *(f"reports {name}" for name in ("revenue", "models", "accounts", "spend")),
-        *("doctor", "rebuild", "backup", "restore", "copy"),
+        *("doctor", "rebuild", "backup", "restore", "copy", "import"),
+        *(*(f"retention {name}" for name in ("run", "status", "verify", "show")), "accounts erase"),
         *(f"plans {name}" for name in ("list", "show", "put", "import", "archive")),
-        *("subscribe", "unsubscribe", "renew", "subscriptions list", "subscriptions show"),
+        *(f"products {name}" for name in ("list", "show", "put", "import", "export", "archive")),
+        *("buy", "orders list", "orders show", "orders claim"),
+        *(f"providers {name}" for name in ("set digistore24", "set stripe", "list", "show", "remove")),
+        *(f"payments {name}" for name in ("list", "show", "unmatched", "assign", "retry", "reconcile")),
+        *(
+            "subscribe",
+            "unsubscribe",
+            "renew",
+            "simulate",
+            *(f"subscriptions {name}" for name in ("list", "show", "change", "resume")),
+        ),
         *("journal list", "journal retry", "journal drop"),
+        *("fakes digistore24", "fakes stripe"),
     }
 
 
@@ -85,10 +98,15 @@ def test_help_has_a_sentence_and_examples_that_call_the_command(cli: Cli, name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_takes_database_and_json(name: str):
-    # What prices offline has no database, what copies one has two; a journal is a folder, for a server as well.
+    # What prices offline has no database, what copies one has two; a journal is a folder, for a server as well; an
+    # archive is files; who plays a provider knows of no ledger.
     other = {
+        "fakes digistore24": set(),
+        "fakes stripe": set(),
         "copy": {"--from", "--to"},
         "price": set(),
+        "retention verify": set(),
+        "retention show": set(),
         "journal list": {"--journal"},
         "journal retry": {"--journal", "--url"},
         "journal drop": {"--journal"},

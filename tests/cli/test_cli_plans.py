@@ -82,6 +82,20 @@ def test_subscribing_showing_ending(ledger: Cli):
     assert ledger.fails("unsubscribe", "alice")[:2] == (1, "subscription_ended")
 
 
+def test_changing_with_the_next_renewal_and_taking_a_cancellation_back(ledger: Cli):
+    ledger.ok("plans", "import", SAMPLE)
+    bought = ledger.ok("subscribe", "alice", "professional")
+    assert ledger.told("subscriptions", "change", "alice", "gift").startswith("alice has gift from ")
+    assert ledger.ok("subscriptions", "show", "alice")["pending_plan"] == "gift"
+    ledger.ok("unsubscribe", "alice")
+    assert ledger.fails("subscriptions", "change", "alice", "gift")[:2] == (2, "invalid")
+    assert ledger.ok("subscriptions", "resume", "alice")["pending_plan"] == "gift"
+    assert ledger.told("subscriptions", "change", "alice", "professional") == "alice stays with professional\n"
+    assert ledger.ok("subscriptions", "show", "alice")["expires_at"] == bought["expires_at"]
+    a_month_ago("alice")
+    assert ledger.fails("subscriptions", "resume", "bob")[:2] == (1, "account_not_found")
+
+
 def test_renewing_what_is_due(ledger: Cli):
     ledger.ok("plans", "import", SAMPLE)
     for account in ("alice", "bob", "carol"):

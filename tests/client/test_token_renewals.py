@@ -161,6 +161,17 @@ def test_buying_a_tier_is_one_act_for_its_payment(client, tokens, account):
     assert [e.operation_type for e in tokens.user_entries(account)] == ["purchase", "purchase"]
 
 
+def test_a_change_waits_for_the_renewal_and_a_cancellation_is_taken_back(client, account):
+    s = due(client, account, "professional", days=0, expires_at=ago(-30))
+    waiting = client.subscriptions.change(account, "gift").subscription
+    assert (waiting.plan, waiting.pending_plan) == ("professional", "gift")
+    assert client.subscriptions.unsubscribe(account, dry_run=True).subscription.canceled_at is not None
+    assert client.subscriptions.resume(account).subscription == waiting
+    renewed = client.subscriptions.renew(account)
+    assert (renewed.given, renewed.subscription.plan, renewed.subscription.pending_plan) == (100, "gift", None)
+    assert renewed.subscription.next_at == s.next_at + 30 * DAYS
+
+
 def test_cron_says_daily_at_two(tokens):
     found = tokens.cron_expression
     assert (found() if callable(found) else found) == "0 2 * * *"

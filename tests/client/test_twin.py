@@ -13,7 +13,18 @@ import pytest
 import farthing
 from farthing.api.v1.face import ENDPOINTS
 from farthing.api.v1.problems import CODES
-from farthing.client import admin_results, errors, plan_results, pricing_results, report_results, results
+from farthing.client import (
+    admin_results,
+    errors,
+    job_results,
+    payment_results,
+    plan_results,
+    pricing_results,
+    product_results,
+    report_results,
+    results,
+    statement_results,
+)
 from farthing.client.answers import Answer, read_answer
 from farthing.client.calls import Call
 from farthing.client.forms import Page, Result
@@ -33,17 +44,37 @@ ANSWERS: dict[str, Any] = {
     "extendHold": results.Extended,
     "releaseHold": results.Released,
     "adjustAccount": results.Adjustment,
+    "eraseAccount": admin_results.AccountErased,
     "setBalance": results.Adjustment,
     "listPlans": Page[plan_results.Plan],
     "showPlan": plan_results.Plan,
     "putPlan": plan_results.Plan,
     "archivePlan": plan_results.Plan,
+    "listProducts": Page[product_results.Product],
+    "showProduct": product_results.Product,
+    "putProduct": product_results.Product,
+    "archiveProduct": product_results.Product,
+    "listProviders": Page[product_results.Provider],
+    "showProvider": product_results.Provider,
+    "putProvider": product_results.Provider,
+    "removeProvider": product_results.Provider,
+    "createLinks": product_results.PurchaseLinks,
+    "createCheckout": product_results.Checkout,
+    "createPortal": product_results.Portal,
+    "listOrders": Page[product_results.OrderLine],
+    "showOrder": product_results.Order,
+    "claimOrder": product_results.Order,
     "showSubscription": plan_results.Subscription,
     "listSubscriptions": Page[plan_results.Subscription],
     "subscribe": plan_results.SubscriptionChanged,
     "renewSubscription": plan_results.SubscriptionChanged,
     "unsubscribe": plan_results.SubscriptionChanged,
+    "resumeSubscription": plan_results.SubscriptionChanged,
+    "changeSubscription": plan_results.SubscriptionChanged,
     "renewDue": plan_results.RenewalsDone,
+    "listJobs": Page[job_results.Job],
+    "retryJob": job_results.Job,
+    "listEvents": Page[job_results.Event],
     "createAccount": results.Opened,
     "listAccounts": Page[results.Account],
     "showAccount": results.Account,
@@ -52,6 +83,7 @@ ANSWERS: dict[str, Any] = {
     "changeAccountSettings": results.AccountSettingsChanged,
     "listEntries": Page[results.Entry],
     "showEntry": results.Entry,
+    "showStatement": statement_results.Statement,
     "listCharges": Page[results.ChargeNow],
     "showCharge": results.ChargeExplained,
     "listGrants": Page[results.GrantNow],
@@ -84,8 +116,13 @@ ANSWERS: dict[str, Any] = {
     "listQuarantine": Page[pricing_results.WaitingPrice],
     "activateModelPrice": pricing_results.ModelPrice,
     "refuseModelPrice": pricing_results.ModelPrice,
-    "listPayments": Page[admin_results.Payment],
-    "showPayment": admin_results.Payment,
+    "listPayments": Page[payment_results.Payment],
+    "listUnmatchedPayments": Page[payment_results.Payment],
+    "showPayment": payment_results.Payment,
+    "assignPayment": payment_results.Payment,
+    "listProviderEvents": Page[payment_results.ProviderEvent],
+    "showProviderEvent": payment_results.WholeProviderEvent,
+    "retryProviderEvent": payment_results.EventRetried,
     "listAudit": Page[admin_results.AuditRecord],
     "listKeys": Page[admin_results.ApiKey],
     "createKey": admin_results.MadeKey,
@@ -104,7 +141,7 @@ ANSWERS: dict[str, Any] = {
 }
 NOUNS = [
     *("", "accounts", "grants", "charges", "holds", "rate_cards", "prices", "reports", "settings"),
-    *("payments", "keys", "issuers", "users", "workspaces"),
+    *("payments", "keys", "issuers", "users", "workspaces", "jobs", "events", "products", "providers", "purchases"),
 ]
 WITHOUT = {"exportUsage": "`export_usage` makes the same bytes of the pages of listUsage, which can be asked for again"}
 """Operations that the client does in another way."""

@@ -128,7 +128,16 @@ class Story:
         return ask.Refund(**who, charge=None if charge == "latest" else self.names[charge].id, amount=value)
 
     def _void(self, who: Any, grant: str) -> ask.Command:
-        return ask.Void(**who, grant=next((id for id, name in self.grants.items() if name == grant), grant))
+        return ask.Void(**who, grant=self.grant(grant))
+
+    def _clawback(self, who: Any, grant: str, total: str) -> ask.Command:
+        return ask.TakeBack(**who, grant=self.grant(grant), total=credits(total))
+
+    def _dispute(self, who: Any, name: str, grant: str) -> ask.Command:
+        return ask.OpenDispute(**who, grant=self.grant(grant))
+
+    def _close(self, who: Any, dispute: str, grant: str, total: str) -> ask.Command:
+        return ask.CloseDispute(**who, hold=self.hold(dispute), grant=self.grant(grant), total=credits(total))
 
     def _adjust(self, who: Any, amount: str, name: str = "", **options: Any) -> ask.Command:
         return ask.Adjust(**who, amount=credits(amount), **options)
@@ -142,6 +151,9 @@ class Story:
     def _wait(self, who: Any) -> ask.Command:
         return ask.Lapse(**who)
 
+    def grant(self, name: str) -> str:
+        return next((id for id, known in self.grants.items() if known == name), name)
+
     def hold(self, name: str) -> str:
         return hold_id(self.names[name]) if name in self.names else name
 
@@ -149,7 +161,7 @@ class Story:
 
     def remember(self, outcome: Accepted, verb: str, plain: list[str], who: str, before: int) -> None:
         """Give names to what the line made."""
-        if verb in ("grant", "charge", "hold", "settle") and outcome.entry is not None:
+        if verb in ("grant", "charge", "hold", "settle", "dispute") and outcome.entry is not None:
             self.names[plain[0]] = outcome.entry
         if verb == "grant" and outcome.entry is not None:
             self.grants[grant_id(outcome.entry)] = plain[0]

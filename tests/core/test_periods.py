@@ -75,6 +75,15 @@ def test_a_renewal_at_an_hour_that_clocks_show_twice_is_at_the_first():
     assert first == at("2027-10-31T00:30") == at("2027-10-31T02:30", "Europe/Berlin")
 
 
+def test_a_day_that_a_zone_left_out_is_no_renewals_end():
+    # Samoa went over the date line and had no 30th of December 2011: what was due on it came with the 31st.
+    apia = Period(1, "months", "Pacific/Apia")
+    assert begins("2011-10-30T09:00", range(4), apia) == ["10-30 09:00", "11-30 09:00", "12-31 09:00", "01-30 09:00"]
+    anchor = at("2011-10-30T09:00", "Pacific/Apia")
+    due = [begins_at(apia, anchor, n, months_after) for n in range(4)]
+    assert [number_at(apia, anchor, each, months_after) for each in due] == [0, 1, 2, 3]
+
+
 def test_days_are_of_24_hours_wherever_clocks_change():
     thirty = Period(30, "days", "Europe/Berlin")
     anchor = at("2027-03-01T12:00", "Europe/Berlin")

@@ -13,6 +13,7 @@ import pytest
 
 from farthing.core import accounts, charges, decide, grants, holds
 from farthing.core import commands as ask
+from farthing.core.checkpoint import Closed, Seal, write_closed
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.records import AccountSettings, Entry, Workspace, WorkspaceSettings
 from farthing.core.view import etag
@@ -80,6 +81,14 @@ def void_the_grant(book: Book, s: Situation) -> None:
     book.accept(ask.Void(**ALICE, grant=s.fields["grant"]))
 
 
+def archive_everything(book: Book, s: Situation) -> None:
+    """As retention leaves it when nothing lives on: see `tests/retention`."""
+    row = book.row()
+    state = write_closed(Closed(row, "ent_" + "0" * 32, [], [], [], [], None, Seal(), Seal()))
+    values = (row.workspace, row.id, row.bucket, row.number, "", row.at, row.at, row.head, "", row.at, state)
+    book.db.execute("insert into checkpoint values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+
 NOBODY: Trouble = (R.ACCOUNT_NOT_FOUND, put(account="nobody"))
 FROZEN: Trouble = (R.FROZEN, setting(frozen=True))
 LIMITED: Trouble = (R.SPEND_LIMIT, setting(spend_limit_day=12 * UNIT))
@@ -103,7 +112,12 @@ TABLES: list[tuple[str, type[ask.Command], dict[str, Any], list[Trouble]]] = [
         [NOBODY, FROZEN, LIMITED, (R.BALANCE_LIMIT, lambda s: (put(amount=600 * UNIT)(s), limit(500 * UNIT)(s)))],
     ),
     ("refund", ask.Refund, {"charge": "its own"}, [NOBODY, (R.CHARGE_NOT_FOUND, put(charge="ent_" + "0" * 32))]),
-    ("refund", ask.Refund, {"charge": "its own"}, [NOBODY, (R.REFUND_TOO_LARGE, put(amount=6 * UNIT))]),
+    (
+        "refund",
+        ask.Refund,
+        {"charge": "its own"},
+        [NOBODY, (R.CHARGE_ARCHIVED, first(archive_everything)), (R.REFUND_TOO_LARGE, put(amount=6 * UNIT))],
+    ),
     ("refund", ask.Refund, {"amount": UNIT}, [NOBODY, (R.REFUND_TOO_LARGE, put(amount=6 * UNIT))]),
     (
         "grant",
@@ -122,7 +136,12 @@ TABLES: list[tuple[str, type[ask.Command], dict[str, Any], list[Trouble]]] = [
         {"grant": "its own"},
         [NOBODY, (R.GRANT_NOT_FOUND, put(grant="grt_" + "0" * 32))],
     ),
-    ("void", ask.Void, {"grant": "its own"}, [NOBODY, (R.GRANT_ENDED, first(void_the_grant))]),
+    (
+        "void",
+        ask.Void,
+        {"grant": "its own"},
+        [NOBODY, (R.GRANT_ENDED, first(void_the_grant)), (R.GRANT_ARCHIVED, first(archive_everything))],
+    ),
     ("void", ask.Void, {"grant": "its own"}, [NOBODY, (R.BALANCE_LIMIT, limit(90 * UNIT))]),
     (
         "adjust",

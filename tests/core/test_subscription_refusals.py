@@ -10,7 +10,7 @@ from farthing.core import commands as ask
 from farthing.core import decide, renewals
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.subscription import end_key, renewal_key
-from tests.subscribing import DAY, after, buy, plan, put_plan
+from tests.subscribing import DAY, after, buy, ending, plan, put_plan, renewal
 from tests.support import START_US, UNIT, Book
 
 R = Refusal
@@ -27,12 +27,16 @@ ENDED: Trouble = (R.SUBSCRIPTION_ENDED, {"ended": True})
 FULL: Trouble = (R.TOO_MANY_GRANTS, {"rules": '{"max_live_grants": 1}'})
 LIMIT: Trouble = (R.BALANCE_LIMIT, {"limit": 100 * UNIT})
 GONE: Trouble = (R.PLAN_NOT_FOUND, {"sql": "delete from plan"})
+EXPIRED: Trouble = (R.SUBSCRIPTION_EXPIRED, {"bought": {"expires_at": DUE}})
+CANCELED: Trouble = (R.INVALID, {"canceled": True, "bought": {"expires_at": DUE + DAY}})
 ARCHIVED: Trouble = (R.PLAN_ARCHIVED, {"sql": "update plan set archived_at = 1"})
+
+MOVED_ON: Trouble = (R.SUBSCRIPTION_CHANGED, {"seen": "sub_0:pro:0"})
 
 # Alice has a plan of 30 days, bought at the start. A trouble may change what was bought, the books, or what is asked.
 TABLES: list[tuple[str, int, list[Trouble]]] = [
     ("subscribe", START_US, [GONE, (R.INVALID, {"expires_at": START_US}), FULL, LIMIT]),
-    ("subscribe", START_US, [ARCHIVED, (R.INVALID, {"next_at": DUE}), FULL]),
+    ("subscribe", START_US, [ARCHIVED, MOVED_ON, (R.INVALID, {"next_at": DUE}), FULL]),
     (
         "renew",
         DUE,
@@ -45,6 +49,11 @@ TABLES: list[tuple[str, int, list[Trouble]]] = [
     ("renew", DUE - 1, [(R.SUBSCRIPTION_CHANGED, {"period_at": DUE + 1}), (R.NOT_DUE, {"at": DUE}), FULL]),
     ("unsubscribe", START_US, [NOBODY, NO_ROW]),
     ("unsubscribe", START_US, [NOBODY, ENDED]),
+    ("resume", DUE, [NOBODY, NO_ROW]),
+    ("resume", DUE, [NOBODY, ENDED, EXPIRED, GONE]),
+    ("change", DUE, [NOBODY, NO_ROW]),
+    ("change", DUE, [NOBODY, ENDED, EXPIRED, CANCELED, GONE]),
+    ("change", START_US, [ENDED, (R.PLAN_ARCHIVED, {"sql": "update plan set archived_at = 1 where id = 'basic'"})]),
     ("end", DUE, [NOBODY, OTHER, ENDED, (R.NOT_DUE, {"bought": {"expires_at": DUE + 1}, "at": DUE})]),
     ("end", DUE, [NO_ROW]),
 ]  # fmt: skip
@@ -60,7 +69,10 @@ def meet(kind: str, at: int, troubles: list[Trouble], monkeypatch: pytest.Monkey
         causes["bought"].setdefault("expires_at", DUE)
     book = Book()
     put_plan(book, plan())
+    put_plan(book, plan("basic"))
     s = after(book.accept(buy(**causes["bought"])))
+    if causes.get("canceled"):
+        book.accept(ask.Unsubscribe(workspace="main", account="alice"))
     if causes.get("ended"):
         book.accept(ask.Unsubscribe(workspace="main", account="alice", at_once=True))
     for _, cause in troubles:
@@ -86,13 +98,15 @@ def asked(kind: str, causes: dict[str, Any], id: str, period_at: int) -> ask.Com
     who = {"workspace": "main", "account": causes.get("account", "alice")}
     id, period_at = causes.get("subscription", id), causes.get("period_at", period_at)
     if kind == "subscribe":
-        dates = {name: causes[name] for name in ("expires_at", "next_at") if name in causes}
+        dates = {name: causes[name] for name in ("expires_at", "next_at", "seen") if name in causes}
         return ask.Subscribe(**who, plan="pro", **dates)
     if kind == "renew":
         return ask.Renew(**who, subscription=id, period_at=period_at, key=renewal_key(id, period_at))
     if kind == "end":
         return ask.EndSubscription(**who, subscription=id, key=end_key(id))
-    return ask.Unsubscribe(**who)
+    if kind == "change":
+        return ask.ChangePlan(**who, plan="basic")
+    return ask.Resume(**who) if kind == "resume" else ask.Unsubscribe(**who)
 
 
 CASES = [
@@ -140,3 +154,13 @@ def test_a_renewal_under_any_other_key_is_ill_formed(book):
     ):
         refused = book.refuse(command)
         assert (refused.code, refused.facts["field"]) == (R.INVALID, "key")
+
+
+def test_a_refusal_is_never_recorded_under_the_key_of_a_period_which_all_others_use_as_well(book):
+    put_plan(book, plan())
+    s = after(book.accept(buy()))
+    for command in (renewal(s), ending(s)):
+        refused = book.refuse(replace(command, final=True))
+        assert (refused.code, refused.facts["field"]) == (R.INVALID, "final")
+    book.clock.set(s.next_at)
+    book.accept(renewal(s))

@@ -1,4 +1,4 @@
-"""The job that folds: again and again, at once while there is more, whatever fails."""
+"""The job that folds: again and again, at once while there is more, whatever fails; one process at a time."""
 
 import asyncio
 import time
@@ -12,10 +12,15 @@ import pytest
 from farthing.app import open_ledger
 from farthing.core.commands import GiveGrant, TakeCharge
 from farthing.jobs import folding
-from farthing.jobs.folding import keep_folding
+from farthing.jobs.folding import Folding
+from farthing.jobs.kind import Kind
+from farthing.jobs.runner import Runner
 from farthing.stores.access import Act
 from farthing.stores.contract import Unavailable
+from farthing.stores.events import Events
+from farthing.stores.jobs import Jobs
 from farthing.stores.rollups import Rollups
+from tests.jobs.runners import Told
 from tests.support import MAIN
 
 SOON = 0.02
@@ -34,7 +39,8 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.ledger = open_ledger(f"sqlite:///{path}", create=True, inline_on=asyncio.get_running_loop(), reader=True)
-        self.told: list[Exception] = []
+        self.told = Told()
+        self.runners: dict[asyncio.Task[None], Runner] = {}
 
     async def begin(self, charges: int = 3) -> None:
         await self.ledger.access.create_workspace(MAIN, Act("test", MAIN.created_at))
@@ -46,8 +52,13 @@ class Place:
             await self.ledger.engine.ask(TakeCharge(workspace="main", account="a", amount=1))
 
     def start(self, every_seconds: float, rollups: Rollups | None = None) -> asyncio.Task[None]:
-        rollups = rollups or Rollups(self.ledger.database)
-        return asyncio.create_task(keep_folding(rollups, self.ledger.clock.now_us, every_seconds, self.told.append))
+        db, clock = self.ledger.database, self.ledger.clock
+        job = Folding(rollups or Rollups(db), clock.now_us)
+        kind = Kind(name="rollups", run=job.run, every_seconds=every_seconds, alone=True)
+        runner = Runner(Jobs(db), Events(db), [kind], clock, self.told)
+        task = asyncio.create_task(runner.serve())
+        self.runners[task] = runner
+        return task
 
     async def requests(self) -> int:
         rows = await self.ledger.database.rows("select sum(requests) from rollup where account = 'a'")
@@ -56,10 +67,12 @@ class Place:
     async def has(self, requests: int) -> bool:
         return await self.requests() == requests
 
+    async def has_failed(self) -> bool:
+        return bool(self.told.errors)
+
     async def end(self, *jobs: asyncio.Task[None]) -> None:
         for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+            await self.runners[job].end(job, 5)
         await self.ledger.aclose()
 
 
@@ -79,7 +92,7 @@ def test_what_is_booked_is_folded_again_and_again(tmp_path: Path):
             await eventually(partial(place.has, count))
             await place.charge(2 if count == 3 else 4)
         await place.end(job)
-        assert place.told == []
+        assert place.told.errors == []
 
     run(tmp_path, story)
 
@@ -100,9 +113,11 @@ def test_where_more_is_waiting_it_is_folded_at_once(tmp_path: Path, monkeypatch:
 def test_a_failure_is_told_and_does_not_end_it(tmp_path: Path):
     async def story(place: Place) -> None:
         job = place.start(SOON, Failing(place.ledger.database))
+        await eventually(place.has_failed)
+        await Jobs(place.ledger.database).retry("rollups", "", "", Act("test", place.ledger.clock.now_us()))
         await eventually(lambda: place.has(3))
         await place.end(job)
-        assert [str(error) for error in place.told] == ["the disk is away", "the disk is away"]
+        assert place.told.errors == ["rollups: the disk is away"]
 
     run(tmp_path, story)
 
@@ -110,25 +125,25 @@ def test_a_failure_is_told_and_does_not_end_it(tmp_path: Path):
 class Failing(Rollups):
     """Sums that can't be written at first."""
 
-    left = 2
+    failed = False
 
     async def add(self, *of: Any) -> bool:
-        if self.left:
-            self.left -= 1
+        if not self.failed:
+            self.failed = True
             raise Unavailable("the disk is away")
         return await super().add(*of)
 
 
-def test_of_several_on_one_ledger_each_entry_is_folded_once(tmp_path: Path):
+def test_of_several_on_one_ledger_one_folds_and_each_entry_once(tmp_path: Path):
     async def story(place: Place) -> None:
-        jobs = [place.start(SOON) for _ in range(4)]
-        for _ in range(20):
+        jobs = [place.start(SOON) for _ in range(3)]
+        for _ in range(10):
             await place.charge(5)
             await asyncio.sleep(SOON / 4)
-        await eventually(lambda: place.has(103))
+        await eventually(lambda: place.has(53))
         await asyncio.sleep(4 * SOON)
-        assert await place.has(103)
+        assert await place.has(53)
         await place.end(*jobs)
-        assert place.told == []
+        assert place.told.errors == []
 
     run(tmp_path, story)

@@ -1,20 +1,21 @@
 """Renewals on a real ledger, on both databases: once, on time, whatever fails and whoever asks."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec.structs import replace
 
-from farthing.core.commands import EndSubscription, GiveGrant, Subscribe, TakeCharge, Unsubscribe
+from farthing.core.commands import ChangePlan, EndSubscription, GiveGrant, Subscribe, TakeCharge, Unsubscribe
+from farthing.core.jobs import FIRST_US
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.renewal_run import RenewalRun
 from farthing.core.subscription import end_key
 from farthing.engine import QueueFull
 from farthing.jobs import renewals as job
-from farthing.jobs.renewals import Renewals, keep_renewing
+from farthing.jobs.renewals import Renewals
 from farthing.stores.access import Act
-from farthing.stores.contract import Unavailable
 from farthing.stores.subscriptions import FROM_THE_START
 from tests.jobs.subscribers import ALL, Club, play
 from tests.subscribing import DAY, plan
@@ -65,6 +66,31 @@ async def test_two_workers_and_the_users_own_claims_renew_each_once(club):
     assert one.failed == two.failed == 0
     assert all(isinstance(outcome, Accepted) for outcome in mine)
     assert [await club.balance(f"user_{n:06}") for n in range(60)] == [200] * 60
+
+
+@story
+async def test_many_are_renewed_in_a_few_reads_and_commits(club):
+    await club.begin(plan())
+    await club.subscribe_many(300)
+    club.clock.advance(us=30 * DAY)
+    calls: Counter[str] = Counter()
+
+    def counted(of: object, name: str) -> None:
+        real = getattr(of, name)
+
+        async def call(*words: Any, **how: Any) -> Any:
+            calls[name] += 1
+            return await real(*words, **how)
+
+        setattr(of, name, call)
+
+    for name in ("load", "commit"):
+        counted(club.ledger.engine._store, name)
+    for name in ("rows", "write"):
+        counted(club.ledger.database, name)
+    assert (await club.renewals.run(ALL)).successful == 300
+    assert calls["load"] == calls["commit"]
+    assert sum(calls.values()) < 20, calls
 
 
 @story
@@ -214,9 +240,9 @@ async def test_those_that_fail_take_no_place_from_others(club):
     assert [(e.account, e.code) for e in first.errors] == [("full", "too_many_grants")]
     assert [r.account for _ in range(2) for r in (await club.renewals.run(background)).renewals] == ["a", "b"]
     assert counts(await club.renewals.run(background)) == (0, 0, 0, 0)
-    # An hour later it is tried again, and it may have room by then.
+    # A while later it is tried again, and it may have room by then.
     await club.accept(TakeCharge(workspace="main", account="full", amount=100 * UNIT))
-    club.clock.advance(us=job.RETRY_US)
+    club.clock.advance(us=2 * FIRST_US)
     assert counts(await club.renewals.run(background)) == (1, 1, 0, 0)
 
 
@@ -362,6 +388,30 @@ async def test_what_failed_because_the_machine_did_is_tried_again_at_once(club):
 
 
 @story
+async def test_a_plan_that_costs_nothing_comes_when_the_paid_time_is_over(club):
+    await club.begin(plan(paid=True), plan("free", 5))
+    for account in ("anna", "bert"):
+        await club.subscribe(account, billed_by="stripe")
+    await club.accept(ChangePlan(workspace="main", account="anna", plan="free"))
+    club.clock.advance(us=33 * DAY)
+    run = await club.renewals.run(ALL)
+    assert ([(r.account, r.plan, r.amount) for r in run.renewals], run.ended) == ([("anna", "free", 5 * UNIT)], 1)
+    assert ((await club.of("anna")).plan, (await club.of("bert")).ended_at) == ("free", club.clock.now_us())
+    club.clock.advance(us=30 * DAY)
+    assert counts(await club.renewals.run(ALL)) == (1, 1, 0, 0)
+
+
+@story
+async def test_a_short_period_whose_rests_stay_is_renewed_for_ever(club):
+    await club.begin(plan(every=1, catch_up="each"))
+    await club.ledger.access.change_settings("main", {"max_live_grants": 4}, ACT)
+    await club.subscribe("anna")
+    club.clock.advance(us=30 * DAY)
+    run = await club.renewals.run(ALL)
+    assert (run.successful, len(run.renewals), await club.balance("anna")) == (1, 30, 3_100)
+
+
+@story
 async def test_who_unsubscribed_keeps_the_period_that_is_paid_and_gets_no_other(club):
     await club.begin(plan())
     await club.subscribe("anna")
@@ -374,34 +424,6 @@ async def test_who_unsubscribed_keeps_the_period_that_is_paid_and_gets_no_other(
     # Whoever comes again has a subscription of his own, and its periods are others.
     first, second = await club.of("anna"), await club.subscribe("anna")
     assert first.id != second.id
-
-
-@story
-async def test_the_job_goes_on_after_a_failure_and_tells_what_it_did(club):
-    await club.begin(plan())
-    await club.subscribe("anna")
-    club.clock.advance(us=30 * DAY)
-    told: list[Exception] = []
-    runs: list[tuple[str, RenewalRun]] = []
-    done = asyncio.Event()
-
-    def on_run(workspace: str, run: RenewalRun) -> None:
-        runs.append((workspace, run))
-        done.set()
-
-    tries = iter((True, False, False))
-
-    async def workspaces() -> list[str]:
-        if next(tries, False):
-            raise Unavailable("nobody at home")
-        return ["main"]
-
-    task = asyncio.create_task(keep_renewing(club.renewals, workspaces, 0.01, told.append, on_run))
-    await asyncio.wait_for(done.wait(), 20)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert [str(error) for error in told] == ["nobody at home"]
-    assert [(workspace, counts(run)) for workspace, run in runs] == [("main", (1, 1, 0, 0))]
 
 
 def test_failures_above_a_tenth_of_the_successes_alarm():

@@ -161,6 +161,7 @@ class Account:
         self.spends: list[tuple[int, int]] = []
         """Time of the charge, credits (negative where they came back)."""
         self.keys: dict[str, tuple[Any, Verdict]] = {}
+        self.subscription: Any = None
 
     def copy(self) -> "Account":
         twin = copy.copy(self)
@@ -172,6 +173,7 @@ class Account:
         for charge in twin.charges:
             charge.given_back = dict(charge.given_back)
             charge.parts = list(charge.parts)
+        twin.subscription = copy.copy(self.subscription)
         twin.lines, twin.spends, twin.keys = list(self.lines), list(self.spends), dict(self.keys)
         return twin
 

@@ -9,7 +9,10 @@ from typing import Any
 from msgspec import UNSET
 
 from farthing.core import commands as ask
+from tests.model import subscribing
 from tests.model.account import MINUTE, Account, Charge, Grant, Hold, No, Rules, Told, Verdict
+
+CLAIMS = (ask.GiveGrant, ask.Subscribe, ask.Renew, ask.Import)
 
 
 class Ledger:
@@ -36,15 +39,18 @@ class Ledger:
         before = self.accounts.get((c.workspace, name))
         if c.key and before and c.key in before.keys:
             return self.repeat(c, before)
-        claim = (c.workspace, *c.claim) if isinstance(c, ask.GiveGrant) and c.claim else None
+        claim = (c.workspace, *c.claim) if isinstance(c, CLAIMS) and c.claim else None
         if claim in self.payments:
             whose, verdict = self.payments[claim]
-            if whose != name:
-                assert verdict.line is not None
+            assert verdict.line is not None
+            credits = verdict.line.kind in ("grant", "import")
+            if whose != name or (credits and not isinstance(c, ask.GiveGrant | ask.Import)):
                 return Verdict("payment_claimed", {"payment": ":".join(claim[1:]), "entry": verdict.line.id})
             return verdict
         if before is None:
-            opens = isinstance(c, ask.CreateAccount) or (isinstance(c, ask.GiveGrant) and not c.must_exist)
+            opens = isinstance(c, ask.CreateAccount | ask.Subscribe | ask.Import) or (
+                isinstance(c, ask.GiveGrant) and not c.must_exist
+            )
             if not opens:
                 return Verdict("account_not_found", {"account": name})
         elif isinstance(c, ask.CreateAccount):
@@ -101,6 +107,8 @@ def ill_formed(c: ask.Command) -> str:
         return "amount" if not c.amount or c.amount < 0 else ""
     if isinstance(c, ask.Adjust):
         return "amount" if c.amount == 0 else ""
+    if isinstance(c, ask.Import):
+        return "remaining" if c.remaining > c.granted else "owed" if c.granted and c.owed else ""
     if isinstance(c, ask.Extend):
         return "expires_at" if c.expires_at is None and c.raise_by == 0 and c.metered is None else ""
     return ""
@@ -108,6 +116,8 @@ def ill_formed(c: ask.Command) -> str:
 
 def what_was_asked(c: Any, account: Account | None) -> Any:
     """What makes two commands the same under one key."""
+    if isinstance(c, ask.Renew | ask.EndSubscription):
+        return (c.kind, c.subscription)
     amount: Any = getattr(c, "amount", None)
     other: Any = None
     if isinstance(c, ask.Settle) and amount is None and c.last and account and c.hold in account.holds:
@@ -118,7 +128,15 @@ def what_was_asked(c: Any, account: Account | None) -> Any:
         other = c.mode
     elif isinstance(c, ask.SetAccount):
         other = tuple(str(getattr(c, name)) for name in ask.SETTING_FIELDS)
+    elif isinstance(c, ask.Subscribe):
+        other = c.billed_by
+    elif isinstance(c, ask.Unsubscribe):
+        other = c.at_once
+    elif isinstance(c, ask.Import):
+        terms = (c.category, c.priority, c.expires_at, c.given_at, c.scope, c.claim)
+        return (c.kind, c.granted, c.remaining, c.owed, c.credited, terms)
     ref = getattr(c, "hold", None) or getattr(c, "charge", None) or getattr(c, "grant", None)
+    ref = ref or getattr(c, "plan", None)
     return (c.kind, amount, other, c.operation, ref, getattr(c, "source", None))
 
 
@@ -147,6 +165,22 @@ def grant(a: Account, c: ask.GiveGrant) -> str:
     a.must_have_room(len(a.live_grants()))
     a.earned += c.amount
     a.give(Grant("grt" + c.id[3:], c.amount, c.amount, c.category, c.priority, c.expires_at, a.now, tuple(c.scope)))
+    return c.operation
+
+
+def bring(a: Account, c: ask.Import) -> str:
+    if c.remaining:
+        a.must_have_room(len(a.live_grants()))
+    a.earned += c.granted
+    a.spent += c.granted - c.remaining + c.owed
+    if c.granted:
+        given = a.now if c.given_at is None else min(c.given_at, a.now)
+        grant = Grant(
+            "grt" + c.id[3:], c.granted, c.remaining, c.category, c.priority, c.expires_at, given, tuple(c.scope)
+        )  # fmt: skip
+        over = c.expires_at is not None and c.expires_at <= a.now
+        (a.grants.append if over else a.give)(grant)
+    a.owe(c.id, "import", c.owed)
     return c.operation
 
 
@@ -344,6 +378,7 @@ RULES: dict[type, Any] = {
     ask.SetAccount: settings,
     ask.GiveGrant: grant,
     ask.Void: void,
+    ask.Import: bring,
     ask.Adjust: adjust,
     ask.SetBalance: set_balance,
     ask.TakeCharge: charge,
@@ -352,4 +387,5 @@ RULES: dict[type, Any] = {
     ask.Extend: extend,
     ask.Settle: settle,
     ask.Release: release,
+    **subscribing.RULES,
 }

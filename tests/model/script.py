@@ -7,8 +7,10 @@ import msgspec
 from msgspec import UNSET
 
 from farthing.core import commands as ask
+from farthing.core.subscription import end_key, renewal_key
 from tests.model.account import Account, Rules
 from tests.model.model import Ledger
+from tests.model.subscribing import PLANS, Subscription
 from tests.support import USED
 
 T = TypeVar("T")
@@ -35,9 +37,11 @@ ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Nowhere/Land")
 KEYS = tuple(f"k{number}" for number in range(60))
 KINDS = (
     "charge", "charge", "charge", "charge", "grant", "grant", "grant", "hold", "hold", "hold", "settle", "settle",
-    "settle", "release", "extend", "extend", "extend", "refund", "refund", "refund", "void", "adjust", "set",
-    "settings", "settings", "open", "lapse", "repeat", "repeat",
+    "settle", "release", "release", "extend", "extend", "extend", "refund", "refund", "refund", "void", "adjust", "set",
+    "settings", "settings", "open", "lapse", "repeat", "repeat", "subscribe", "renew", "renew", "renew", "renew",
+    "unsubscribe", "resume", "change", "end", "import",
 )  # fmt: skip
+OF_SUBSCRIPTIONS = {"subscribe", "renew", "unsubscribe", "resume", "change", "end"}
 
 
 class Choices:
@@ -73,22 +77,34 @@ class Script:
             return self._repeat(choices, now)
         account = self.model.accounts.get((workspace, name)) or Account(RULES[workspace])
         if not choices.one_in(12):
-            kind = self._sensible(kind, account)
+            kind = self._sensible(kind, account, now)
         make = getattr(self, "_make_" + kind)
         command: ask.Command = make(choices, now, account, {"workspace": workspace, "account": name, "at": now})
-        if choices.one_in(4):
+        own = not command.key and choices.one_in(4)
+        if own:
             command.key = choices.of(KEYS)
             command.final = choices.one_in(3)
+        if command.key:
             self.keyed = [*self.keyed[-7:], msgspec.structs.replace(command)]
         return command
 
-    def _sensible(self, kind: str, a: Account) -> str:
+    def _sensible(self, kind: str, a: Account, now: int) -> str:
         """The kind, or what has to come before it."""
         if (kind == "open") == bool(a.lines):
-            return "charge" if a.lines else "grant"
+            return "charge" if a.lines else "open" if kind in ("release", "extend", "lapse") else "grant"
+        if kind in OF_SUBSCRIPTIONS:
+            return self._sensible_of(kind, a, now)
         if kind in ("settle", "release", "extend") and not a.live_holds():
             return "hold"
         return {"refund": "charge"}.get(kind, kind) if not a.charges else kind
+
+    def _sensible_of(self, kind: str, a: Account, now: int) -> str:
+        s: Subscription | None = a.subscription
+        if s is None or s.ended is not None:
+            return "subscribe"
+        if s.ends is not None and s.ends <= now:
+            return kind if kind == "subscribe" else "end"
+        return "resume" if s.canceled is not None and kind in ("unsubscribe", "change") else kind
 
     def _repeat(self, choices: Choices, now: int) -> ask.Command:
         command = msgspec.structs.replace(choices.of(self.keyed), id="", at=now)
@@ -122,6 +138,20 @@ class Script:
             expires_at=self._date(choices, now),
             scope=choices.of(SCOPES),
             must_exist=choices.one_in(4),
+            claim=("shop", choices.of(("p1", "p2", "p3"))) if choices.one_in(6) else None,
+        )
+
+    def _make_import(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        granted = choices.of(GRANTED)
+        return ask.Import(
+            **who,
+            granted=granted,
+            remaining=choices.of((granted, granted // 2, 0, 7)),
+            owed=choices.of((0, 0, 15)) if granted else choices.of(AMOUNTS),
+            priority=choices.of((50, 10)),
+            expires_at=self._date(choices, now),
+            given_at=choices.of((None, now - DAY, now, now + 1)),
+            scope=choices.of(SCOPES),
             claim=("shop", choices.of(("p1", "p2", "p3"))) if choices.one_in(6) else None,
         )
 
@@ -214,6 +244,56 @@ class Script:
             spend_limit_month=choices.of((unset, unset, None, None, 90)),
             timezone=choices.of(ZONES) if choices.one_in(4) else unset,
         )
+
+    def _make_subscribe(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        return ask.Subscribe(
+            **who,
+            plan=self._plan(choices),
+            expires_at=choices.of((None, None, None, now + 3 * DAY, now + 300 * DAY, now)),
+            billed_by=choices.of(("none", "none", "stripe")),
+            next_at=now + choices.of((-9 * DAY, -1, DAY)) if choices.one_in(5) else None,
+            claim=self._claim(choices),
+        )
+
+    def _plan(self, choices: Choices) -> str:
+        return choices.of((*PLANS, "none")) if choices.one_in(3) else choices.of(("free", "pro", "brief"))
+
+    def _claim(self, choices: Choices) -> tuple[str, str] | None:
+        return ("shop", choices.of(("p1", "p2", "p3", "p4", "p5", "p6"))) if choices.one_in(6) else None
+
+    def _one(self, choices: Choices, a: Account) -> Subscription | None:
+        """Mostly the account's own, sometimes that of another."""
+        others = [x.subscription for x in self.model.accounts.values() if x.subscription]
+        return choices.of(others) if others and choices.one_in(12) else a.subscription
+
+    def _make_renew(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        s = self._one(choices, a)
+        id, period_at = (s.id, s.next_at) if s else ("sub_" + "0" * 32, now)
+        period_at -= DAY if choices.one_in(12) else 0
+        paid = s is not None and s.biller != "none" and not choices.one_in(3)
+        claim = ("shop", choices.of(("p4", "p5", "p6", "p7"))) if paid else self._claim(choices)
+        return ask.Renew(
+            **who,
+            subscription=id,
+            period_at=period_at,
+            key=renewal_key(id, period_at),
+            expires_at=choices.of((None, None, None, now + 90 * DAY, now)) if claim else None,
+            claim=claim,
+        )
+
+    def _make_unsubscribe(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        return ask.Unsubscribe(**who, at_once=choices.one_in(4))
+
+    def _make_resume(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        return ask.Resume(**who)
+
+    def _make_change(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        return ask.ChangePlan(**who, plan=self._plan(choices))
+
+    def _make_end(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
+        s = self._one(choices, a)
+        id = s.id if s else "sub_" + "0" * 32
+        return ask.EndSubscription(**who, subscription=id, key=end_key(id))
 
     def _make_open(self, choices: Choices, now: int, a: Account, who: dict[str, Any]) -> ask.Command:
         return ask.CreateAccount(**who)

@@ -20,11 +20,24 @@ from farthing.engine import MAX_BATCH, Engine, Result
 from farthing.stores.contract import Store
 from farthing.stores.postgres import PostgresStore
 from farthing.stores.statements import in_words_of
-from farthing.timezones import calendar
+from farthing.timezones import calendar, months_after
 from tests.support import START_US, Book, SteadyIds
 
 T = TypeVar("T")
-TABLES = ("account", "audit", "charge", "entry", "grants", "hold", "job", "key", "payment", "workspace")
+TABLES = (
+    "account",
+    "audit",
+    "charge",
+    "entry",
+    "grants",
+    "hold",
+    "job",
+    "key",
+    "payment",
+    "plan",
+    "subscription",
+    "workspace",
+)
 
 INSERT_WORKSPACE = (
     "insert into workspace (id, name, mode, unit, scale, created_at, settings) values (?, ?, ?, ?, ?, ?, ?)"
@@ -79,7 +92,7 @@ class PostgresBook(Book):
         self.clock = clock or FakeClock(START_US)
         self._ids = SteadyIds()
         self._wrap = wrap
-        self._options = {"max_batch": max_batch}
+        self._options: dict[str, Any] = {"max_batch": max_batch, "months_after": months_after}
         self._runner = asyncio.Runner()
         self._reading = Reading(url, self._runner.run)
         for w in workspaces:

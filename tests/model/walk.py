@@ -8,22 +8,27 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
+from farthing.core import allowances
 from farthing.core import commands as ask
 from farthing.core.agreement import compare
 from farthing.core.draft import entry_hash
 from farthing.core.invariants import Books
 from farthing.core.outcomes import Accepted, Refused
-from farthing.core.records import Entry, Workspace, WorkspaceSettings
+from farthing.core.plans import Plan
+from farthing.core.records import Entry, GrantTerms, Workspace, WorkspaceSettings
 from farthing.core.refundable import read_body
 from farthing.engine import Result
 from farthing.stores.contract import Store, Unknown
+from farthing.stores.rows import read_subscription
 from farthing.timezones import calendar
 from tests.model.account import Account, Line, Told, Verdict
 from tests.model.model import Ledger
 from tests.model.script import RULES, WAITS, Choices, Script
+from tests.model.subscribing import MANY, PLANS, Subscription
 from tests.model.twin import MakeBook, TwinBook
 from tests.support import START_US, Book, WrappedStore
 
@@ -62,12 +67,28 @@ def workspaces() -> list[Workspace]:
     ]
 
 
+def put_plans(book: Book) -> None:
+    """The model's plans as plans of the ledger."""
+    sql = "insert into plan (workspace, id, document, created_at, updated_at, archived_at) values (?, ?, ?, ?, ?, ?)"
+    for each in PLANS.values():
+        facts = {k: v for k, v in vars(each).items() if k not in ("day", "zone", "first", "grace", "archived")}
+        plan = Plan(**facts, anchor_day=each.day, timezone=each.zone, first_period=each.first, grace_days=each.grace)  # type: ignore[arg-type]
+        document, archived_at = msgspec.json.encode(plan).decode(), START_US if each.archived else None
+        for workspace in RULES:
+            for db in (book.db, *((book.twin.db,) if isinstance(book, TwinBook) else ())):
+                db.execute(sql, (workspace, each.id, document, START_US, START_US, archived_at))
+
+
 class Walk:
     """One ledger and its model, side by side."""
 
     def __init__(self, make_book: MakeBook, note: Callable[[str], None] = lambda _: None) -> None:
+        # A walk is too short for as many rests as there may be.
+        self.few = patch.object(allowances, "MANY", MANY)
+        self.few.start()
         self.stores: dict[type[Store], FaultyStore] = {}
         self.book = make_book(workspaces(), self._wrap)
+        put_plans(self.book)
         self.model = Ledger(RULES)
         self.script = Script(self.model)
         self.note = note
@@ -98,7 +119,7 @@ class Walk:
     def _until_next(self) -> int:
         """To the very instant at which time next does something anywhere."""
         now = self.book.clock.now_us()
-        events = [at for a in self.model.accounts.values() for at in (a.next_lapse(), a.next_end()) if at is not None]
+        events = [at for a in self.model.accounts.values() for at in events_of(a) if at is not None]
         return min((at - now for at in events if at >= now), default=0)
 
     def _pass(self, us: int) -> None:
@@ -173,6 +194,7 @@ class Walk:
     def _compare_entries(self, owner: tuple[str, str], entries: list[Entry], lines: list[Line]) -> None:
         told = [as_told(line, e) for line, e in zip(lines, entries, strict=False)]
         same([as_line(e) for e in entries], told + lines[len(entries) :], f"the new entries of {owner}")
+        self.met["rests put together"] += sum("put_together" in entry.body for entry in entries)
         for entry in entries:
             head = entry_hash(entry, self.heads.get(owner, b""))
             assert entry.hash == head, f"the chain of {owner} is broken at {entry.number}"
@@ -194,6 +216,17 @@ class Walk:
         same(row.head, self.heads[owner], f"the head of {owner}")
         same(sum(line.amount for line in account.lines), row.balance, f"the sum of the entries of {owner}")
         self._compare_due(owner, account, row.hold_due_at)
+        self._compare_subscription(owner, account.subscription)
+
+    def _compare_subscription(self, owner: tuple[str, str], s: Subscription | None) -> None:
+        rows = list(self.book.db.execute("select terms from subscription where workspace = ? and account = ?", owner))
+        found = [read_subscription(row[0]) for row in rows]
+        actual = [
+            {name: getattr(each, name) for name in TOLD}
+            | {"grants": list(each.grants), "pending": each.pending and each.pending.plan}
+            for each in found
+        ]
+        same(actual, [s.told()] if s else [], f"the subscription of {owner}")
 
     def _compare_due(self, owner: tuple[str, str], account: Account, hold_due_at: int | None) -> None:
         """Time is told of the account no later than it has something to do there."""
@@ -235,6 +268,7 @@ class Walk:
         counts = {
             "account": len(accounts), "entry": sum(len(a.lines) for a in accounts),
             "key": sum(len(a.keys) for a in accounts), "payment": len(self.model.payments),
+            "subscription": len([a for a in accounts if a.subscription]),
         }  # fmt: skip
         same({table: self.book.count(table) for table in counts}, counts, "the number of rows")
         if isinstance(self.book, TwinBook):
@@ -249,9 +283,14 @@ class Walk:
         assert not problems, "\n".join(map(str, problems))
 
     def close(self) -> None:
+        self.few.stop()
         self.book.close()
 
 
+TOLD = (
+    "id", "plan", "anchor_at", "periods", "next_at", "expires_at", "ends_at", "billed_by", "canceled_at", "ended_at",
+    "until_canceled",
+)  # fmt: skip
 _SUMS = (
     "number", "at", "balance", "held", "debt", "earned", "spent", "lapsed", "written_off", "holds", "lapse_at",
 )  # fmt: skip
@@ -291,5 +330,16 @@ def as_told(line: Line, entry: Entry) -> Line:
 def tell(entries: list[Entry]) -> Told:
     """The ids that the ledger drew on its way."""
     ids = {e.number: e.id for e in entries}
-    stand_ins = {e.number: [g.id for g in read_body(e).grants if g.origin] for e in entries}
-    return Told(ids, stand_ins)
+    drawn = {e.number: [g.id for g in read_body(e).grants if g.origin or is_of_rests(g)] for e in entries}
+    return Told(ids, drawn)
+
+
+def is_of_rests(grant: GrantTerms) -> bool:
+    """Whether it was put together of what several left."""
+    return "put_together" in (grant.source or {})
+
+
+def events_of(a: Account) -> tuple[int | None, ...]:
+    """When time next does something to an account, or lets somebody do it."""
+    s: Subscription | None = a.subscription
+    return (a.next_lapse(), a.next_end(), *((s.next_at, s.ends) if s and s.ended is None else ()))

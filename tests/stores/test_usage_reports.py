@@ -9,8 +9,8 @@ from farthing.core.commands import DAY_US, MINUTE_US, Refund
 from farthing.core.usage import Metered, Priced, Usage
 from farthing.jobs.folding import fold_all
 from farthing.stores.rollups import Rollups
-from farthing.stores.usage_reports import ReportError, Step, UsageReports
-from farthing.stores.usage_sums import Filters
+from farthing.stores.usage_reports import Step, UsageReports
+from farthing.stores.usage_sums import Filters, ReportError
 from farthing.timezones import calendar
 from tests.stores.shop import Shop
 from tests.support import START_US

@@ -248,6 +248,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     """What it takes in path, query and header."""
     texts: dict[str, str] = {}
     """Media types of its success, each with an example, where that is not one JSON object."""
+    also: dict[str, str] = {}
+    """Media types that it can answer with beside JSON, each with an example."""
     keyed: bool = False
     """Has to be given the header Idempotency-Key."""
     only_reads: bool = False

@@ -6,9 +6,9 @@ asks. The engine's thread reports whole batches, so those may take the library's
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -48,7 +48,13 @@ class Metrics:
         self.commands = 0
         """Of all batches that reached the disk."""
         self._renewals: Counter[str] = Counter()
-        self._renewal_alerts = 0
+        self._notified: Counter[tuple[str, str]] = Counter()
+        self._payments_waiting = 0
+        self._job_runs: Counter[tuple[str, str]] = Counter()
+        self._job_items: Counter[tuple[str, str]] = Counter()
+        self._job_alerts: Counter[str] = Counter()
+        self._jobs_parked = 0
+        self._job_oldest_due_seconds = 0.0
         self._batches = Histogram(
             "farthing_batch_commands", "Commands that shared one commit.", buckets=BATCH_SIZES, registry=self.registry
         )
@@ -79,13 +85,38 @@ class Metrics:
             if kind in CHARGING and outcome.entry is not None and _UNPRICED in outcome.entry.body:
                 self._unpriced += 1
 
-    # Told by the job that renews
+    def notified(self, provider: str, result: str) -> None:
+        """A provider of payments has sent something; what came of it."""
+        self._notified[provider, result] += 1
+
+    def payments_wait(self, count: int) -> None:
+        """So many payments wait for somebody, in the whole database."""
+        self._payments_waiting = count
+
+    # Told by the jobs
 
     def renewed(self, run: RenewalRun) -> None:
         """Subscriptions that were due were renewed."""
         for result in ("successful", "failed", "skipped", "ended"):
             self._renewals[result] += getattr(run, result)
-        self._renewal_alerts += run.alarming
+
+    def job_ran(self, kind: str, done: int, failed: int) -> None:
+        """A run of a job came to its end."""
+        self._job_runs[kind, "done"] += 1
+        self._job_items[kind, "done"] += done
+        self._job_items[kind, "failed"] += failed
+
+    def job_failed(self, kind: str) -> None:
+        """A run of a job was stopped by an error."""
+        self._job_runs[kind, "failed"] += 1
+
+    def job_alarmed(self, kind: str) -> None:
+        """Failures of a run were above a tenth of its successes."""
+        self._job_alerts[kind] += 1
+
+    def jobs_stand(self, parked: int, oldest_due_seconds: float) -> None:
+        """How the table of jobs stands, whoever works on it."""
+        self._jobs_parked, self._job_oldest_due_seconds = parked, oldest_due_seconds
 
     # Told by the engine, in its thread
 
@@ -125,9 +156,24 @@ class Metrics:
         yield _counted("farthing_refusals", "Commands refused, by code.", "code", self._refused)
         yield _counted("farthing_crashes", "Commands stopped by a bug.", "kind", self._crashed)
         yield _counted("farthing_renewals", "Accounts that the job of renewals met.", "result", self._renewals)
-        told = "Runs of that job with failures above a tenth of the successes."
-        yield CounterMetricFamily("farthing_renewal_alerts", told, value=self._renewal_alerts)
+        told = "Messages of payment providers, by what came of them."
+        yield _counted_by("farthing_payments_events", told, ("provider", "result"), self._notified)
+        told = "Payments that wait for somebody, or for word of themselves; of the whole database."
+        yield GaugeMetricFamily("farthing_payments_waiting", told, value=self._payments_waiting)
+        yield from self._jobs()
         yield GaugeMetricFamily("farthing_queue_depth", "Commands that wait to be decided.", value=self.depth())
+
+    def _jobs(self) -> Iterator[Metric]:
+        yield _counted_by("farthing_jobs_runs", "Runs of jobs.", ("kind", "result"), self._job_runs)
+        yield _counted_by(
+            "farthing_jobs_items", "What jobs did, and what failed of it.", ("kind", "result"), self._job_items
+        )
+        told = "Runs of jobs with failures above a tenth of the successes."
+        yield _counted("farthing_jobs_alerts", told, "kind", self._job_alerts)
+        told = "Jobs that failed too often, and wait for somebody to say retry; of the whole database."
+        yield GaugeMetricFamily("farthing_jobs_parked", told, value=self._jobs_parked)
+        told = "How long the oldest job has been due; of the whole database."
+        yield GaugeMetricFamily("farthing_jobs_oldest_due_seconds", told, value=self._job_oldest_due_seconds)
 
     def _request_seconds(self) -> Metric:
         bounds = [*map(str, REQUEST_SECONDS), "+Inf"]
@@ -138,7 +184,11 @@ class Metrics:
 
 
 def _counted(name: str, sentence: str, label: str, counts: Counter[str]) -> Metric:
-    family = CounterMetricFamily(name, sentence, labels=(label,))
-    for value, count in list(counts.items()):
-        family.add_metric((value,), count)
+    return _counted_by(name, sentence, (label,), Counter({(value,): count for value, count in list(counts.items())}))
+
+
+def _counted_by(name: str, sentence: str, labels: Sequence[str], counts: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, sentence, labels=labels)
+    for values, count in list(counts.items()):
+        family.add_metric(values, count)
     return family

@@ -188,6 +188,8 @@ def _successes(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
     if endpoint.texts:
         text = {"type": "string"}
         answer["content"] = {kind: _content(text, {"example": example}) for kind, example in endpoint.texts.items()}
+    for kind, text_example in endpoint.also.items():
+        answer["content"][kind] = _content({"type": "string"}, {"example": text_example})
     fields = {}
     if endpoint.location:
         fields["Location"] = {"description": "Where it is found.", "schema": {"type": "string"}}

@@ -22,7 +22,14 @@ PANEL = "Care"
 
 def register(app: typer.Typer) -> None:
     """Enter the commands."""
-    enter(app, "doctor", "$ farthing doctor", "$ farthing doctor --deep --json", panel=PANEL)(doctor)
+    enter(
+        app,
+        "doctor",
+        "$ farthing doctor",
+        "$ farthing doctor --deep --json",
+        "$ farthing doctor --archive farthing.db.archive",
+        panel=PANEL,
+    )(doctor)
     enter(
         app, "rebuild", "$ farthing rebuild alice --check", "$ farthing rebuild alice --apply --yes --json", panel=PANEL
     )(rebuild)
@@ -43,6 +50,12 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also have the database check every page and index.")] = False,
+    archive: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--archive", metavar="PATH", help="Also read archived entries: a file, or a folder of them. Repeatable."
+        ),
+    ] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:
@@ -62,13 +75,27 @@ def doctor(
 
     with progress("examined") as told:
         report = examine(
-            place, deep=deep, on_progress=lambda what, done, all: told(done, all or None, what), on_finding=tell
+            place,
+            deep=deep,
+            archives=archive_files(archive or []),
+            on_progress=lambda what, done, all: told(done, all or None, what),
+            on_finding=tell,
         )
     lines = [] if streaming else [clean(_finding_text(each)) for each in report.findings]
     if not streaming and report.found > len(report.findings):
         lines.append(f"and {report.found - len(report.findings):,} more")
     text = "\n".join([*lines, _report_text(report)])
     return Answer(_report_facts(report), text, Exit.OK if report.healthy else Exit.NO)
+
+
+def archive_files(paths: list[Path]) -> list[Path]:
+    """The archive files that are named, and those of folders that are."""
+    from farthing.retention.archive import archives_in
+
+    found = [file for path in paths for file in (archives_in(path) if path.is_dir() else [path])]
+    if paths and not found:
+        raise usage(f"there is no archive file in {paths[0]}")
+    return found
 
 
 def _finding_text(finding: "Finding") -> str:
@@ -78,6 +105,8 @@ def _finding_text(finding: "Finding") -> str:
 
 def _report_text(report: "Report") -> str:
     seen = f"{report.accounts:,} accounts, {report.entries:,} entries, {report.keys:,} keys"
+    if report.archived:
+        seen += f", {report.archived:,} archived entries"
     if report.healthy:
         return f"all is well: {seen}"
     return f"{report.found:,} findings, {report.wrong_accounts:,} accounts are wrong, of {seen}"
@@ -88,6 +117,7 @@ def _report_facts(report: "Report") -> dict[str, Any]:
         "ok": report.healthy,
         "accounts": report.accounts,
         "entries": report.entries,
+        "archived": report.archived,
         "keys": report.keys,
         "payments": report.payments,
         "wrong_accounts": report.wrong_accounts,

@@ -40,7 +40,13 @@ def register(app: typer.Typer) -> None:
         """$ farthing charge alice 0.25 --operation image.small --metadata '{"model": "small"}' --json""",
         panel=PANEL,
     )(charge)
-    enter(app, "balance", "$ farthing balance alice", "$ farthing balance alice --json", panel=PANEL)(balance)
+    enter(
+        app,
+        "balance",
+        "$ farthing balance alice",
+        "$ farthing balance alice --at 2026-10-31T22:00:00Z --json",
+        panel=PANEL,
+    )(balance)
     enter(
         app,
         "ledger",
@@ -202,16 +208,28 @@ def _again(done: "Accepted") -> str:
     return " (a replay: this key was carried out before, and nothing more was done)" if done.replayed else ""
 
 
-def balance(account: Account, workspace: In = None, db: Db = None, as_json: Json = False) -> Answer:
+def balance(
+    account: Account,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="TIME", help="As it stood then: a date, or an RFC 3339 time.")
+    ] = None,
+    workspace: In = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> Answer:
     """What an account has, holds, owes and may spend now, and its grants in the order in which they burn.
 
     Credits that have lapsed don't count, also before that is booked. `available` is what a charge without scope may
-    take.
+    take. With --at, all that the books tell of a past instant: totals, holds and a freeze are not told.
     """
     with at_desk(db, workspace) as desk:
+        if at is not None:
+            from .statement import balance_at
+
+            return balance_at(account, at, desk)
         found = require_account(account, desk)
         data = account_facts(found, desk)
-    return Answer(data, _account_text(data))
+    return Answer(data, account_text(data))
 
 
 def require_account(account: str, desk: Desk) -> "AccountRecord":
@@ -263,10 +281,12 @@ def account_facts(found: "AccountRecord", desk: Desk) -> dict[str, Any]:
     }
 
 
-def _account_text(data: dict[str, Any]) -> str:
-    shown = ("balance", "available", "held", "debt", "earned", "spent", "lapsed", "written_off")
-    lines = pairs({"account": data["account"], "unit": data["unit"], **{name: data[name] for name in shown}})
-    if data["frozen"]:
+def account_text(data: dict[str, Any]) -> str:
+    """An account for people: of its sums, those that are told."""
+    shown = ("at", "balance", "available", "held", "debt", "earned", "spent", "lapsed", "written_off")
+    told = {name: data[name] for name in shown if name in data}
+    lines = pairs({"account": data["account"], "unit": data["unit"], **told})
+    if data.get("frozen"):
         lines += "\nfrozen: nothing can be charged"
     if not data["grants"]:
         return lines

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .exits import Exit, Trouble, usage
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from farthing.app import Ledger
     from farthing.backends import Backend
     from farthing.core.commands import Command
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from farthing.core.records import Workspace
     from farthing.stores.access import Act
 
+T = TypeVar("T")
 URL_VARIABLE = "FARTHING_DATABASE_URL"
 _OWN_TOOLS = (
     "A PostgreSQL database is saved with pg_dump and put back with pg_restore, or as its whole server is: see "
@@ -126,6 +129,13 @@ class Desk:
         if isinstance(outcome, Refused):
             raise refused(outcome, self.workspace.unit, self.workspace.scale)
         return outcome
+
+
+def played(ledger: "Ledger", work: "Coroutine[Any, Any, T]") -> T:
+    """The result of work that asks the engine for many things at a time: on the ledger's loop, or on one of its own."""
+    import asyncio
+
+    return asyncio.run(work) if ledger.backend.dialect == "sqlite" else ledger.wait(work)
 
 
 @contextmanager

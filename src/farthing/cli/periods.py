@@ -60,11 +60,26 @@ def read_bounds(since: str | None, until: str | None, zone: str) -> tuple[int | 
     return start, end
 
 
-def _edges(since: str | None, until: str | None, zone: str) -> tuple[int | None, int | None]:
+def read_last(text: str, field: str, zone: str) -> int:
+    """The last instant of a day, or the one that is named."""
+    from farthing.timezones import is_date
+
+    require_zone(zone)
+    at = _moment(text, field, zone, 1)
+    assert at is not None, "a text names an instant"
+    return at - 1 if is_date(text) else at
+
+
+def require_zone(zone: str) -> None:
+    """That there is such a time zone."""
     from farthing.timezones import is_zone
 
     if not is_zone(zone):
         raise invalid("timezone", f"must be an IANA time zone such as Europe/Berlin, not {zone!r}")
+
+
+def _edges(since: str | None, until: str | None, zone: str) -> tuple[int | None, int | None]:
+    require_zone(zone)
     return _moment(since, "from", zone, 0), _moment(until, "to", zone, 1)
 
 

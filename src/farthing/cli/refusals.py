@@ -25,6 +25,10 @@ SENTENCES: Mapping[Refusal, str] = {
     Refusal.METERED_INVALID: "what was metered must be from {at_least} to {at_most}, not {metered}",
     Refusal.GRANT_NOT_FOUND: "there is no grant {grant}",
     Refusal.GRANT_ENDED: "the grant {grant} has lapsed or was voided before",
+    Refusal.GRANT_ARCHIVED: "the grant {grant} was used up in a time whose entries are archived; an adjustment takes "
+    "credits as well",
+    Refusal.CHARGE_ARCHIVED: "the charge {charge} is of a time whose entries are archived: it can't be given back; a "
+    "grant gives credits as well",
     Refusal.CHARGE_NOT_FOUND: "there is no charge {charge}",
     Refusal.REFUND_TOO_LARGE: "only {refundable} {unit} can be refunded",
     Refusal.TOO_MANY_GRANTS: "the account has {limit} live grants, as many as it may have",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .exits import Exit, Trouble, invalid
+from .exits import Exit, Trouble, invalid, usage
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
 from .output import Answer, columns
@@ -191,7 +191,7 @@ def models(
     filters = _filters(account, service=service, operation=operation, provider=provider)
     with at_desk(db, workspace) as desk:
         asked = _asked(desk, since, until, timezone, filters, as_csv, as_json)
-        found = desk.ledger.wait(asked.reports.models(*asked.span, filters))
+        found = _read(asked, asked.reports.models(*asked.span, filters))
     rows = [_named(part, "model") | asked.figures(part.sums) for part in found]
     return _answer(asked.head(_total(found)) | {"data": rows}, rows, ("provider", "model"), as_csv)
 
@@ -214,8 +214,8 @@ def accounts(
     filters = _filters(None, service=service, operation=operation, provider=provider, model=model)
     with at_desk(db, workspace) as desk:
         asked = _asked(desk, since, until, timezone, filters, as_csv, as_json)
-        found = desk.ledger.wait(asked.reports.top_accounts(*asked.span, limit, filters))
-        total = _total(desk.ledger.wait(asked.reports.models(*asked.span, filters)))
+        found = _read(asked, asked.reports.top_accounts(*asked.span, limit, filters))
+        total = _total(_read(asked, asked.reports.models(*asked.span, filters)))
     rows = [_named(part, "account") | asked.figures(part.sums) for part in found]
     return _answer(asked.head(total) | {"data": rows}, rows, ("account",), as_csv)
 
@@ -284,10 +284,16 @@ def _total(parts: "Sequence[Part | Point]") -> "Sums":
 
 
 def _series(asked: _Asked, reading: Any) -> "list[Point]":
-    from farthing.stores.usage_reports import ReportError
+    found: list[Point] = _read(asked, reading)
+    return found
+
+
+def _read(asked: _Asked, reading: Any) -> Any:
+    from farthing.stores.usage_sums import ArchivedRange, ReportError
 
     try:
-        found: list[Point] = asked.desk.ledger.wait(reading)
+        return asked.desk.ledger.wait(reading)
+    except ArchivedRange as error:
+        raise usage(str(error)) from error
     except ReportError as error:
         raise invalid("step", f"is too short: {error}") from error
-    return found

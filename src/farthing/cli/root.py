@@ -13,25 +13,36 @@ import typer
 
 from . import (
     audit,
+    buying,
     care,
     clock,
     copying,
     credits,
     demo,
+    erasing,
     estimate,
     explain,
+    fakes,
     grant_many,
+    import_file,
     issuers,
+    jobs,
     journal,
     keys,
+    payments,
     plans,
     price,
     prices,
+    products,
+    providers,
     quote,
     reports,
+    retention,
     serve,
     settings,
     setup,
+    simulate,
+    statement,
     subscriptions,
     usage,
     users,
@@ -77,9 +88,10 @@ def root(
 
 
 for _room in (
-    *(setup, serve, demo, credits, grant_many, quote, estimate, explain, usage, reports, price, prices),
-    *(plans, subscriptions, workspaces),
-    *(settings, keys, users, issuers, audit, care, copying, journal, clock),
+    *(setup, serve, jobs, demo, credits, statement, grant_many, quote, estimate, explain, usage, reports),
+    *(price, prices),
+    *(products, providers, buying, payments, plans, subscriptions, simulate, workspaces),
+    *(settings, keys, users, issuers, audit, care, retention, erasing, copying, import_file, journal, clock, fakes),
 ):
     _room.register(app)
 

@@ -73,6 +73,14 @@ FoldSeconds = Annotated[
         help="How often the sums of reports are added to; 0: never here. Default: 2.",
     ),
 ]
+ArchiveDir = Annotated[
+    str | None,
+    typer.Option(
+        "--archive-dir",
+        metavar="FOLDER",
+        help="Where archive files of old entries go. Default: of a SQLite file, its name with .archive behind it.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -99,9 +107,13 @@ def serve(
     max_queue: MaxQueue = None,
     max_batch: MaxBatch = None,
     engine: EngineAt = None,
+    jobs: Annotated[
+        bool | None, typer.Option("--jobs/--no-jobs", help="Do the jobs too, or leave them to `farthing worker`.")
+    ] = None,
     sweep_seconds: SweepSeconds = None,
     renew_seconds: RenewSeconds = None,
     fold_seconds: FoldSeconds = None,
+    archive_dir: ArchiveDir = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option("--log-level", help="The least level that is logged. Default: info."),
@@ -142,9 +154,11 @@ def serve(
         max_queue=max_queue,
         max_batch=max_batch,
         engine=engine,
+        jobs=jobs,
         sweep_seconds=sweep_seconds,
         renew_seconds=renew_seconds,
         fold_seconds=fold_seconds,
+        archive_dir=archive_dir,
         log_level=log_level,
         access_log=access_log,
         share=share,

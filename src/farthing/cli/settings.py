@@ -23,6 +23,7 @@ MEANING: Final = {
     "usage_record_charges": "whether recording usage through the accounting dialect charges for it",
     "session_minutes": "how long a streaming session of the accounting dialect holds its credits",
     "users_may_charge": "whether a user's own token may charge his account through v1, beside reading it",
+    "retention_days": "days that entries stay in the ledger before they move to an archive file; 0: for ever",
     "login": "whether the login service serves this workspace: on or off",
     "signup": "whether people may register themselves: open, or closed (only an admin makes users)",
     "login_host": "the host at which the login service serves this workspace; empty where there is only one",

@@ -1,13 +1,13 @@
-"""Subscriptions: `subscribe`, `unsubscribe`, `subscriptions list` and `show`, and `renew`, which gives what is due."""
+"""Subscriptions: `subscribe`, `unsubscribe`, `subscriptions list`, `show`, `change` and `resume`, and `renew`, which
+gives what is due.
+"""
 
-import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .exits import Exit, Trouble
-from .opening import Desk, actor, at_desk
+from .opening import Desk, actor, at_desk, played
 from .options import Account, Db, Description, In, Json, Key, Yes, enter
 from .output import Answer, columns, confirm, pairs, progress
 from .plans import PANEL, PlanId
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from farthing.core.subscription import Subscription
     from farthing.stores.subscriptions import Subscriptions
 
-T = TypeVar("T")
 PAGE = 500
 SHOWN = 20
 """Renewals and errors that people are shown; --json has up to a thousand of each."""
@@ -52,6 +51,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Who has which plan.")
     enter(group, "list", "$ farthing subscriptions list", "$ farthing subscriptions list --due --json")(list_all)
     enter(group, "show", "$ farthing subscriptions show alice")(show)
+    enter(group, "change", "$ farthing subscriptions change alice gift")(change)
+    enter(group, "resume", "$ farthing subscriptions resume alice")(resume)
     app.add_typer(group, name="subscriptions", rich_help_panel=PANEL)
 
 
@@ -71,6 +72,7 @@ def facts_of(account: str, s: "Subscription", now_us: int) -> dict[str, Any]:
         "account": account, "id": s.id, "plan": s.plan, "billed_by": s.billed_by, "due": told.eligible,
         "reason": told.reason or None, "days": told.days,
         **{name: write_time(getattr(s, name)) for name in times},
+        "pending_plan": s.pending.plan if s.pending else None,
     }  # fmt: skip
 
 
@@ -133,6 +135,28 @@ def unsubscribe(
         facts = _changed(desk.do(command), desk)
     ends = "has ended" if now else f"ends {facts['expires_at']}"
     return Answer(facts, f"the subscription of {account} {ends}")
+
+
+def change(
+    account: Account, plan: PlanId, key: Key = None, workspace: In = None, db: Db = None, as_json: Json = False
+) -> Answer:
+    """Change an account's plan with its next renewal; naming its own plan takes that back."""
+    from farthing.core.commands import ChangePlan
+
+    with at_desk(db, workspace) as desk:
+        command = ChangePlan(workspace=desk.workspace.id, account=account, plan=plan, key=read_key(key))
+        facts = _changed(desk.do(command), desk)
+    comes = f"has {plan} from {facts['next_at']} on" if facts["pending_plan"] else f"stays with {plan}"
+    return Answer(facts, f"{account} {comes}")
+
+
+def resume(account: Account, key: Key = None, workspace: In = None, db: Db = None, as_json: Json = False) -> Answer:
+    """Take a cancellation back, while the time that is paid runs."""
+    from farthing.core.commands import Resume
+
+    with at_desk(db, workspace) as desk:
+        facts = _changed(desk.do(Resume(workspace=desk.workspace.id, account=account, key=read_key(key))), desk)
+    return Answer(facts, f"the subscription of {account} goes on; its next period begins {facts['next_at']}")
 
 
 # Looking
@@ -200,16 +224,9 @@ def renew(
         )  # fmt: skip
         renewals = Renewals(desk.ledger.engine, subscriptions, desk.now_us)
         most = total if limit is None else min(limit, total)
-        run = _played(desk, renewals.run(wanted, lambda run: told(run.processed, max(most, run.processed))))
+        run = played(desk.ledger, renewals.run(wanted, lambda run: told(run.processed, max(most, run.processed))))
         facts = _run_facts(run, desk) | {"dry_run": dry_run}
     return Answer(facts, _run_text(run, desk, dry_run), Exit.NO if run.failed else Exit.OK)
-
-
-def _played(desk: Desk, work: "Coroutine[Any, Any, T]") -> T:
-    """The result of work that asks the engine for many things at a time: on the ledger's loop, or on one of its own."""
-    if desk.ledger.backend.dialect == "sqlite":
-        return asyncio.run(work)
-    return desk.ledger.wait(work)
 
 
 def _run_facts(run: "RenewalRun", desk: Desk) -> dict[str, Any]:

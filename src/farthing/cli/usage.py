@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 import typer
 
 from .credits import require_account
-from .exits import Exit, Trouble
+from .exits import Exit, Trouble, usage
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
 from .output import Answer, columns, pairs, progress
@@ -159,7 +159,7 @@ def stats(
 ) -> Answer:
     """Usage in all, and by model, service, operation and day; of all time unless a range is given."""
     from farthing.core import figures
-    from farthing.stores.usage_sums import Filters
+    from farthing.stores.usage_sums import ArchivedRange, Filters
     from farthing.stores.usage_tops import used_only
     from farthing.timezones import write_period
 
@@ -169,7 +169,10 @@ def stats(
             require_account(account, desk)
         filters, scale = Filters(account, service, operation, provider, model), desk.workspace.scale
         reading = reports_of(desk).stats(desk.workspace.id, account, start, end, timezone, filters)
-        found = desk.ledger.wait(reading)
+        try:
+            found = desk.ledger.wait(reading)
+        except ArchivedRange as error:
+            raise usage(str(error)) from error
 
     def told(sums: "Sums", **names: str) -> dict[str, Any]:
         return {name: text or None for name, text in names.items()} | figures.used(sums, scale)

@@ -1,4 +1,4 @@
-"""Results of administration: API keys, workspaces, payments and the audit log; as `results` has those of the ledger."""
+"""Results of administration: API keys, workspaces and the audit log; as `results` has those of the ledger."""
 
 from datetime import datetime
 from typing import Any
@@ -74,18 +74,6 @@ class User(Result, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class Payment(Result, frozen=True, kw_only=True):
-    """A payment that was credited."""
-
-    provider: str
-    payment: str
-    """The provider's own id."""
-    account: str
-    entry: str
-    """The entry that credited it."""
-    created_at: datetime
-
-
 class AuditRecord(Result, frozen=True, kw_only=True):
     """One administrative act."""
 
@@ -106,3 +94,19 @@ class AuditRecord(Result, frozen=True, kw_only=True):
     """The entry that it wrote."""
     request_id: str | None
     detail: dict[str, Any]
+
+
+class AccountErased(Written, frozen=True, kw_only=True):
+    """What of an account was erased."""
+
+    account: str
+    entries: int
+    answers: int
+    messages: int
+    """Of payment providers, and buyers' addresses on orders."""
+    open: int
+    """Messages that are not carried out yet, and stay till then."""
+    acts: int
+    user: bool
+    archived: bool
+    """Entries are archived, and their texts stand in the files."""

@@ -94,9 +94,13 @@ def tagged(call: Call[T], if_match: str | None) -> Call[T]:
     return msgspec.structs.replace(call, if_match=if_match or NO_MATCH)
 
 
-def ask(answer: type[T], template: str, body: Mapping[str, Any], *, writes: bool = False) -> Call[T]:
+def ask(
+    answer: type[T], template: str, body: Mapping[str, Any], *, writes: bool = False, **names: str
+) -> Call[T]:  # fmt: skip
     """A call that has a body but no key of its own."""
-    return Call(method="POST", template=template, answer=answer, body=_encode(_given(body)), writes=writes)
+    return Call(
+        method="POST", template=template, answer=answer, names=_ids(names), body=_encode(_given(body)), writes=writes
+    )
 
 
 def _write(

@@ -18,7 +18,7 @@ from .retries import Retries
 from .sync.client import Client
 from .sync.door import Door
 from .sync.outage import Outage
-from .wanted import Wanted
+from .wanted import TimeSource, Wanted
 
 if TYPE_CHECKING:
     import httpx2
@@ -43,6 +43,7 @@ def connect(
     actor: str = ACTOR, http_client: "httpx2.Client | None" = None,
     on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
     on_unavailable: OnUnavailable = "raise", journal: Folder | None = None, guests: Iterable[str] = (),
+    clock: TimeSource | None = None,
 ) -> Client:  # fmt: skip
     """Open a ledger: `sqlite:///credits.db`, `postgresql://user@host/name`, or `https://host` of a server.
 
@@ -68,11 +69,14 @@ def connect(
 
     `guests` are accounts that are never charged, such as ["anonymous"]: their charges and holds are not even sent, and
     the `status` of the result says so.
+
+    `clock` is a clock of your own for a database that is opened here, such as a `VirtualClock` for tests; all who use
+    the database meanwhile should go by the same.
     """
     retries = _retries(timeout, max_retries)
     callbacks = Callbacks(on_balance_change, on_metrics, threads=True)
     policy, spared = Policy(on_unavailable, journal), guests_of(guests)
-    if _is_server(url):
+    if _is_server(url, clock):
         from .sync.http import Http
 
         key = _api_key(api_key)
@@ -83,7 +87,7 @@ def connect(
     from .inside.transport import Inside
 
     wanted = Wanted(
-        url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
+        url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout, clock=clock
     )  # fmt: skip
     transport = Inside.open(wanted)
     try:
@@ -115,6 +119,7 @@ def aconnect(
     actor: str = ACTOR, http_client: "httpx2.AsyncClient | None" = None,
     on_balance_change: OnBalanceChange | None = None, on_metrics: OnMetrics | None = None,
     on_unavailable: OnUnavailable = "raise", journal: Folder | None = None, guests: Iterable[str] = (),
+    clock: TimeSource | None = None,
 ) -> "Connecting":  # fmt: skip
     """The same for asyncio, as `connect` says: await it, or enter it as a block.
 
@@ -126,14 +131,14 @@ def aconnect(
     retries = _retries(timeout, max_retries)
     callbacks = Callbacks(on_balance_change, on_metrics)
     policy, spared = Policy(on_unavailable, journal), guests_of(guests)
-    if _is_server(url):
+    if _is_server(url, clock):
         from .aio.http import AsyncHttp
 
         key = _api_key(api_key)
         http = AsyncHttp(url, key, timeout, http_client)
         return Connecting(http, key, None, retries, workspace, callbacks, policy, spared)
     wanted = Wanted(
-        url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout
+        url=url, workspace=workspace, create=create, unit=unit, scale=scale, actor=actor, timeout=timeout, clock=clock
     )  # fmt: skip
     return Connecting(None, "", wanted, retries, None, callbacks, policy, spared)
 
@@ -212,12 +217,14 @@ def _inside() -> "type[AsyncInside]":
     return AsyncInside
 
 
-def _is_server(url: str) -> bool:
+def _is_server(url: str, clock: TimeSource | None) -> bool:
     """Whether it is a server's address, rather than a database's."""
     if not isinstance(url, str):
         raise ConnectError(f"connect to {_SCHEMES}; not to {url!r}: is a variable missing?")
     scheme = url.partition(":")[0].lower()
     if scheme in ("http", "https"):
+        if clock is not None:
+            raise ConnectError("clock is for a database that is opened in this process: a server goes by its own")
         return True
     if scheme not in ("sqlite", "postgres", "postgresql"):
         # What stands behind the scheme may hold a password.

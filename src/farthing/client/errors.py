@@ -2,6 +2,8 @@
 
 A refusal has the code that it has in the ledger, over HTTP and on the command line. What carries amounts has them as
 `Decimal`. Only what `retries` is sent again by the client itself, under the same key.
+
+A little over 400 lines: a class for each way to fail, and the table of all codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +33,10 @@ class Forked(Unusable):
 
 class WrongLoop(Unusable):
     """The client belongs to another event loop; connect in each."""
+
+
+class NotHere(Unusable):
+    """This is for a ledger in this process; a server does it by itself."""
 
 
 class ApiError(FarthingError):
@@ -127,7 +133,12 @@ class NotFound(ApiError):
 
 
 class AccountNotFound(NotFound):
-    """There is no such account."""
+    """There is no such account; or there was none yet, at the instant that was asked for."""
+
+    @property
+    def opened_at(self) -> str:
+        """When it was opened, where that was later."""
+        return str(self.body.get("opened_at", ""))
 
 
 class GrantNotFound(NotFound):
@@ -235,6 +246,15 @@ class HoldEnded(Conflict):
         return str(self.body.get("state", ""))
 
 
+class Archived(Conflict):
+    """What is asked for lies before the entries that are still kept here."""
+
+    @property
+    def since(self) -> str:
+        """From when on they are."""
+        return str(self.body.get("since", ""))
+
+
 class RefundTooLarge(Conflict):
     """More than can be given back."""
 
@@ -324,10 +344,16 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "hold_not_found": HoldNotFound,
     "entry_not_found": EntryNotFound,
     "payment_not_found": NotFound,
+    "job_not_found": NotFound,
     "key_not_found": NotFound,
     "user_not_found": NotFound,
     "issuer_not_found": NotFound,
     "plan_not_found": PlanNotFound,
+    "product_not_found": NotFound,
+    "provider_not_found": NotFound,
+    "order_not_found": NotFound,
+    "offer_not_found": NotFound,
+    "customer_not_found": NotFound,
     "subscription_not_found": SubscriptionNotFound,
     "card_not_found": CardNotFound,
     "version_not_found": CardNotFound,
@@ -341,9 +367,15 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "key_exists": Conflict,
     "key_ended": Conflict,
     "issuer_exists": Conflict,
+    "archived": Archived,
     "payment_claimed": Conflict,
+    "payment_not_assignable": Conflict,
+    "provider_event_failed": Conflict,
+    "provider_event_not_found": NotFound,
     "hold_ended": HoldEnded,
     "grant_ended": Conflict,
+    "grant_archived": Conflict,
+    "charge_archived": Conflict,
     "refund_too_large": RefundTooLarge,
     "too_many_grants": TooMany,
     "too_many_holds": TooMany,
@@ -353,6 +385,12 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "subscription_changed": Conflict,
     "not_due": NotDue,
     "renewed_by_payment": Conflict,
+    "order_claimed": Conflict,
+    "offer_unavailable": Conflict,
+    "provider_key_missing": Conflict,
+    "provider_key_invalid": Conflict,
+    "provider_key_forbidden": Conflict,
+    "provider_refused": Conflict,
     "overlapping_versions": Conflict,
     "card_version_begun": Conflict,
     "card_is_profile": Conflict,
@@ -363,12 +401,14 @@ BY_CODE: Final[Mapping[str, type[ApiError]]] = {
     "too_large": TooLarge,
     "media_type": Invalid,
     "rate_limit": RateLimited,
+    "provider_rate_limited": RateLimited,
     "internal_error": ServerError,
     "unknown_outcome": UnknownOutcome,
     "queue_full": Unavailable,
     "busy": Unavailable,
     "raced": Unavailable,
     "unavailable": Unavailable,
+    "provider_unavailable": Unavailable,
     "storage_full": Unavailable,
     "read_only": Unavailable,
     "not_a_database": Unavailable,

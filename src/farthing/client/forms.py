@@ -69,6 +69,29 @@ class Done(Written, frozen=True, kw_only=True):
     created_at: datetime
 
 
+# Accounts
+
+
+class ScopedCredits(Result, frozen=True, kw_only=True):
+    """Credits that only some requests may take."""
+
+    scope: list[str]
+    available: Decimal
+
+
+class GrantLeft(Result, frozen=True, kw_only=True):
+    """A grant, and what was left of it."""
+
+    id: str
+    remaining: Decimal
+    held: Decimal
+    category: str
+    priority: int
+    scope: list[str]
+    expires_at: datetime | None
+    created_at: datetime
+
+
 # Usage and prices
 
 

@@ -48,6 +48,8 @@ class SubscriptionDates(Result, frozen=True, kw_only=True):
     expires_at: datetime | None
     canceled_at: datetime | None
     ended_at: datetime | None
+    pending_plan: str | None = None
+    """The plan that comes with the next renewal; None: its own."""
 
 
 class Subscription(SubscriptionDates, frozen=True, kw_only=True):

@@ -258,6 +258,7 @@ class WorkspaceSettings(Tagged, frozen=True, kw_only=True):
     usage_record_charges: bool
     session_minutes: int
     users_may_charge: bool
+    retention_days: int
     login: str
     signup: str
     login_host: str

@@ -6,20 +6,13 @@ from typing import Any
 
 from msgspec import field
 
-from .forms import Done, Price, Result, Tagged, Used
+from .forms import Done, GrantLeft, Price, Result, ScopedCredits, Tagged, Used
 
 # Accounts
 
 
-class ScopedCredits(Result, frozen=True, kw_only=True):
-    """Credits that only some requests may take."""
-
-    scope: list[str]
-    available: Decimal
-
-
 class Balance(Result, frozen=True, kw_only=True):
-    """What an account can spend."""
+    """What an account can spend; or could, at an instant."""
 
     account: str
     balance: Decimal
@@ -31,6 +24,10 @@ class Balance(Result, frozen=True, kw_only=True):
     """What a request of the operation, service, model and product that were asked for may take now."""
     scoped: list[ScopedCredits]
     next_expiration: datetime | None
+    at: datetime | None = None
+    """The instant that was asked for."""
+    grants: list[GrantLeft] = field(default_factory=list)
+    """Those that were live at that instant."""
 
 
 class AccountSettings(Tagged, frozen=True, kw_only=True):
@@ -365,6 +362,8 @@ class EntrySubscription(Result, frozen=True, kw_only=True):
     plan: str
     period_at: datetime | None
     next_at: datetime
+    pending_plan: str | None = None
+    """The plan that comes with the next renewal."""
 
 
 class Entry(Result, frozen=True, kw_only=True):

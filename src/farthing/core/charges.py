@@ -2,14 +2,16 @@
 
 Refusals, in order:
 - charge: account_not_found, frozen, spend_limit, insufficient_credits (shortfall `refuse`), balance_limit
-- refund: account_not_found, charge_not_found, refund_too_large
+- refund: account_not_found, charge_archived, charge_not_found, refund_too_large
 """
 
 from msgspec.structs import replace
 
+from .checkpoint import Before
 from .commands import DAY_US, Refund, TakeCharge
 from .draft import Draft
 from .grants import give_and_repay, insufficient
+from .ids import bucket_in, made_at
 from .outcomes import Refusal, Refused
 from .records import Charge, Grant, GrantTerms, Slice
 from .refundable import CHARGES, charge_of, refundable
@@ -81,11 +83,20 @@ def _charges_to_refund(c: Refund, d: Draft) -> list[Charge] | Refused:
     if c.charge is None:
         # The newest are those of holds that ended on the way to this decision.
         ended = [charge_of(e) for e in reversed(d.entries) if e.kind in CHARGES]
-        return [*ended, *(context.charges[i] for i in context.refundable[owner])]
+        since = context.archived[owner].at if owner in context.archived else -1
+        return [*ended, *(x for i in context.refundable[owner] if (x := context.charges[i]).at > since)]
     charge = context.charges.get(c.charge)
+    if (archived := context.archived.get(owner)) and _is_archived(c.charge, charge, archived, d):
+        return Refused(Refusal.CHARGE_ARCHIVED, {"charge": c.charge})
     if charge is None or charge.kind not in CHARGES or (charge.workspace, charge.account) != owner:
         return Refused(Refusal.CHARGE_NOT_FOUND, {"charge": c.charge})
     return [charge]
+
+
+def _is_archived(id: str, charge: Charge | None, archived: Before, d: Draft) -> bool:
+    """Whether a charge is of the time whose entries are archived. One that is owed is known, and no other."""
+    at = charge.at if charge else made_at(id)
+    return at is not None and at <= archived.at and bucket_in(id) == d.account.bucket
 
 
 def _refund_one(charge: Charge, amount: int, d: Draft) -> None:

@@ -93,6 +93,32 @@ class Void(Command):
     grant: str
 
 
+class TakeBack(Command):
+    """Take what a payment gave, as its money goes back: what is free of its grant, the rest as debt."""
+
+    kind = "clawback"
+    grant: str
+    total: int
+    """In all, what was taken before included: it may be told twice, and in any order."""
+
+
+class OpenDispute(Command):
+    """Pin what is free of a payment's grant, until it is known who keeps the money."""
+
+    kind = "dispute"
+    grant: str
+
+
+class CloseDispute(Command):
+    """Give back what a dispute has pinned; and take what goes back with the money."""
+
+    kind = "close"
+    hold: str
+    grant: str
+    total: int
+    """In all; 0 where the money stays."""
+
+
 class TakeCharge(Command):
     """Take credits for a usage."""
 
@@ -184,6 +210,29 @@ class Lapse(Command):
     kind = "lapse"
 
 
+class Import(Command):
+    """Bring what another system had. Makes the account."""
+
+    kind = "import"
+    granted: int = 0
+    """What a grant gave there."""
+    remaining: int = 0
+    """What is left of it."""
+    owed: int = 0
+    """What was spent there beyond all grants: debt."""
+    credited: int = 0
+    """What a payment was credited with there, where its grant is none of this command."""
+    category: Category = "paid"
+    priority: int = 50
+    expires_at: int | None = None
+    given_at: int | None = None
+    """When it was given there."""
+    scope: tuple[str, ...] = ()
+    source: dict[str, str] | None = None
+    claim: tuple[str, str] | None = None
+    """Provider and payment object: credited there, and never again."""
+
+
 class Subscribe(Command):
     """Buy a plan, or change to it: its first period, its dates and the account's subscription in one entry. Makes the
     account where there is none."""
@@ -195,6 +244,12 @@ class Subscribe(Command):
     billed_by: BilledBy = NOBODY
     next_at: int | None = None
     """It runs elsewhere already: nothing is given now, and its next period begins then."""
+    renewed_at: int | None = None
+    """When it was renewed there last."""
+    order: str = ""
+    """The purchase by which it runs, by its provider's name of it."""
+    seen: str | None = None
+    """Refuse unless the account's subscription is as it was read: `subscription.seen_mark` of it."""
     claim: tuple[str, str] | None = None
     """Provider and payment object, claimed before anything is given."""
 
@@ -218,6 +273,19 @@ class Unsubscribe(Command):
     at_once: bool = False
 
 
+class Resume(Command):
+    """Take a cancellation back, before the subscription has ended."""
+
+    kind = "resume"
+
+
+class ChangePlan(Command):
+    """Bring a subscription to another plan with its next renewal; naming its own plan takes that back."""
+
+    kind = "change"
+    plan: str
+
+
 class EndSubscription(Command):
     """End a subscription whose paid time is over."""
 
@@ -225,12 +293,16 @@ class EndSubscription(Command):
     subscription: str
 
 
-NAMES_HOLD = (Extend, Settle, Release)
+NAMES_HOLD = (Extend, Settle, Release, CloseDispute)
+NAMES_GRANT = (Void, TakeBack, OpenDispute, CloseDispute)
 USAGE_TEXTS = ("provider", "model", "service", "operation", "product", "chat")
-OF_SUBSCRIPTIONS = (Subscribe, Renew, Unsubscribe, EndSubscription)
-CLAIMS = (GiveGrant, Subscribe, Renew)
+OF_SUBSCRIPTIONS = (Subscribe, Renew, Unsubscribe, Resume, ChangePlan, EndSubscription)
+NAMES_PLAN = (Subscribe, ChangePlan)
+CLAIMS = (GiveGrant, Subscribe, Renew, Import)
 """May claim a payment."""
-ADMINISTRATIVE = frozenset({"open", "settings", "grant", "void", "refund", "adjust", "set", "subscribe", "unsubscribe"})
+ADMINISTRATIVE = frozenset(
+    {"open", "settings", "grant", "void", "refund", "adjust", "set", "subscribe", "unsubscribe", "resume", "change"}
+)
 """Kinds that leave an audit record in their commit."""
 
 
@@ -340,6 +412,11 @@ def _check_usage(metered: Metered) -> Invalid | None:
 def _check_grant(c: Any) -> Invalid | None:
     if wrong := _above_zero(c.amount):
         return wrong
+    return _check_terms(c)
+
+
+def _check_terms(c: Any) -> Invalid | None:
+    """All that is said of a grant, but its amount."""
     if not 0 <= c.priority <= 100:
         return Invalid("priority", "must be a whole number from 0 to 100; the lower burns first")
     if len(c.scope) > 20:
@@ -350,6 +427,22 @@ def _check_grant(c: Any) -> Invalid | None:
     if wrong := _check_claim(c):
         return wrong
     return _check_texts("source", c.source or {}) or _check_date(c.expires_at)
+
+
+_IMPORTED = ("granted", "remaining", "owed", "credited")
+
+
+def _check_import(c: Any) -> Invalid | None:
+    for field, value in zip(_IMPORTED, (c.granted, c.remaining, c.owed, c.credited), strict=True):
+        if value and (wrong := _not_negative(value)):
+            return Invalid(field, wrong.message)
+    if c.remaining > c.granted:
+        return Invalid("remaining", "must not be more than was granted")
+    if c.granted and c.owed:
+        return Invalid("owed", "must not go with a grant")
+    if c.given_at is not None and not 0 < c.given_at < MAX_TIME_US:
+        return Invalid("given_at", "must be a date before the year 10000")
+    return _check_terms(c)
 
 
 def _check_claim(c: Any) -> Invalid | None:
@@ -366,14 +459,28 @@ def _check_subscribe(c: Any) -> Invalid | None:
     return _check_claim(c) or _check_date(c.expires_at)
 
 
+def _check_change(c: Any) -> Invalid | None:
+    wrong = text_error(c.plan)
+    return Invalid("plan", wrong) if wrong else None
+
+
 def _check_renew(c: Any) -> Invalid | None:
     if c.key != renewal_key(c.subscription, c.period_at):
         return Invalid("key", "must be that of the subscription and its period: a period is given once")
+    if c.final:
+        return _NOT_FINAL
     return _check_claim(c) or _check_date(c.expires_at)
 
 
 def _check_end(c: Any) -> Invalid | None:
-    return None if c.key == end_key(c.subscription) else Invalid("key", "must be that of the subscription's end")
+    if c.key != end_key(c.subscription):
+        return Invalid("key", "must be that of the subscription's end")
+    return _NOT_FINAL if c.final else None
+
+
+_NOT_FINAL = Invalid(
+    "final", "must be false: the key is that of all who ask for the same, and has to stay free for them"
+)
 
 
 def _check_date(expires_at: int | None) -> Invalid | None:
@@ -442,9 +549,17 @@ def _check_settings(c: Any) -> Invalid | None:
     return None
 
 
+def _check_total(c: Any) -> Invalid | None:
+    wrong = _not_negative(c.total)
+    return Invalid("total", wrong.message) if wrong else None
+
+
 _SPECIAL = {
+    TakeBack: _check_total,
+    CloseDispute: _check_total,
     TakeCharge: _check_charge,
     GiveGrant: _check_grant,
+    Import: _check_import,
     PlaceHold: _check_hold,
     Extend: _check_extend,
     Settle: _check_settle,
@@ -454,5 +569,6 @@ _SPECIAL = {
     SetAccount: _check_settings,
     Subscribe: _check_subscribe,
     Renew: _check_renew,
+    ChangePlan: _check_change,
     EndSubscription: _check_end,
 }

@@ -7,9 +7,10 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from .checkpoint import Before
 from .outcomes import Accepted
 from .plans import KeptPlan
-from .records import Account, Charge, Entry, GrantTerms, Hold, PaymentClaim, Workspace
+from .records import Account, Charge, Entry, GrantTerms, Hold, KeptKey, PaymentClaim, Workspace
 from .subscription import Subscription, SubscriptionRow
 
 AccountKey = tuple[str, str]
@@ -46,7 +47,7 @@ class Context:
     """The loaded state of everything that a batch names; missing means it does not exist."""
 
     __slots__ = (
-        "accounts", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys",
+        "accounts", "archived", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys",
         "months_after", "new_id", "next_hold", "only_asked", "owing", "plans", "refundable", "subscriptions",
         "workspaces",
     )  # fmt: skip
@@ -76,6 +77,8 @@ class Context:
         self.refundable: dict[AccountKey, list[str]] = {}
         """The account's charges, newest first; loaded where a refund names none (which then is the first command of
         its account in the batch)."""
+        self.archived: dict[AccountKey, Before] = {}
+        """Of accounts whose first entries are archived; loaded for refunds, voids and settles after a hold's end."""
         self.subscriptions: dict[AccountKey, Subscription] = {}
         self.plans: dict[tuple[str, str], KeptPlan] = {}
         """By workspace and id; loaded where a command names one, or its account's subscription does."""
@@ -108,6 +111,9 @@ class Context:
                     self.claims[(record.workspace, record.provider, record.object)] = claimed
                 elif isinstance(record, SubscriptionRow):
                     self.subscriptions[owner] = record.subscription
+                elif isinstance(record, KeptKey):
+                    answer = replace(record.answer, key=record.key, fingerprint=record.fingerprint)
+                    self.keys[(*owner, record.key)] = answer
 
     def _note_holds(self, owner: AccountKey, holds: list[Hold]) -> None:
         """Holds that were made or changed may end within this very batch: they are looked at as if loaded as due."""

@@ -11,26 +11,33 @@ from typing import Any, NamedTuple
 from .accounts import change_settings, new_account, pass_time
 from .amounts import MAX_BALANCE
 from .charges import refund, take_charge
+from .clawbacks import close_dispute, open_dispute, take_back
 from .commands import (
     ADMINISTRATIVE,
     CLAIMS,
     NAMES_HOLD,
     SETTING_FIELDS,
     Adjust,
+    ChangePlan,
+    CloseDispute,
     Command,
     CreateAccount,
     EndSubscription,
     Extend,
     GiveGrant,
+    Import,
     Lapse,
+    OpenDispute,
     PlaceHold,
     Refund,
     Release,
     Renew,
+    Resume,
     SetAccount,
     SetBalance,
     Settle,
     Subscribe,
+    TakeBack,
     TakeCharge,
     Unsubscribe,
     Void,
@@ -39,12 +46,13 @@ from .commands import (
 from .context import Context
 from .draft import Draft, fingerprint
 from .grants import adjust, grant, set_balance, void
-from .holds import extend, place, release, settle
+from .holds import DISPUTE, extend, place, release, settle
 from .ids import bucket_of
+from .imports import bring
 from .outcomes import Accepted, Outcome, Refusal, Refused
 from .records import Account, Audit, Body, Entry, PaymentClaim, SessionEnd, SessionStart, StreamSession
 from .refundable import read_body
-from .renewals import end, renew, subscribe, unsubscribe
+from .renewals import change, end, renew, resume, subscribe, unsubscribe
 from .usage import Metered, Usage
 from .used import out_of_time, usage_record
 
@@ -62,13 +70,19 @@ RULES: dict[type[Command], Callable[[Any, Draft], Refused | None]] = {
     GiveGrant: grant,
     Refund: refund,
     Void: void,
+    TakeBack: take_back,
+    OpenDispute: open_dispute,
+    CloseDispute: close_dispute,
     Adjust: adjust,
     SetBalance: set_balance,
+    Import: bring,
     SetAccount: change_settings,
     CreateAccount: _nothing,
     Subscribe: subscribe,
     Renew: renew,
     Unsubscribe: unsubscribe,
+    Resume: resume,
+    ChangePlan: change,
     EndSubscription: end,
     Lapse: _nothing,
 }
@@ -90,7 +104,7 @@ def decide(c: Command, context: Context) -> Outcome:
     if isinstance(c, CLAIMS) and c.claim and (claimed := _claimed(c, context)):
         return claimed
     account = context.accounts.get((c.workspace, c.account))
-    opens = isinstance(c, CreateAccount | Subscribe) or (isinstance(c, GiveGrant) and not c.must_exist)
+    opens = isinstance(c, CreateAccount | Subscribe | Import) or (isinstance(c, GiveGrant) and not c.must_exist)
     if account is None:
         if not opens:
             return Refused(Refusal.ACCOUNT_NOT_FOUND, {"account": c.account})
@@ -120,6 +134,8 @@ def _seal(c: Command, d: Draft) -> Entry:
     operation = c.operation
     if not operation and isinstance(c, NAMES_HOLD):
         operation = d.holds[c.hold].operation
+    elif isinstance(c, OpenDispute):
+        operation = DISPUTE
     if c.asked:
         d.body.asked = c.asked
     if isinstance(c, CLAIMS) and c.claim:
@@ -219,6 +235,8 @@ def content(c: Any, context: Context) -> Content:
     if metered is not None and not metered.given:
         ref = getattr(c, "hold", None)
         return Content(c.kind, _as_sent(metered.usage), c.operation, ref)
+    if isinstance(c, TakeBack | CloseDispute):
+        return Content(c.kind, c.total, "", c.grant)
     if isinstance(c, NAMES_HOLD):
         if isinstance(c, Extend):
             amount = [c.raise_by, c.metered, c.expires_at]
@@ -228,8 +246,14 @@ def content(c: Any, context: Context) -> Content:
         return Content(c.kind, amount, c.operation, c.hold)
     if isinstance(c, GiveGrant):
         return Content(c.kind, amount, c.operation, None, c.source)
+    if isinstance(c, Import):
+        amounts = [c.granted, c.remaining, c.owed, c.credited]
+        terms = [c.category, c.priority, c.expires_at, c.given_at, c.scope, c.claim]
+        return Content(c.kind, [*amounts, *terms], "", None, c.source)
     if isinstance(c, Subscribe):
         return Content(c.kind, c.billed_by, c.operation, c.plan)
+    if isinstance(c, ChangePlan):
+        return Content(c.kind, None, c.operation, c.plan)
     if isinstance(c, Renew | EndSubscription):
         # Their keys say all: whoever asks, and however, asks for the same.
         return Content(c.kind, None, "", c.subscription)
@@ -305,12 +329,12 @@ def _amount_of(entry: Entry, body: Body) -> int | None:
     return entry.amount if entry.kind == "adjust" else None
 
 
-def _claimed(c: GiveGrant | Subscribe | Renew, context: Context) -> Outcome | None:
+def _claimed(c: GiveGrant | Subscribe | Renew | Import, context: Context) -> Outcome | None:
     assert c.claim is not None
     known = context.claims.get((c.workspace, *c.claim))
     if known is None:
         return None
-    of_another_kind = not isinstance(c, GiveGrant) and read_body(known.entry).subscription is None
+    of_another_kind = isinstance(c, Subscribe | Renew) and read_body(known.entry).subscription is None
     if known.claim.account != c.account or of_another_kind:
         return Refused(Refusal.PAYMENT_CLAIMED, {"payment": ":".join(c.claim), "entry": known.entry.id})
     return Accepted(known.entry, replayed=True)

@@ -118,6 +118,11 @@ class Draft:
         self.account.held += amount
         return tuple(slices)
 
+    def pin_of(self, position: int, amount: int) -> None:
+        """Pin free credits of one grant."""
+        self._move(position, 0, amount)
+        self.account.held += amount
+
     def take_pinned(self, grant_id: str, amount: int) -> Slice | None:
         """Burn credits that a hold pinned; None where their grant was voided meanwhile: those are written off, and
         what they were to pay is owed."""
@@ -183,6 +188,11 @@ class Draft:
         self.owe(charge_id, -amount)
 
     # Totals
+
+    def spend_before(self, amount: int) -> None:
+        """Count credits as spent in another system, before they came here: in no day's or month's window."""
+        self.account.spent += amount
+        self.body.spent += amount
 
     def earn(self, amount: int) -> None:
         """Count credits as earned."""
@@ -281,14 +291,19 @@ def due_at(account: Account) -> int | None:
     return min(lapse, hold)
 
 
-def entry_hash(entry: Entry, previous: bytes) -> bytes:
+Digests = tuple[str | None, str | None]
+"""Of a description and of metadata."""
+
+
+def entry_hash(entry: Entry, previous: bytes, erased: Digests | None = None) -> bytes:
     """SHA-256 over the entry before and all fields of this one; of description and metadata only their digests, so
-    that their text can be erased and the chain still holds. Form 1."""
+    that their text can be erased and the chain still holds: then those are given. Form 1."""
     e = entry
+    description, metadata = erased or (digest(e.description), digest(e.metadata))
     form = (
         e.version, e.workspace, e.account, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
-        e.fingerprint.hex() if e.fingerprint else None, e.actor, e.request_id, e.operation, digest(e.description),
-        digest(e.metadata), e.body,
+        e.fingerprint.hex() if e.fingerprint else None, e.actor, e.request_id, e.operation, description,
+        metadata, e.body,
     )  # fmt: skip
     return sha256(previous + _json.encode(form)).digest()
 

@@ -2,7 +2,7 @@
 
 Refusals, in order:
 - grant: account_not_found (`must_exist`), invalid (already over), too_many_grants, balance_limit
-- void: account_not_found, grant_not_found, grant_ended, balance_limit
+- void: account_not_found, grant_not_found, grant_ended, grant_archived, balance_limit
 - adjust: account_not_found, then above zero as a grant: invalid, too_many_grants; below, unless `force`:
   insufficient_credits; then balance_limit
 - set: account_not_found, invalid (already over), too_many_grants (where it gives), balance_limit
@@ -39,11 +39,13 @@ def void(c: Void, d: Draft) -> Refused | None:
         return Refused(Refusal.GRANT_NOT_FOUND, {"grant": c.grant})
     if terms.voided:
         return Refused(Refusal.GRANT_ENDED, {"grant": c.grant})
+    if is_archived(terms, d):
+        return Refused(Refusal.GRANT_ARCHIVED, {"grant": c.grant})
     # What lapsed on the way to this decision is not in the history yet.
     gone = terms.gone + sum(amount for grant_id, amount in d.gone if grant_id == c.grant)
     position = d.position(c.grant)
     row = None if position is None else d.account.grants[position]
-    spent = terms.amount - gone - (row.remaining if row else 0)
+    spent = terms.amount - gone - terms.owed - (row.remaining if row else 0)
     # After this point it must succeed.
     d.body.ref = c.grant
     d.body.voided.append(c.grant)
@@ -55,9 +57,15 @@ def void(c: Void, d: Draft) -> Refused | None:
             d.drop(position, free)
     d.write_off(free + spent)
     if spent:
-        _owe(c.id, c.kind, spent, d)
+        owe(c.id, c.kind, spent, d)
     d.grants[terms.id] = replace(terms, voided=True)
     return None
+
+
+def is_archived(terms: GrantTerms, d: Draft) -> bool:
+    """Whether nothing can be done about a grant any more: see `checkpoint`."""
+    archived = d.context.archived.get((d.account.workspace, d.account.id))
+    return archived is not None and terms.created_at <= archived.at and terms.id not in archived.grants
 
 
 def adjust(c: Adjust, d: Draft) -> Refused | None:
@@ -98,9 +106,13 @@ def set_balance(c: SetBalance, d: Draft) -> Refused | None:
 def give_and_repay(terms: GrantTerms, d: Draft) -> None:
     """Add a grant; if it is unscoped it repays debt, oldest first, and counts as burnt by the charge that made it."""
     d.give(terms)
+    repay(terms, terms.amount, d)
+
+
+def repay(terms: GrantTerms, left: int, d: Draft) -> None:
+    """Let what is left of a grant that was just given repay debt, unless it has a scope."""
     if terms.scope or not d.account.debt:
         return
-    left = terms.amount
     for charge_id in _owing(d)[:MAX_REPAYMENTS]:
         charge = d.charges.get(charge_id) or d.context.charges[charge_id]
         part = min(charge.debt, left)
@@ -155,11 +167,11 @@ def _burn(entry_id: str, kind: str, amount: int, force: bool, d: Draft) -> Refus
             left -= part
     d.write_off(amount)
     if left:
-        _owe(entry_id, kind, left, d)
+        owe(entry_id, kind, left, d)
     return None
 
 
-def _owe(entry_id: str, kind: str, amount: int, d: Draft) -> None:
+def owe(entry_id: str, kind: str, amount: int, d: Draft) -> None:
     """Debt that no charge made; it has a row like a charge's, so that grants can repay it."""
     a = d.account
     d.owe(entry_id, amount)

@@ -18,6 +18,13 @@ from .grants import insufficient
 from .outcomes import Refusal, Refused
 from .records import Charge, Hold, HoldTerms, Slice
 
+DISPUTE = "payment.dispute"
+"""The operation of a hold that a dispute has placed; what it is about is its attribute `grant`, which no face gives."""
+
+
+PLACES = frozenset({"hold", "dispute"})
+"""Kinds of entries that place a hold."""
+
 
 def hold_id(entry_id: str) -> str:
     """An entry makes at most one hold: they share the digits, so one tells the other."""
@@ -45,14 +52,43 @@ def place(c: PlaceHold, d: Draft) -> Refused | None:
         hold_id(c.id), a.workspace, a.id, a.bucket, c.amount, c.amount, 0, 0, "live", c.on_expiry, c.operation, d.at,
         d.at + c.ttl, slices, c.attributes,
     )  # fmt: skip
-    a.holds += 1
+    d.body.ref = hold.id
+    note_hold(hold, d)
+    return None
+
+
+def note_hold(hold: Hold, d: Draft) -> None:
+    """Put down a hold whose credits were pinned just now."""
+    d.account.holds += 1
     _due_by(hold.expires_at, d)
     d.holds[hold.id] = hold
-    d.body.ref = hold.id
     d.body.hold = HoldTerms(
-        hold.id, c.amount, c.amount, "live", hold.expires_at, c.on_expiry, None, slices, c.attributes or None
+        hold.id, hold.amount, hold.amount, "live", hold.expires_at, hold.on_expiry, None, hold.slices,
+        hold.attributes or None,
     )  # fmt: skip
-    return None
+
+
+def disputed(id: str, d: Draft) -> Hold | Refused:
+    """A hold that a dispute has placed, and that lives."""
+    hold = _found(id, d)
+    if hold is None or not _is_of_dispute(hold):
+        return Refused(Refusal.HOLD_NOT_FOUND, {"hold": id})
+    return hold if hold.state == "live" else Refused(Refusal.HOLD_ENDED, {"hold": id, "state": hold.state})
+
+
+def put_back(entry_id: str, kind: str, hold: Hold, d: Draft) -> None:
+    """Give back all that a hold still sets aside."""
+    _end(entry_id, kind, hold, 0, "released", d)
+
+
+def _is_of_dispute(hold: Hold) -> bool:
+    return hold.operation == DISPUTE and "grant" in hold.attributes
+
+
+def _found(id: str, d: Draft) -> Hold | None:
+    """A hold of this account, as it is now."""
+    hold = d.holds.get(id) or d.context.holds.get(id)
+    return None if hold is None or (hold.workspace, hold.account) != (d.account.workspace, d.account.id) else hold
 
 
 def extend(c: Extend, d: Draft) -> Refused | None:
@@ -92,11 +128,10 @@ def extend(c: Extend, d: Draft) -> Refused | None:
 
 def settle(c: Settle, d: Draft) -> Refused | None:
     """Take what the work cost from what was set aside, then from what is available."""
-    hold = d.context.holds.get(c.hold)
-    if hold is None or (hold.workspace, hold.account) != (d.account.workspace, d.account.id):
+    hold = _found(c.hold, d)
+    if hold is None or _is_of_dispute(hold):
         return Refused(Refusal.HOLD_NOT_FOUND, {"hold": c.hold})
-    hold = d.holds.get(hold.id, hold)
-    late = hold.state == "expired" and c.late == "charge"
+    late = hold.state == "expired" and c.late == "charge" and not _is_archived(hold, d)
     if hold.state != "live" and not late:
         return Refused(Refusal.HOLD_ENDED, {"hold": c.hold, "state": hold.state})
     amount = _amount_to_settle(c, hold)
@@ -129,7 +164,7 @@ def release(c: Release, d: Draft) -> Refused | None:
         return hold
     # After this point it must succeed.
     d.body.ref = hold.id
-    _end(c.id, c.kind, hold, 0, "released", d)
+    put_back(c.id, c.kind, hold, d)
     return None
 
 
@@ -143,8 +178,8 @@ def expire(hold: Hold, d: Draft) -> None:
 
 
 def _live_hold(hold_id: str, d: Draft) -> Hold | Refused:
-    hold = d.holds.get(hold_id) or d.context.holds.get(hold_id)
-    if hold is None or (hold.workspace, hold.account) != (d.account.workspace, d.account.id):
+    hold = _found(hold_id, d)
+    if hold is None or _is_of_dispute(hold):
         return Refused(Refusal.HOLD_NOT_FOUND, {"hold": hold_id})
     if hold.state != "live":
         return Refused(Refusal.HOLD_ENDED, {"hold": hold_id, "state": hold.state})
@@ -167,6 +202,12 @@ def _metered_refused(c: Extend, hold: Hold) -> Refused | None:
         return None
     facts = {"metered": c.metered, "at_least": hold.metered, "at_most": hold.amount + c.raise_by}
     return Refused(Refusal.METERED_INVALID, facts)
+
+
+def _is_archived(hold: Hold, d: Draft) -> bool:
+    """Whether it had ended when the entries of its time were archived."""
+    archived = d.context.archived.get((hold.workspace, hold.account))
+    return archived is not None and hold.created_at <= archived.at and hold.id not in archived.holds
 
 
 def _amount_to_settle(c: Settle, hold: Hold) -> int:

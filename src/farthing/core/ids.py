@@ -30,6 +30,12 @@ def make_id(prefix: str, at_us: int, counter: int, nonce: int, bucket: int) -> s
     )
 
 
+def made_at(id: str) -> int | None:
+    """The instant of an id, at the beginning of its millisecond; None for text that is no id."""
+    _, _, digits = id.rpartition("_")
+    return int(digits[:12], 16) * 1000 if _DIGITS.fullmatch(digits) else None
+
+
 def bucket_in(id: str) -> int | None:
     """The bucket that an id carries, or None for text that is no id."""
     _, _, digits = id.rpartition("_")

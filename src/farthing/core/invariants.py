@@ -20,23 +20,25 @@ from msgspec.structs import replace
 
 from . import burn
 from .agreement import Problem
+from .checkpoint import BOUGHT_WITH, TAKEN_BACK_US, Closed, Seal
 from .context import Calendar
-from .draft import HASH_VERSION, entry_hash, first_lapse, live
-from .holds import hold_id
+from .draft import HASH_VERSION, Digests, entry_hash, first_lapse, live
+from .holds import PLACES, hold_id
 from .ids import bucket_in, bucket_of
 from .records import Account, AccountSettings, Body, Charge, Entry, Grant, GrantTerms, Hold, HoldTerms, Slice
 from .refundable import CHARGES, charge_of, read_body, refundable
 from .replay import changed, give_back, owing, placed, spend, unreturned
 from .subscription import Subscription, renewal_key
 
-_OF_SUBSCRIPTIONS = frozenset({"subscribe", "renew", "unsubscribe", "end"})
+_OF_SUBSCRIPTIONS = frozenset({"subscribe", "renew", "unsubscribe", "resume", "change", "end"})
 Recall = Callable[[str], Entry | None]
 """Finds an entry by its id."""
 
-_SPENDING = CHARGES | {"release"}
+_SPENDING = CHARGES | {"release", "close"}
 """Kinds that turn the page of a spend window, even when they spend nothing."""
-_MAY_OWE = frozenset({"charge", "settle", "void", "adjust"})
-"""May leave debt above the allowance: shortfall `debt`, a payment taken back, an act marked `force`."""
+_MAY_OWE = frozenset({"charge", "settle", "void", "adjust", "import", "clawback", "close"})
+"""May leave debt above the allowance: shortfall `debt`, a payment taken back, an act marked `force`, what was owed to
+another system."""
 
 
 class Books:
@@ -59,6 +61,8 @@ class Books:
         self._pinned = 0
         self._scoped = 0
         self.subscription: Subscription | None = None
+        self.sealed_grants = self.sealed_holds = Seal()
+        """Of archived entries: closed before the first that is replayed."""
         self.last: Entry | None = None
         self._found: list[Problem] = []
         self.sound = True
@@ -71,6 +75,50 @@ class Books:
         """Of the last entry that was replayed."""
         return self._account.number
 
+    def go_on(self, closed: Closed) -> None:
+        """Forget all that was replayed: what is to come follows this."""
+        for mapping in (self.grants, self.holds, self.charges):
+            for id in list(mapping):
+                del mapping[id]
+        a = closed.account
+        self._account = replace(a, grants=[])
+        self.grants.update((terms.id, terms) for terms in closed.grants)
+        self.holds.update((hold.id, hold) for hold in closed.holds)
+        self.charges.update((charge.id, charge) for charge in closed.charges)
+        self._live = {grant.id: grant for grant in a.grants}
+        self._open = {hold.id for hold in closed.holds if hold.state == "live"}
+        self._pinned = sum(grant.held for grant in a.grants)
+        self._scoped = sum(grant.remaining for grant in a.grants if grant.scope)
+        self.subscription = closed.subscription
+        self.sealed_grants, self.sealed_holds = closed.sealed_grants, closed.sealed_holds
+        self.last = Entry(
+            a.workspace, a.id, a.bucket, a.number, closed.entry, "", 0, a.balance, a.held, a.debt, a.at, None, None, "",
+            "", "", None, None, "{}", HASH_VERSION, a.head,
+        )  # fmt: skip
+
+    def close(self, at: int, changes: Callable[[GrantTerms | Hold], bool], staying: list[str]) -> Closed:
+        """Seal what is over at an instant, and forget it, but for what an entry `changes` that comes after this; of
+        charges forget what is neither owed nor `staying`. What is left is where the books go on."""
+        assert self.last is not None, "of an account without entries there is nothing to close"
+        back = {part.grant for id in staying for part in self.charges[id].slices}
+        grants = [g for g in self.grants.values() if self._is_over(g, at) and g.id not in back and not changes(g)]
+        holds = [h for h in self.holds.values() if h.id not in self._open and not changes(h)]
+        self.sealed_grants, self.sealed_holds = self.sealed_grants.with_all(grants), self.sealed_holds.with_all(holds)
+        for grant in grants:
+            del self.grants[grant.id]
+        for hold in holds:
+            del self.holds[hold.id]
+        for id in [id for id, charge in self.charges.items() if not charge.debt and id not in staying]:
+            del self.charges[id]
+        return Closed(
+            self.row(), self.last.id, list(self.grants.values()), list(self.holds.values()),
+            list(self.charges.values()), staying, self.subscription, self.sealed_grants, self.sealed_holds,
+        )  # fmt: skip
+
+    def _is_over(self, terms: GrantTerms, at: int) -> bool:
+        may_go_back = terms.category == "paid" or BOUGHT_WITH in (terms.source or {})
+        return terms.id not in self._live and not (may_go_back and terms.created_at + TAKEN_BACK_US > at)
+
     def row(self) -> Account:
         """The account's row as it must be."""
         grants = sorted(self._live.values(), key=burn.order)
@@ -82,10 +130,10 @@ class Books:
 
     # An entry
 
-    def add(self, entry: Entry) -> list[Problem]:
-        """Replay the next entry; says what is wrong with it."""
+    def add(self, entry: Entry, erased: Digests | None = None) -> list[Problem]:
+        """Replay the next entry; says what is wrong with it. Of texts that were erased there are their digests."""
         self._found = []
-        follows = self._check_place(entry)
+        follows = self._check_place(entry, erased)
         try:
             body = read_body(entry)
         except msgspec.DecodeError as error:
@@ -104,7 +152,7 @@ class Books:
         self._say(5, entry, what)
         self.lost = True
 
-    def _check_place(self, entry: Entry) -> bool:
+    def _check_place(self, entry: Entry, erased: Digests | None) -> bool:
         """Number, time, bucket and hash; False when it does not follow the one before."""
         a, follows = self._account, entry.number == self._account.number + 1
         if not follows:
@@ -121,7 +169,7 @@ class Books:
             self._say(3, entry, "a key and a fingerprint belong together; it has one of them")
         if entry.version != HASH_VERSION:
             self._say(5, entry, "the version of its hashed form", HASH_VERSION, entry.version)
-        elif follows and entry.hash != (right := entry_hash(entry, a.head)):
+        elif follows and entry.hash != (right := entry_hash(entry, a.head, erased)):
             self._say(5, entry, "its hash (it or the entry before it was edited)", right, entry.hash)
         return follows
 
@@ -136,6 +184,8 @@ class Books:
             self._change_terms(entry, grant, gone=amount)
         for grant in body.voided:
             self._change_terms(entry, grant, voided=True)
+        for grant, amount in body.owed:
+            self._change_terms(entry, grant, owed=amount)
         for grant, remaining, held in body.slices:
             self._move(entry, grant, remaining, held)
         if body.hold is not None:
@@ -219,12 +269,14 @@ class Books:
         if terms.scope:
             self._scoped += terms.amount
 
-    def _change_terms(self, entry: Entry, grant: str, gone: int = 0, voided: bool = False) -> None:
+    def _change_terms(self, entry: Entry, grant: str, gone: int = 0, voided: bool = False, owed: int = 0) -> None:
         terms = self.grants.get(grant)
         if terms is None:
             self._lose(entry, f"it names grant {grant}, which no entry gave")
             return
-        self.grants[grant] = replace(terms, gone=terms.gone + gone, voided=terms.voided or voided)
+        self.grants[grant] = replace(
+            terms, gone=terms.gone + gone, voided=terms.voided or voided, owed=terms.owed + owed
+        )  # fmt: skip
         if voided and (row := self._live.get(grant)):
             self._live[grant] = replace(row, voided=True)
 
@@ -254,7 +306,8 @@ class Books:
             what = f"what remains and is gone of grant {g.id}"
             self._say(7, entry, what, f"{terms.amount} or less", g.remaining + terms.gone)
         over = g.expires_at is not None and g.expires_at <= entry.at
-        if free < 0 and over != (entry.kind == "lapse"):
+        # One that had ended before it was imported comes with what was spent of it while it lived.
+        if free < 0 and over != (entry.kind == "lapse") and entry.kind != "import":
             what = "ended, and takes it" if over else "lives, and lapses it"
             self._say(4, entry, f"it finds {-free} free in grant {g.id}, which {what}")
 
@@ -263,7 +316,7 @@ class Books:
     def _hold(self, entry: Entry, body: Body, terms: HoldTerms) -> None:
         self._account.held += terms.remaining
         before = self.holds.get(terms.id)
-        if entry.kind == "hold":
+        if entry.kind in PLACES:
             if before is not None or terms.id != hold_id(entry.id):
                 self._say(6, entry, f"it places hold {terms.id}, which is not its own")
             hold = placed(entry, terms)
@@ -379,7 +432,9 @@ class Books:
         elif entry.kind == "renew" and before is not None:
             if entry.key != renewal_key(s.id, before.next_at):
                 self._say(3, entry, "the key of the period", renewal_key(s.id, before.next_at), entry.key)
-            if s.periods <= before.periods or s.next_at <= before.next_at:
+            # Those of a plan that came with the renewal are counted from there.
+            again = before.pending is None and s.periods <= before.periods
+            if again or s.next_at <= before.next_at:
                 self._say(3, entry, f"it gives period {s.periods} of subscription {s.id} again")
         self.subscription = s
 

@@ -1,7 +1,7 @@
 """Records: what the ledger keeps. All are immutable by convention; a decision works on copies.
 
 Amounts are smallest units, times microseconds since the epoch (UTC). Field order of the array-like records is their
-stored form: add at the end only.
+stored form: add at the end only. A little over 400 lines: what is kept stands in one place.
 """
 
 from typing import Any, Literal
@@ -51,6 +51,8 @@ class GrantTerms(Struct, frozen=True, omit_defaults=True):
     voided: bool = False
     gone: int = 0
     """What lapsed or was written off; amount - gone - remaining is what was spent."""
+    owed: int = 0
+    """What of it was spent, and became debt when its payment went back."""
 
 
 class AccountSettings(Struct, array_like=True, frozen=True):
@@ -217,6 +219,10 @@ class Body(Struct, omit_defaults=True):
     beyond: int = 0
     """What can be spent after this entry is balance - held - scoped, and this: the overdraft allowance, and what holds
     have set aside of grants with a scope."""
+    credited: int = 0
+    """What another system had credited a payment with that is only claimed here."""
+    owed: list[tuple[str, int]] = []
+    """Grant, credits of it that were spent and are owed now that its payment went back."""
 
 
 class Entry(Struct, gc=False):
@@ -285,6 +291,8 @@ class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """How long a streaming session of the accounting dialect holds its credits when nobody ends it."""
     users_may_charge: bool = False
     """Whether a user's own token may charge his account through v1, beside reading it."""
+    retention_days: int = 0
+    """For how long entries stay in the ledger before they move to an archive file; 0: for ever."""
     login: OnOff = "on"
     """The login service: with it off, nobody signs in here, and its tokens are not taken."""
     signup: SignUp = "open"
@@ -355,6 +363,39 @@ class Due(Struct, frozen=True):
     at: int | None
 
 
+class Event(Struct, frozen=True):
+    """Something that happened and that programs may want to be told; insert-only."""
+
+    id: str
+    """Ordered by time."""
+    workspace: str
+    """Empty: it is about all of the database."""
+    account: str
+    """Empty: it is about none."""
+    bucket: int
+    """Of workspace and account."""
+    type: str
+    """Such as `jobs.failing`."""
+    at: int
+    data: dict[str, Any]
+
+
+class KeptKey(Struct, frozen=True):
+    """A key that is spent, and whose entry is not among the ledger's: of another system, or archived. It is saved with
+    the row of `key`, under the number of the entry it rides with; one that is there already fails the whole commit, so
+    look first."""
+
+    workspace: str
+    key: str
+    account: str
+    bucket: int
+    fingerprint: bytes
+    """Of the content that its first call had: `core.decide.content_mark` of such a command."""
+    answer: Entry
+    """What a repeat is answered from. Of it are kept: id, kind, sums, time, actor, request id, operation, description,
+    body, and of v1's keys metadata."""
+
+
 class StreamSession(Struct, frozen=True):
     """What a hold or a settle says about the streaming session that it is for."""
 
@@ -392,4 +433,4 @@ class SessionEnd(Struct, frozen=True):
     failed: bool
 
 
-Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | SubscriptionRow | Due
+Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | SubscriptionRow | KeptKey | Event | Due

@@ -5,12 +5,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from .jobs import Job, alarming
+
 KEPT = 1_000
 """Of the renewals of a run, and of its errors, so many are named; all are counted."""
-ALERT_RATIO = 10
-"""Failures above this part of the successes are raised as an alert."""
-
-
 ACTOR = "system:renewals"
 
 
@@ -70,13 +68,15 @@ class RenewalRun(Struct):
     """Subscriptions whose paid time was over."""
     renewals: list[Renewal] = []
     errors: list[NotRenewed] = []
+    parked: list[Job] = []
+    """Of those that failed, what is not tried again by itself."""
     more: bool = False
     """It stopped at its limit, or at a failure, before all was done."""
 
     @property
     def alarming(self) -> bool:
         """Failures are above a tenth of the successes."""
-        return self.failed * ALERT_RATIO > self.successful
+        return alarming(self.successful, self.failed)
 
     def add(self, result: "list[Renewal] | NotRenewed | None") -> None:
         """Count what came of an account: what it was given, why it failed, or that there was nothing to do."""

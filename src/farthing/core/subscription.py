@@ -17,6 +17,14 @@ class Period(Struct, frozen=True, omit_defaults=True):
     timezone: str = "UTC"
 
 
+class Pending(Struct, frozen=True, omit_defaults=True):
+    """Another plan, which comes with the next renewal."""
+
+    plan: str
+    billed_by: BilledBy = NOBODY
+    """Who bills the subscription until then; nobody's payment is waited for where the plan that comes is not paid."""
+
+
 class Subscription(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An account's subscription. Its period is that of its plan when it was bought: a plan that is changed moves no
     date of those who have it."""
@@ -46,6 +54,16 @@ class Subscription(Struct, frozen=True, omit_defaults=True, kw_only=True):
     ended_at: int | None = None
     grants: tuple[str, ...] = ()
     """Its grants that had credits left when it last changed, oldest first."""
+    pending: Pending | None = None
+    order: str = ""
+    """The purchase by which it runs, by its provider's name of it: what becomes of others is nothing to it."""
+    until_canceled: bool = False
+    """It had no date until which it is paid; the one that it has came with its cancellation."""
+
+    @property
+    def plans(self) -> set[str]:
+        """Those that a command on it may have to know."""
+        return {self.plan} if self.pending is None else {self.plan, self.pending.plan}
 
 
 class SubscriptionRow(Struct, frozen=True):
@@ -55,6 +73,11 @@ class SubscriptionRow(Struct, frozen=True):
     account: str
     bucket: int
     subscription: Subscription
+
+
+def seen_mark(s: Subscription | None) -> str:
+    """What tells a subscription as it was read from one that has moved on."""
+    return "" if s is None or s.ended_at is not None else f"{s.id}:{s.plan}:{s.next_at}"
 
 
 def renewal_key(subscription: str, period_at: int) -> str:

@@ -12,7 +12,8 @@ from .records import Account, AccountSettings, GrantTerms, WorkspaceSettings
 GrantState = Literal["live", "spent", "lapsed", "voided"]
 ENTRY_KINDS: Final = (
     *("open", "settings", "grant", "void", "charge", "hold", "extend", "settle", "release", "refund", "adjust", "set"),
-    *("subscribe", "renew", "unsubscribe", "end", "lapse", "expire", "refusal"),
+    *("subscribe", "renew", "unsubscribe", "resume", "change", "end", "import"),
+    *("clawback", "dispute", "close", "lapse", "expire", "refusal"),
 )
 """What an entry may be: the kinds of the commands, and what time or a refusal has put down."""
 
@@ -61,7 +62,7 @@ class GrantView(Struct, frozen=True):
 
     @property
     def spent(self) -> int:
-        """What charges took of it, less what came back."""
+        """What charges took of it, less what came back; and what was put together with the rests of other periods."""
         return self.terms.amount - self.gone - self.remaining
 
 

@@ -1,13 +1,14 @@
 """Passwords: hashed with argon2id, a few at a time in threads, so that the event loop and the charges on it never wait.
 
-What is set here is put into Unicode's form NFKC first: the same password typed on two keyboards is the same. The bcrypt
-hashes of older systems were made of the text as it was sent, so they are compared with that; who signs in by one is
+What is set here is put into Unicode's form NFKC first: the same password typed on two keyboards is the same. The hashes
+of older systems were made of the text as it was sent, so they are compared with that as well; who signs in by one is
 hashed anew. A name that nobody has takes the same work as one that somebody has: a hash of nothing is checked.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import sys
 import threading
 import unicodedata
@@ -29,6 +30,13 @@ WAITING: Final = 200
 _BCRYPT: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES: Final = 72
 _NICENESS: Final = 5
+_BCRYPT_FORM: Final = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
+_BCRYPT_COSTS: Final = range(4, 17)
+_ARGON2_FORM: Final = re.compile(
+    r"\$argon2(?:id|i|d)\$v=(?:16|19)\$m=([0-9]{1,7}),t=([0-9]{1,3}),p=([0-9]{1,2})\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{16,}"
+)
+_ARGON2_MOST: Final = (1_048_576, 64, 64)
+"""KiB, rounds and lanes: what costs more would keep a login, and all that wait for it, for a long time."""
 
 
 class Crowded(Exception):
@@ -91,12 +99,20 @@ class Passwords:
         """Whether a password has that hash; takes its time, also where nobody has it."""
         if stored.startswith(_BCRYPT):
             return Checked(_has_bcrypt(stored, password), outdated=True)
-        known = stored.startswith("$argon2")
-        try:
-            self._hasher.verify(stored if known else self._hash_of_nobody(), normal(password))
-        except (VerificationError, InvalidHashError):
+        if not stored.startswith("$argon2"):
+            self._has_argon2(self._hash_of_nobody(), normal(password))
             return Checked(False)
-        return Checked(known, known and self._hasher.check_needs_rehash(stored))
+        if self._has_argon2(stored, normal(password)):
+            return Checked(True, self._hasher.check_needs_rehash(stored))
+        raw = password.encode(errors="surrogatepass")
+        right = raw != normal(password) and self._has_argon2(stored, raw)
+        return Checked(right, outdated=right)
+
+    def _has_argon2(self, stored: str, text: bytes) -> bool:
+        try:
+            return self._hasher.verify(stored, text)
+        except (VerificationError, InvalidHashError):
+            return False
 
     def _hash_of_nobody(self) -> str:
         with self._making:
@@ -122,6 +138,16 @@ class Turn:
 def normal(password: str) -> bytes:
     """What is hashed of a password."""
     return unicodedata.normalize("NFKC", password).encode(errors="surrogatepass")
+
+
+def hash_error(text: str) -> str | None:
+    """Why a text can't be the hash of a password that another system has made."""
+    if found := _BCRYPT_FORM.fullmatch(text):
+        return None if int(found[1]) in _BCRYPT_COSTS else "is a bcrypt hash of a cost that is not from 4 to 16"
+    if found := _ARGON2_FORM.fullmatch(text):
+        cheap = all(0 < int(cost) <= most for cost, most in zip(found.groups(), _ARGON2_MOST, strict=True))
+        return None if cheap else "is an argon2 hash that takes too much memory or time"
+    return "must be a bcrypt hash ($2a$, $2b$, $2y$) or an argon2 hash, as the old system has it"
 
 
 def _has_bcrypt(stored: str, password: str) -> bool:

@@ -1,7 +1,8 @@
 """Folding: adds what was booked to the sums that reports are read from, a few seconds behind the charges.
 
-Several processes on one database may fold: who finds that somebody else was faster lets it be. What is not folded yet
-is no less in the reports, which read it from the entries: to fall behind costs time, and nothing else.
+One process has this job at a time, and keeps it; reports on the command line fold as well: who finds that somebody else
+was faster lets it be. What is not folded yet is no less in the reports, which read it from the entries: to fall behind
+costs time, and nothing else.
 """
 
 import asyncio
@@ -12,6 +13,9 @@ from typing import Final, NamedTuple
 from farthing.core.rollup import Tally
 from farthing.stores.rollups import Rollups
 
+from .kind import Halted, Kind, Run, Tools
+
+NAME: Final = "rollups"
 Rest = Callable[[], Awaitable[None]]
 PAGE: Final = 512
 """Entries that are read and counted at a time: a few milliseconds' work."""
@@ -20,10 +24,6 @@ SUMS: Final = 16_384
 """So many entries, or so many sums of them, are written in one transaction: the more entries share a sum, the less they
 cost, while each sum takes its time in which, on SQLite, nobody else can write."""
 STRIKE_EVERY_SECONDS: Final = 3_600.0
-NEARLY: Final = 0.9
-OUT_OF_STEP: Final = 1.25
-"""Whoever met another waits a little longer: two that go in step would do all work twice."""
-MICRO: Final = 1_000_000
 
 
 class Folded(NamedTuple):
@@ -67,30 +67,35 @@ async def fold_all(rollups: Rollups, now_us: int) -> int:
     return folded
 
 
-async def keep_folding(
-    rollups: Rollups, now_us: Callable[[], int], every_seconds: float, tell: Callable[[Exception], None]
-) -> None:  # fmt: skip
-    """Fold again and again; a failure is told and does not end it."""
-    struck_at, more = time.monotonic(), False
-    while True:
-        began, pause = time.monotonic(), every_seconds
-        try:
-            now = now_us()
-            # Who has folded a moment ago will do so again; but what is left of a full chunk is one's own.
-            since = None if more else now - int(every_seconds * NEARLY * MICRO)
-            folded = await fold(rollups, now, leave_since_us=since, rest=_rest)
-            more = folded is not None and folded.more
-            if more:
-                pause = time.monotonic() - began  # half of the time is left to the charges
-            elif folded is None:
-                pause *= OUT_OF_STEP
-            if began - struck_at > STRIKE_EVERY_SECONDS:
-                struck_at = began
-                await rollups.strike(now)
-        except Exception as error:
-            more = False
-            tell(error)
-        await asyncio.sleep(pause)
+def kind(tools: Tools) -> Kind:
+    """Alone: who finds that somebody else was faster has worked for nothing."""
+    folding = Folding(Rollups(tools.database), tools.now_us)
+    return Kind(name=NAME, run=folding.run, every_seconds=tools.every[NAME], alone=True)
+
+
+class Folding:
+    """Folds what was booked, again and again."""
+
+    def __init__(self, rollups: Rollups, now_us: Callable[[], int]) -> None:
+        self._rollups = rollups
+        self._now_us = now_us
+        self._struck_at = time.monotonic()
+
+    async def run(self, halted: Halted = lambda: False) -> Run:
+        """Fold what is there; of a full chunk the rest is folded at once, with half of the time left to the charges."""
+        run = Run()
+        while not halted():
+            began = time.monotonic()
+            folded = await fold(self._rollups, self._now_us(), rest=_rest)
+            if folded is not None and folded.entries:
+                run.add("", done=folded.entries)
+            if folded is None or not folded.more:
+                break
+            await asyncio.sleep(time.monotonic() - began)
+        if time.monotonic() - self._struck_at > STRIKE_EVERY_SECONDS:
+            self._struck_at = time.monotonic()
+            await self._rollups.strike(self._now_us())
+        return run
 
 
 async def _rest() -> None:

@@ -2,7 +2,9 @@
 
 Each period is given under a key of its own, so that whoever runs beside it, or was killed in the middle, does no harm.
 To share the work, who renews takes a page at a time for a short while (`LEASE_US`); what a killed one had taken is free
-again after it. Pages are asked for by many at a time, so that they share commits; nothing grows with their number.
+again after it. Pages are asked for by many at a time, so that they share commits; nothing grows with their number. What
+fails, by a refusal or a bug, has an item among the jobs, which says when it is tried again; a machine that failed puts
+nothing off.
 """
 
 import asyncio
@@ -13,24 +15,28 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from farthing.core.commands import EndSubscription, Renew
-from farthing.core.outcomes import Accepted, Refusal, Refused
+from farthing.core.jobs import Job
+from farthing.core.outcomes import Accepted, Outcome, Refusal, Refused
 from farthing.core.refundable import read_body
 from farthing.core.renewal_run import ACTOR, NotRenewed, Renewal, RenewalRun, Wanted
 from farthing.core.subscription import Subscription, end_key, renewal_key
-from farthing.engine import Engine
+from farthing.engine import Crashed, Engine
 from farthing.stores.contract import StoreError
 from farthing.stores.pages import Position
 from farthing.stores.subscriptions import FROM_THE_START, Subscribed, Subscriptions
 
+from .kind import TOLD, Halted, Kind, Run, Tools
+
+NAME: Final = "renewals"
 T = TypeVar("T")
 PAGE: Final = 512
 LEASE_US: Final = 10_000_000
-RETRY_US: Final = 3_600_000_000
-"""After how long one that failed is tried again by itself."""
 BESIDE: Final = 64
 """A page beside a server's charges, which would else wait for a long one."""
 BUSY: Final = 1.1
 """So many commands for each of one's own, and others use the ledger as well."""
+LOOK_SECONDS: Final = 0.2
+"""How often one who waits looks whether others are done."""
 IDLE: Final = 20
 """How often one who waits for what others have taken may find nothing to do before he lets it be."""
 GENTLE: Final = 9
@@ -50,6 +56,38 @@ Progress = Callable[[RenewalRun], None]
 Rest = Callable[[float], Awaitable[None]]
 
 
+def kind(tools: Tools) -> Kind:
+    """Shared: any number of processes."""
+    alone = tools.traffic is None
+    renewals = Renewals(
+        tools.engine, Subscriptions(tools.database), tools.now_us, page=PAGE if alone else BESIDE,
+        traffic=tools.traffic or (lambda: 0),
+    )  # fmt: skip
+
+    async def run(halted: Halted) -> Run:
+        """Renew what is due in all workspaces."""
+        told = Run()
+        for workspace in await tools.reports.workspaces():
+            if halted():
+                break
+            done = await renewals.run(
+                Wanted(workspace=workspace.id, failed=False), rest=None if alone else renewals.rest, halted=halted
+            )
+            _count(told, workspace.id, done)
+            if done.processed or done.ended:
+                tools.on_renewals(done)
+        return told
+
+    return Kind(name=NAME, run=run, every_seconds=tools.every[NAME])
+
+
+def _count(told: Run, workspace: str, done: RenewalRun) -> None:
+    errors = [{"account": e.account, "error": e.code} for e in done.errors[:TOLD]]
+    if done.successful or done.ended or done.failed:
+        told.add(workspace, done.successful + done.ended, done.failed, errors)
+    told.parked += done.parked
+
+
 class Renewals:
     """Renews what is due."""
 
@@ -67,24 +105,27 @@ class Renewals:
         self._seen = 0
 
     async def run(
-        self, wanted: Wanted, on_progress: Progress = lambda _: None, rest: Rest | None = None
+        self, wanted: Wanted, on_progress: Progress = lambda _: None, rest: Rest | None = None,
+        halted: Halted = lambda: False,
     ) -> RenewalRun:  # fmt: skip
-        """Renew all that is due now, or up to the limit."""
+        """Renew all that is due now, or up to the limit; once it is `halted`, what is in hand."""
         run = RenewalRun()
         if not wanted.dry_run:
             run.ended = await self.end_expired(wanted.workspace)
-        await self._pass(wanted, run, on_progress, rest)
+        await self._pass(wanted, run, on_progress, rest, halted)
         wanted, idle = replace(wanted, failed=False), 0
         while wanted.wait and not (run.more or wanted.dry_run) and await self._wait_for_others(wanted):
             before = run.processed
-            await self._pass(wanted, run, on_progress, rest)
+            await self._pass(wanted, run, on_progress, rest, halted)
             # One who waits may come a moment too early, or find that another was faster; not again and again.
             idle = idle + 1 if run.processed == before else 0
             if idle > IDLE or any(error.code not in _REFUSALS for error in run.errors):
                 break
         return run
 
-    async def _pass(self, wanted: Wanted, run: RenewalRun, on_progress: Progress, rest: Rest | None) -> None:
+    async def _pass(
+        self, wanted: Wanted, run: RenewalRun, on_progress: Progress, rest: Rest | None, halted: Halted
+    ) -> None:  # fmt: skip
         """Once through all that is due, from the oldest on; what fails is left behind."""
         after = FROM_THE_START
         while page := await self._page(wanted, after, self._room(wanted, run)):
@@ -94,9 +135,9 @@ class Renewals:
             for result in results:
                 run.add(result)
             if not wanted.dry_run:
-                await self._leave(wanted.workspace, page, results)
+                run.parked += await self._leave(wanted.workspace, page, results)
             on_progress(run)
-            if not self._room(wanted, run) or (run.failed and not wanted.continue_on_error):
+            if not self._room(wanted, run) or (run.failed and not wanted.continue_on_error) or halted():
                 run.more = bool(await self._page(replace(wanted, dry_run=True), after, 1))
                 return
             if rest is not None:
@@ -117,22 +158,31 @@ class Renewals:
 
     async def _wait_for_others(self, wanted: Wanted) -> bool:
         """Until what others have taken is done, or free again; False where they have nothing."""
-        at = self._now_us()
-        free_at = await self._subscriptions.next_unclaimed(wanted.workspace, at, wanted.plan)
-        if free_at is None:
-            return False
-        await asyncio.sleep(min(max(free_at - at, 0), self._lease_us) / 1_000_000)
-        return True
+        until = time.monotonic() + self._lease_us / 1_000_000
+        while True:
+            at = self._now_us()
+            free_at = await self._subscriptions.next_unclaimed(wanted.workspace, at, wanted.plan)
+            if free_at is None:
+                return False
+            left = min((free_at - at) / 1_000_000, until - time.monotonic())
+            if left <= 0:
+                return True
+            # Others are mostly done with what they have taken long before their time is over.
+            await asyncio.sleep(min(left, LOOK_SECONDS))
 
-    async def _leave(self, workspace: str, page: Sequence[Subscribed], results: Sequence[Result]) -> None:
-        """What was not renewed is free again: at once where the machine failed, later where it was refused."""
-        later: list[str] = []
+    async def _leave(self, workspace: str, page: Sequence[Subscribed], results: Sequence[Result]) -> list[Job]:
+        """What was not renewed is free again: at once where the machine failed, later where it was refused. Those that
+        are not tried again by themselves."""
+        later: list[tuple[Subscribed, str]] = []
         at_once: list[str] = []
         for subscribed, result in zip(page, results, strict=True):
-            if isinstance(result, NotRenewed):
-                (later if result.code in _REFUSALS else at_once).append(subscribed.account)
-        await self._subscriptions.give_back(workspace, later, self._now_us() + RETRY_US)
+            if isinstance(result, NotRenewed) and result.code in _ITS_OWN:
+                later.append((subscribed, result.code))
+            elif isinstance(result, NotRenewed):
+                at_once.append(subscribed.account)
         await self._subscriptions.give_back(workspace, at_once)
+        failed, errors = [each for each, _ in later], [code for _, code in later]
+        return await self._subscriptions.fail(workspace, failed, errors, self._now_us())
 
     async def _renew(self, subscribed: Subscribed, wanted: Wanted) -> Result:
         """All periods of an account that are due, one after another."""
@@ -164,12 +214,23 @@ class Renewals:
         ended, after = 0, FROM_THE_START
         while page := await self._subscriptions.ending(workspace, self._now_us(), after, self._most):
             after = (page[-1].subscription.ends_at or 0, page[-1].account)
-            outcomes = await _together([self._engine.ask(_end(workspace, s)) for s in page])
+            outcomes = await _together([self._ended(workspace, each) for each in page])
             ended += sum(isinstance(outcome, Accepted) and not outcome.replayed for outcome in outcomes)
+            crashed = [each for each, outcome in zip(page, outcomes, strict=True) if outcome is None]
+            await self._subscriptions.fail(workspace, crashed, [Crashed.code] * len(crashed), self._now_us())
         return ended
+
+    async def _ended(self, workspace: str, subscribed: Subscribed) -> Outcome | None:
+        """End one; None where a bug stopped it, which must not stop the others."""
+        try:
+            return await self._engine.ask(_end(workspace, subscribed))
+        except Crashed:
+            return None
 
 
 _REFUSALS: Final = frozenset(map(str, Refusal))
+_ITS_OWN: Final = _REFUSALS | {Crashed.code}
+"""Why one is not renewed though the machine works: what else fails is no fault of the subscription's."""
 
 
 def _command(account: str, s: Subscription, wanted: Wanted) -> Renew:
@@ -197,22 +258,6 @@ def told(outcome: Accepted, dry_run: bool = False) -> tuple[Renewal, Subscriptio
     id, before = "" if dry_run else entry.id, entry.balance - entry.amount
     given = Renewal(entry.account, s.id, s.plan, body.earned, before, entry.balance, s.period_at, s.next_at, id)
     return given, s
-
-
-async def keep_renewing(
-    renewals: Renewals, workspaces: Callable[[], Awaitable[Sequence[str]]], every_seconds: float,
-    tell: Callable[[Exception], None], on_run: Callable[[str, RenewalRun], None],
-) -> None:  # fmt: skip
-    """Renew what is due in all workspaces, again and again; a failure is told and does not end it."""
-    while True:
-        try:
-            for workspace in await workspaces():
-                run = await renewals.run(Wanted(workspace=workspace, failed=False), rest=renewals.rest)
-                if run.processed or run.ended:
-                    on_run(workspace, run)
-        except StoreError as error:
-            tell(error)
-        await asyncio.sleep(every_seconds)
 
 
 async def _together(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

@@ -198,7 +198,7 @@ def first_answer(once: Once, action: str, row: Row) -> Any:
 
 def differing(first: dict[str, Any], again: dict[str, Any]) -> tuple[str, ...]:
     """The names whose values are not the same."""
-    asked = msgspec.to_builtins(again)
+    asked = msgspec.json.decode(_encode(again))  # as the first was kept: a tuple is a list there
     names = sorted(first.keys() | asked.keys())
     return tuple(name for name in names if first.get(name) != asked.get(name))
 
@@ -230,6 +230,7 @@ BOUNDS: Final = {
     "usage_late_hours": (0, 87_600),
     "usage_ahead_seconds": (0, 86_400),
     "session_minutes": (1, 1_440),
+    "retention_days": (0, 36_500),
 }
 """The least and the most that a setting may be."""
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.agreement import Problem, compare, differences
+from farthing.core.checkpoint import Seal
 from farthing.core.context import Calendar
 from farthing.core.draft import due_at
 from farthing.core.ids import bucket_of
@@ -46,6 +47,9 @@ class Replay:
         self._charge_rows = 0
         self._grants, self._holds, self._charges = Shelf(GrantTerms), Shelf(Hold), Shelf(Charge)
         self.entries = 0
+        """That were replayed here."""
+        self.archived = 0
+        """The number of the last that is archived: its books go on from there."""
         self.keys: list[Disagreement] = []
         """Entries whose key the table of keys does not have, or has for another."""
         self.books = Books(
@@ -66,15 +70,24 @@ class Replay:
     def read(self, limit: int, tell: Callable[[Problem], None]) -> bool:
         """Replay the next entries, telling what is wrong with them; whether these were the last."""
         count = 0
+        self._go_on_from_checkpoint()
         for line in self._reading.entries(*self._owner, self.books.number, limit):
             count += 1
             self._charge_rows += line.has_charge
-            for problem in self.books.add(line.entry):
+            for problem in self.books.add(line.entry, line.erased):
                 tell(problem)
             if line.entry.key is not None and line.key_number != line.entry.number:
                 self.keys.append(_key_disagreement(line.entry, line.key_number))
         self.entries += count
         return count < limit
+
+    def _go_on_from_checkpoint(self) -> None:
+        """Entries that are archived are not here; they may have gone since the last ones were read."""
+        checkpoint = self._reading.checkpoint(*self._owner, self._bucket)
+        if checkpoint is not None and checkpoint.number > self.books.number:
+            self.books.go_on(checkpoint.closed)
+            self._charge_rows, self.keys = len(checkpoint.closed.charges), []
+            self.archived = checkpoint.number
 
     def row(self) -> Row | None:
         """The account's row as it stands."""
@@ -89,6 +102,7 @@ class Replay:
         if not self.books.lost:
             yield from self._history()
             yield from self._named("hold", 6, self._holds, self._reading.hold)
+            yield from self._sealed_holds()
             yield from self._named("charge", 7, self._charges, self._reading.charge)
             yield from self._unexplained_charges()
             yield from self._subscription()
@@ -134,12 +148,16 @@ class Replay:
 
     def _history(self) -> Iterator[Disagreement]:
         """Grants: all that the table has of this account, then those that it lacks."""
-        seen = 0
+        seen, sealed = 0, Seal()
         for stored in self._reading.grants(*self._owner):
             grant_id = str(stored.columns[0])
             right = self._grants.get(grant_id)
             seen += right is not None
+            if right is None and self.archived and isinstance(stored.record, GrantTerms):
+                sealed = sealed.with_all([stored.record])
+                right = stored.record  # its columns are looked at here
             yield from self._row("grants", grant_id, 5, right, stored)
+        yield from self._seal("grants", 5, self.books.sealed_grants, sealed)
         if seen < len(self._grants):
             there = {stored.columns[0] for stored in self._reading.grants(*self._owner)}
             for grant_id, terms in self._grants.items():
@@ -155,6 +173,26 @@ class Replay:
     ) -> Iterator[Disagreement]:
         for record_id, right in records.items():
             yield from self._row(table, record_id, law, right, find(record_id, self._bucket))
+
+    def _sealed_holds(self) -> Iterator[Disagreement]:
+        if not self.archived:
+            return
+        sealed = Seal()
+        for hold_id, stored in self._reading.holds_of(*self._owner):
+            if hold_id not in self._holds and isinstance(stored.record, Hold):
+                sealed = sealed.with_all([stored.record])
+                yield from self._row("hold", hold_id, 6, stored.record, stored)
+        yield from self._seal("holds", 6, self.books.sealed_holds, sealed)
+
+    def _seal(self, table: str, law: int, right: Seal, found: Seal) -> Iterator[Disagreement]:
+        """Rows of archived entries, all together: which of them was changed only the archive says."""
+        if right.count != found.count:
+            problem = Problem(law, f"the number of {table} of its archived entries", right.count, found.count)
+        elif right != found:
+            problem = Problem(law, f"a row was changed among the {found.count} {table} of its archived entries")
+        else:
+            return
+        yield Disagreement("archive", table, None, [problem], lasting=True)
 
     def _unexplained_charges(self) -> Iterator[Disagreement]:
         if self._charge_rows == len(self._charges):

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from farthing.core.ids import bucket_in, bucket_of
+from farthing.core.checkpoint import Checkpoint
+from farthing.core.ids import bucket_in, bucket_of, made_at
 from farthing.core.records import Account, AccountSettings, Charge, Entry, GrantTerms, Hold, PaymentClaim
 from farthing.core.refundable import CHARGES, charge_of, read_body
 from farthing.core.view import GrantState, GrantView, view_grant
@@ -17,7 +18,7 @@ from farthing.core.view import GrantState, GrantView, view_grant
 from .contract import Busy
 from .pages import LAST, WINDOW, Page, Position, cut, window_of
 from .reports import Database, Reports, Row, Standing, is_id
-from .rows import read_account, read_grant
+from .rows import read_account, read_checkpoint, read_grant
 from .statements import statements
 
 ENTRY_WINDOW: Final = 10_000
@@ -107,7 +108,7 @@ class Directory:
         until: int | None = None, oldest_first: bool = False, after: Position | None = None, limit: int = 50,
     ) -> Page[Entry] | None:  # fmt: skip
         """Entries of some kinds, from `since` on and before `until`; None where there is no such account."""
-        bounds = await self._numbers(workspace, account, since, until)
+        bounds = await self.numbers(workspace, account, since, until)
         if bounds is None:
             return None
         first, end = _go_on(bounds, after, oldest_first)
@@ -123,7 +124,7 @@ class Directory:
         before: Position | None = None, limit: int = 50,
     ) -> Page[Used] | None:  # fmt: skip
         """Charges and settles, newest first; None where there is no such account."""
-        bounds = await self._numbers(workspace, account, since, until)
+        bounds = await self.numbers(workspace, account, since, until)
         if bounds is None:
             return None
         first, end = _go_on(bounds, before, False)
@@ -138,6 +139,20 @@ class Directory:
             return None
         rows = await self._rows("charge", charge_id, bucket_in(charge_id), workspace)
         return _used(rows[0]) if rows else None
+
+    async def is_archived(self, workspace: str, entry_id: str) -> bool:
+        """Whether an entry of that id, which is not here, may be archived: whose it was nothing here tells."""
+        at = made_at(entry_id)
+        return at is not None and bool(await self._rows("archived", workspace, bucket_in(entry_id), at))
+
+    async def owners_of_key(self, workspace: str, key: str, entry_id: str) -> list[str]:
+        """The accounts in the bucket of an entry that have used a key."""
+        return [row[0] for row in await self._rows("owners_of_key", workspace, key, bucket_in(entry_id))]
+
+    async def checkpoint(self, workspace: str, account: str) -> Checkpoint | None:
+        """What stands in the place of an account's archived entries; entries that are here follow its number."""
+        rows = await self._rows("checkpoint", workspace, account, bucket_of(workspace, account))
+        return read_checkpoint(rows[0]) if rows else None
 
     async def refunds(self, used: Used) -> AsyncIterator[Entry]:
         """The refunds of a charge, oldest first; looked for as long as there must be more."""
@@ -158,15 +173,16 @@ class Directory:
             return None
         return Page([e for e in page.items if any(c == charge.id for c, _, _ in read_body(e).refunds)], page.next)
 
-    async def _numbers(
+    async def numbers(
         self, workspace: str, account: str, since: int | None, until: int | None
     ) -> tuple[int, int] | None:
         """The entries of that time: the first one's number, and one more than the last one's."""
         rows = await self._rows("head", workspace, account, bucket_of(workspace, account))
         if not rows:
             return None
-        end = rows[0][0] + 1
-        first = 1 if since is None else await self._number_at(workspace, account, since, end)
+        # What is archived and still here, because something else looks at it, is no part of the history any more.
+        end, begin = rows[0][0] + 1, rows[0][1] + 1
+        first = begin if since is None else max(begin, await self._number_at(workspace, account, since, end))
         return first, end if until is None else await self._number_at(workspace, account, until, end)
 
     async def _number_at(self, workspace: str, account: str, at: int, end: int) -> int:
@@ -210,8 +226,11 @@ class Directory:
 
     async def terms(self, used: Used) -> dict[str, GrantTerms]:
         """The terms of the grants that paid a charge, by their ids."""
-        names = _json([part.grant for part in used.charge.slices]).decode()
-        rows = await self._rows("grants_by_id", used.entry.bucket, names) if used.charge.slices else []
+        return await self.terms_of(used.entry.bucket, [part.grant for part in used.charge.slices])
+
+    async def terms_of(self, bucket: int, grants: Sequence[str]) -> dict[str, GrantTerms]:
+        """The terms of grants that an account's row or entries name, by their ids."""
+        rows = await self._rows("grants_by_id", bucket, _json(list(grants)).decode()) if grants else []
         return {terms.id: terms for row in rows for terms in (read_grant(row[1:]),)}
 
     async def _live_grants(self, account: Account, at: int, start: Position, limit: int) -> Page[GrantView]:

@@ -4,7 +4,7 @@ The statements are the same for every database; how they are carried out is in `
 `doctor_postgres.py`. Reading goes beside a running server.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -12,6 +12,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from farthing.core.checkpoint import Checkpoint
+from farthing.core.draft import Digests
 from farthing.core.ids import bucket_in
 from farthing.core.records import Account, Audit, Charge, Entry, GrantTerms, Hold
 from farthing.core.subscription import SubscriptionRow
@@ -23,6 +25,7 @@ from .rows import (
     charge_row,
     grant_row,
     hold_row,
+    read_checkpoint,
     read_grant,
     read_subscription,
     subscription_row,
@@ -44,6 +47,8 @@ class Line(Struct):
     key_number: int | None
     """The number that the table of keys has for its key."""
     has_charge: bool
+    erased: Digests | None = None
+    """Of texts that were erased."""
 
 
 class Stored(Struct):
@@ -73,6 +78,9 @@ class Source(Protocol):
 
     def put(self, name: str, *values: Any) -> None:
         """Carry out a statement that writes."""
+
+    def put_all(self, name: str, rows: Sequence[Row]) -> None:
+        """Carry out a statement that writes many rows."""
 
     def undurable(self) -> Iterator[str]:
         """Settings under which what was told might not be on the disk."""
@@ -145,8 +153,16 @@ class Reading:
 
     def entries(self, workspace: str, account: str, after: int, limit: int) -> Iterator[Line]:
         """Its entries after that number, in order."""
-        for *columns, number, has_charge in self._rows("entries", workspace, account, after, limit):
-            yield Line(Entry(*columns), number, bool(has_charge))
+        for *columns, number, has_charge, is_erased, description, metadata in self._rows(
+            "entries", workspace, account, after, limit
+        ):
+            erased = (description, metadata) if is_erased else None
+            yield Line(Entry(*columns), number, bool(has_charge), erased)
+
+    def checkpoint(self, workspace: str, account: str, bucket: int) -> Checkpoint | None:
+        """What stands in the place of its archived entries."""
+        row = self._row("checkpoint", workspace, account, bucket)
+        return read_checkpoint(row) if row else None
 
     def entry(self, entry_id: str) -> Entry | None:
         """One entry by its id."""
@@ -158,10 +174,23 @@ class Reading:
         for *columns, terms, voided, gone, grant_id in self._rows("grants", workspace, account):
             yield Stored(read_grant((terms, voided, gone)), (grant_id, *columns))
 
+    def grant(self, grant_id: str, bucket: int) -> Stored | None:
+        """A grant's row."""
+        row = self._row("grant", grant_id, bucket)
+        if row is None:
+            return None
+        *columns, terms, voided, gone, id = row
+        return Stored(read_grant((terms, voided, gone)), (id, *columns))
+
     def hold(self, hold_id: str, bucket: int) -> Stored | None:
         """A hold's row."""
         row = self._row("hold", hold_id, bucket)
         return Stored(_hold.decode(row[-1]), row[:-1]) if row else None
+
+    def holds_of(self, workspace: str, account: str) -> Iterator[tuple[str, Stored]]:
+        """All its holds, live or not, by their ids."""
+        for *row, hold_id in self._rows("holds_of", workspace, account):
+            yield hold_id, Stored(_hold.decode(row[-1]), tuple(row[:-1]))
 
     def charge(self, charge_id: str, bucket: int) -> Stored | None:
         """A charge's row."""
@@ -201,6 +230,7 @@ class Repairing(Reading):
         super().__init__(source)
         self.alone = source.alone
         self._put = source.put
+        self.put_all = source.put_all
 
     @classmethod
     def open(cls, place: Place) -> "Repairing":

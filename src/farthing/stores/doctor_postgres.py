@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from . import migrate, migrate_postgres
 from .contract import ReadOnly, StoreError, Unavailable
+from .doctor_sqlite import RETENTION, STILL_RETIRING
 from .postgres_sync import SyncConnection
 from .statements import statements
 
@@ -22,8 +23,14 @@ AHEAD: Final = 200
 """For how many accounts is read ahead."""
 ENTRIES_AHEAD: Final = 50
 GRANTS_AHEAD: Final = 50
-_LONG: Final = frozenset({"charges_of", "entries", "grants"})
+_LONG: Final = frozenset({"charges_of", "entries", "grants", "holds_of"})
 """What has no end that is known before: read in pieces, and so inside a transaction."""
+_ONE_EACH: Final = {
+    "due": "ahead_due",
+    "subscription": "ahead_subscriptions",
+    "checkpoint": "ahead_checkpoints",
+}
+"""What an account has one of, or none."""
 _NUMBER: Final = 3
 """Where an entry has it."""
 _MUST_BE_ON: Final = ("fsync", "full_page_writes", "synchronous_commit")
@@ -37,8 +44,8 @@ class PostgresSource:
 
     def __init__(self, dsn: str) -> None:
         self._db = SyncConnection(dsn)
-        self._sql = statements("postgres", "doctor")
-        self._ahead = _Ahead({}, {}, {}, {})
+        self._sql = statements("postgres", "doctor") | statements("postgres", "retention")
+        self._ahead = _Ahead({}, {}, {})
 
     def close(self) -> None:
         """Say goodbye to the server."""
@@ -52,7 +59,7 @@ class PostgresSource:
             try:
                 yield
             finally:
-                self._ahead = _Ahead({}, {}, {}, {})
+                self._ahead = _Ahead({}, {}, {})
 
     @contextmanager
     def alone(self, workspace: str, account: str, bucket: int) -> Iterator[None]:
@@ -83,6 +90,11 @@ class PostgresSource:
     def put(self, name: str, *values: Any) -> None:
         """Carry out a statement that writes."""
         self._db.rows(self._sql[name], values)
+
+    def put_all(self, name: str, rows: Sequence[Row]) -> None:
+        """Carry out a statement that writes all of these, given as columns."""
+        if rows:
+            self._db.rows(self._sql[name], [list(column) for column in zip(*rows, strict=True)])
 
     # Reading ahead
 
@@ -118,11 +130,9 @@ class PostgresSource:
         return _Ahead(
             {owner: rows for owner, rows in entries.items() if len(rows) <= ENTRIES_AHEAD},
             {owner: [row[2:] for row in rows] for owner, rows in grants.items() if len(rows) <= GRANTS_AHEAD},
-            {(*owner, row[2]): row[3:] for owner, rows in by_owner("ahead_due", buckets).items() for row in rows},
             {
-                (*owner, row[2]): row[3:]
-                for owner, rows in by_owner("ahead_subscriptions", buckets).items()
-                for row in rows
+                name: {(*owner, row[2]): row[3:] for owner, rows in by_owner(sql, buckets).items() for row in rows}
+                for name, sql in _ONE_EACH.items()
             },
             set(accounts),
         )
@@ -160,6 +170,9 @@ class PostgresSource:
         """What the schema lacks of what its migrations made; they are run once more, in a schema that is not kept."""
         try:
             status = migrate.check(self._db, migrate.discover("postgres"))
+            # A number that stayed is used again some day, on a server on which the database was put back.
+            if len(status.applied) >= RETENTION and self._db.rows(self._sql["still_retiring"]):
+                yield STILL_RETIRING
             model = self._model(migrate.discover("postgres")[: len(status.applied)])
         except migrate.MigrationError as error:
             yield str(error)
@@ -203,13 +216,12 @@ class _Ahead:
         self,
         entries: dict[Owner, list[Row]],
         grants: dict[Owner, list[Row]],
-        due: dict[tuple[str, str, int], Row],
-        subscriptions: dict[tuple[str, str, int], Row],
+        one: dict[str, dict[tuple[str, str, int], Row]],
         asked: set[tuple[str, str, int]] | None = None,
     ) -> None:
         self._entries = entries
         self._grants = grants
-        self._one = {"due": due, "subscription": subscriptions}
+        self._one = one
         self._asked = asked or set()
 
     def find(self, name: str, values: Row) -> list[Row] | None:

@@ -1,6 +1,6 @@
 """What doctor reads of a SQLite file, and how: short read transactions beside a running server."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,9 @@ from .statements import statements
 
 Row = tuple[Any, ...]
 SYNCHRONOUS_FULL: Final = 2
+RETENTION: Final = 7
+"""The migration that made the table `retiring`."""
+STILL_RETIRING: Final = "the table retiring has a row outside of a transaction: entries could be deleted; empty it"
 
 
 class SqliteSource:
@@ -20,7 +23,7 @@ class SqliteSource:
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self._db = sqlite.connect(path, read_only=read_only)
-        self._sql = statements("sqlite", "doctor")
+        self._sql = statements("sqlite", "doctor") | statements("sqlite", "retention")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -67,6 +70,13 @@ class SqliteSource:
         """Carry out a statement that writes."""
         self.write(self._sql[name], values)
 
+    def put_all(self, name: str, rows: Sequence[Row]) -> None:
+        """Carry out a statement that writes for each of these."""
+        try:
+            self._db.executemany(self._sql[name], rows)
+        except apsw.Error as error:
+            raise translate(error) from error
+
     def write(self, sql: str, values: Row = ()) -> None:
         """Carry out SQL that has no rows."""
         try:
@@ -110,3 +120,5 @@ class SqliteSource:
             if (kind, name, sql) not in found:
                 yield f"{kind} {name} is missing or was changed"
         model.close()
+        if len(status.applied) >= RETENTION and any(self.rows("still_retiring")):
+            yield STILL_RETIRING

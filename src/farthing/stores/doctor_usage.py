@@ -48,7 +48,7 @@ class _Books:
 
     def add(self, row: Row, lanes: dict[int, tuple[int, str]], charges: dict[str, Dims]) -> None:
         entry = _read(row)
-        if _is_folded(row[3:6], lanes):
+        if is_folded(row[3:6], lanes):
             self.tally.add(entry, charges)
         else:
             named = {charge: charges[charge] for charge, _, _ in entry.refunds}
@@ -57,13 +57,18 @@ class _Books:
     def sums(self, lanes: dict[int, tuple[int, str]]) -> dict[Slot, Sums]:
         """What must be in the account's sums now."""
         for each in self._waiting.values():
-            if _is_folded(each.place, lanes):
+            if is_folded(each.place, lanes):
                 self.tally.add(each.entry, each.charges)
         self._waiting.close()
         return {(slot, dims): sums for (_, _, slot, dims), sums in self.tally.quarters.items()}
 
 
-def _is_folded(place: tuple[int, int, str], lanes: dict[int, tuple[int, str]]) -> bool:
+def _since(at: int, sums: dict[Slot, Sums]) -> dict[Slot, Sums]:
+    """The slots in which nothing is of archived entries, whose sums nothing here tells."""
+    return {slot: each for slot, each in sums.items() if slot[0] > at}
+
+
+def is_folded(place: tuple[int, int, str], lanes: dict[int, tuple[int, str]]) -> bool:
     """Whether an entry is in the sums; a lane that is not there was struck off when all of it was."""
     lane, batch, id = place
     if lane not in lanes:
@@ -161,11 +166,14 @@ class UsageCheck:
         stored: dict[Owner, dict[Slot, Sums]] = {}
         for row in self._reading.rows("rollups_of_accounts", QUARTER_US, *after, *until):
             stored.setdefault(row[:2], {})[row[2], Dims(*row[3:7])] = sums_of(row[7:])
+        archived = {row[:2]: row[2] for row in self._reading.rows("archived_until", *after, *until)}
         done = [owner for owner in self._open if owner <= until]
         for owner in sorted({*done, *stored}):
             books = self._open.pop(owner, None) or _Books()
             if books.readable:
-                self._compare(*owner, "its entries", books.sums(lanes), stored.get(owner, {}))
+                since = archived.get(owner, -1)
+                right = _since(since, books.sums(lanes))
+                self._compare(*owner, "its entries", right, _since(since, stored.get(owner, {})))
 
     def _compare(
         self, workspace: str, account: str, what: str, right: dict[Slot, Sums], found: dict[Slot, Sums]

@@ -43,3 +43,12 @@ def cut(
                 return Page(chosen, position(chosen[-1]))
             chosen.append(row)
     return Page(chosen, position(rows[-1]) if len(rows) == window else None)
+
+
+def merged(pages: Sequence[Page[T]], limit: int, position: Callable[[T], Position]) -> Page[T]:
+    """One page of several that run down side by side. Behind where the first of them ends, others may have more."""
+    edges = [page.next for page in pages if page.next is not None]
+    edge = max(edges, default=None)
+    items = sorted((item for page in pages for item in page.items), key=position, reverse=True)
+    chosen = [item for item in items if edge is None or position(item) >= edge]
+    return Page(chosen[:limit], position(chosen[limit - 1])) if len(chosen) > limit else Page(chosen, edge)

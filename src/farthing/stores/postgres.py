@@ -17,17 +17,20 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from farthing.core.checkpoint import before
 from farthing.core.commands import (
     CLAIMS,
+    NAMES_GRANT,
     NAMES_HOLD,
+    NAMES_PLAN,
     OF_SUBSCRIPTIONS,
     Adjust,
     Command,
     GiveGrant,
+    Import,
     Refund,
     SetBalance,
-    Subscribe,
-    Void,
+    Settle,
 )
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
@@ -37,7 +40,9 @@ from farthing.core.records import (
     Charge,
     Due,
     Entry,
+    Event,
     Hold,
+    KeptKey,
     PaymentClaim,
     Record,
     SessionEnd,
@@ -49,17 +54,22 @@ from farthing.core.subscription import SubscriptionRow
 
 from .contract import Overtaken, Raced
 from .plans import read_plan
-from .postgres_link import Link, Row
+from .postgres_link import LOOK_UPS, Link, Row
 from .rows import (
     account_row,
     audit_row,
     charge_row,
     entry_row,
+    event_row,
     grant_row,
     hold_row,
+    kept_key_row,
     payment_row,
     read_account,
+    read_checkpoint,
+    read_claim_answer,
     read_grant,
+    read_kept_key,
     read_subscription,
     read_workspace,
     session_end_row,
@@ -77,6 +87,8 @@ _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine is suspended, where there is such a clock."""
 PATIENCE: Final = 2
 """How often in a row an account may be overtaken before it is locked."""
+KEY_COLUMN: Final = 11
+"""Where an entry has its key."""
 _ACCOUNT_COLUMNS: Final = 19
 _WORKSPACE_COLUMNS: Final = 6
 _LAST: Final = 1 << 62
@@ -102,7 +114,7 @@ class PostgresStore:
     suspends = True
 
     def __init__(self, dsn: str, clock: Follower | None = None, *, always_lock: bool = False) -> None:
-        self._link = Link(dsn)
+        self._link = Link(dsn, LOOK_UPS)
         self._clock = clock
         self._clock_read_at = float("-inf")
         self._always_lock = always_lock
@@ -150,6 +162,7 @@ class PostgresStore:
         if self._locking:
             await self._load_holds(commands, context)
             await self._load_due_holds(commands, context)
+        await self._load_archived(commands, context)
         if more := [c for c in commands if type(c) in _LOAD_MORE]:
             await self._load_more(more, context)
         if again:
@@ -231,16 +244,30 @@ class PostgresStore:
 
     async def _load_keys(self, commands: Sequence[Command], context: Context) -> None:
         keyed = [key for key in _keys(commands) if (key[0], key[2]) in self._known]
-        for row in await self._fetch("keys", keyed) if keyed else ():
-            entry = Entry(*row)
-            assert entry.key is not None
-            context.keys[(entry.workspace, entry.account, entry.key)] = entry
+        used = await self._fetch("keys", keyed) if keyed else ()
+        gone: list[Row] = []
+        for workspace, key, account, bucket, *row in used:
+            if row[KEY_COLUMN] == key:
+                context.keys[(workspace, account, key)] = Entry(*row)
+            else:
+                gone.append((workspace, key, account, bucket))
+        for row in await self._fetch("kept_keys", gone) if gone else ():
+            kept = read_kept_key(tuple(row))
+            context.keys[(kept.workspace, kept.account, kept.key or "")] = kept
 
     async def _load_holds(self, commands: Sequence[Command], context: Context) -> None:
         named = {(c.hold, bucket_in(c.hold), c.workspace) for c in commands if isinstance(c, NAMES_HOLD)}
         if wanted := [name for name in named if name[1] is not None]:
             for id, terms in await self._fetch("holds", *columns(wanted)):
                 context.holds[id] = _hold.decode(terms)
+
+    async def _load_archived(self, commands: Sequence[Command], context: Context) -> None:
+        """Of whom something is asked that may be of archived entries."""
+        named = [c for c in commands if isinstance(c, (Refund, *NAMES_GRANT)) or _is_late(c, context)]
+        for row in await self._fetch("checkpoints", *columns(_names(named))) if named else ():
+            checkpoint = read_checkpoint(tuple(row))
+            account = checkpoint.closed.account
+            context.archived[(account.workspace, account.id)] = before(checkpoint)
 
     async def _load_due_holds(self, commands: Sequence[Command], context: Context) -> None:
         for owner, at in _latest_of_due(commands, context).items():
@@ -255,13 +282,13 @@ class PostgresStore:
         for c in commands:
             owner = (c.workspace, c.account)
             account = context.accounts.get(owner)
-            if account is not None and account.debt and owner not in context.owing and not isinstance(c, Void):
+            if account is not None and account.debt and owner not in context.owing and not isinstance(c, NAMES_GRANT):
                 charges = [_charge.decode(row[0]) for row in await self._fetch("owing", *owner)]
                 context.charges.update((x.id, x) for x in charges)
                 context.owing[owner] = [x.id for x in charges]
         await self._load_subscriptions([c for c in commands if isinstance(c, OF_SUBSCRIPTIONS)], context)
         await self._load_claims([c for c in commands if isinstance(c, CLAIMS) and c.claim], context)
-        await self._load_grants([(c.grant, c) for c in commands if isinstance(c, Void)], context)
+        await self._load_grants([(c.grant, c) for c in commands if isinstance(c, NAMES_GRANT)], context)
         refunds = [c for c in commands if isinstance(c, Refund)]
         await self._load_charges([(c.charge, c) for c in refunds if c.charge is not None], context)
         for c in refunds:
@@ -274,8 +301,8 @@ class PostgresStore:
             return
         for workspace, account, terms in await self._fetch("subscriptions", *columns(_names(commands))):
             context.subscriptions[(workspace, account)] = read_subscription(terms)
-        named = {(c.workspace, c.plan) for c in commands if isinstance(c, Subscribe)}
-        had = {(c.workspace, s.plan) for c in commands if (s := context.subscriptions.get((c.workspace, c.account)))}
+        named = {(c.workspace, c.plan) for c in commands if isinstance(c, NAMES_PLAN)}
+        had = {(workspace, plan) for (workspace, _), s in context.subscriptions.items() for plan in s.plans}
         if wanted := sorted(named | had):
             for workspace, plan, *rest in await self._fetch("plans", *columns(wanted)):
                 context.plans[(workspace, plan)] = read_plan(tuple(rest))
@@ -287,7 +314,13 @@ class PostgresStore:
         claims = [PaymentClaim(*row) for row in await self._fetch("payments", *columns(wanted))]
         entries = await self._entries([claim.entry for claim in claims])
         for claim in claims:
-            context.claims[(claim.workspace, claim.provider, claim.object)] = Claimed(claim, entries[claim.entry])
+            credited = entries.get(claim.entry) or await self._claim_answer(claim)
+            context.claims[(claim.workspace, claim.provider, claim.object)] = Claimed(claim, credited)
+
+    async def _claim_answer(self, claim: PaymentClaim) -> Entry:
+        """What the answer of a claim was told from whose entry is not here."""
+        ((kept,),) = await self._fetch("claim_answer", claim.workspace, claim.provider, claim.object)
+        return read_claim_answer(claim.workspace, claim.account, kept)
 
     async def _entries(self, ids: Iterable[str]) -> dict[str, Entry]:
         wanted = [(id, bucket_in(id)) for id in dict.fromkeys(ids) if bucket_in(id) is not None]
@@ -396,7 +429,14 @@ class PostgresStore:
         await self._save_rows("save_holds", list(holds.values()))
         await self._save_rows("save_charges", list(charges.values()))
         if records:
+            await self._save_kept_keys(outcomes)
             await self._save_riders(records)
+
+    async def _save_kept_keys(self, outcomes: Sequence[Accepted]) -> None:
+        rows = [kept_key_row(r, o.entries[-1].number) for o in outcomes for r in o.records if isinstance(r, KeptKey)]
+        if rows:
+            await self._save_rows("save_keys", [row[:5] for row in rows])
+            await self._save_rows("save_kept_keys", rows)
 
     async def _save_riders(self, records: Sequence[Record]) -> None:
         due = {(r.workspace, r.account, r.bucket): r.at for r in records if isinstance(r, Due)}
@@ -409,6 +449,8 @@ class PostgresStore:
         # Of several changes of one subscription the last stands.
         changed = {(r.workspace, r.account): r for r in records if isinstance(r, SubscriptionRow)}
         await self._save_rows("save_subscriptions", [subscription_row(r) for r in changed.values()])
+        await self._save_rows("forget_failed_renewals", [(r.workspace, r.account, r.bucket) for r in changed.values()])
+        await self._save_rows("save_events", [event_row(r) for r in records if isinstance(r, Event)])
         await self._save_rows("save_due", [(*key, at) for key, at in due.items() if at is not None])
         await self._save_rows("delete_due", [key for key, at in due.items() if at is None])
 
@@ -446,8 +488,13 @@ class PostgresStore:
         await self._link.close()
 
 
-_APART: Final = (*NAMES_HOLD, *OF_SUBSCRIPTIONS, Refund, Void)
-_LOAD_MORE: Final = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void, *OF_SUBSCRIPTIONS})
+_APART: Final = (*NAMES_HOLD, *NAMES_GRANT, *OF_SUBSCRIPTIONS, Refund)
+_LOAD_MORE: Final = frozenset({GiveGrant, Import, Adjust, SetBalance, Refund, *NAMES_GRANT, *OF_SUBSCRIPTIONS})
+
+
+def _is_late(c: Command, context: Context) -> bool:
+    """Whether a settle comes after the hold's end."""
+    return isinstance(c, Settle) and (hold := context.holds.get(c.hold)) is not None and hold.state == "expired"
 
 
 def _seconds() -> float:

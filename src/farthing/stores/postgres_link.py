@@ -9,7 +9,7 @@ number that was told at the start is then not that of the server's process.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -33,14 +33,18 @@ SETTINGS: Final = {
 }
 """What a transaction of ours runs under. The time-outs also end what a lost client has left open, with its locks. A
 plan made once halves the latency of small batches."""
-_SET_LOCAL: Final = "".join(f"; set local {name} = '{value}'" for name, value in SETTINGS.items())
+LOOK_UPS: Final = {"enable_seqscan": "off"}
+"""Beside them, for whom all of its statements look rows up by their keys: a plan that is made once must not be that of
+a table which was empty, or was never analyzed, when it was made."""
 
 
 class Link:
     """One connection, for one task at a time."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, more: Mapping[str, str] | None = None) -> None:
         self._dsn = dsn
+        self._settings = {**SETTINGS, **(more or {})}
+        self._set_local = "".join(f"; set local {name} = '{value}'" for name, value in self._settings.items())
         self._connection: asyncpg.Connection[Any] | None = None
         self._pooled: bool | None = None
         self.open = False
@@ -88,7 +92,7 @@ class Link:
         if self.open:
             await self.rollback()
         await self._ensure()
-        await self._again_if_lost(lambda c: c.execute(f"begin{_SET_LOCAL if self._pooled else ''}"))
+        await self._again_if_lost(lambda c: c.execute(f"begin{self._set_local if self._pooled else ''}"))
         self.open = True
 
     async def _again_if_lost(self, work: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
@@ -154,7 +158,7 @@ class Link:
             self._pooled = await is_pooled(self._dsn)
         if self._pooled:
             return await connect(self._dsn, statement_cache_size=0)
-        return await connect(self._dsn, server_settings=SETTINGS)
+        return await connect(self._dsn, server_settings=self._settings)
 
     async def _within(self, work: Awaitable[T]) -> T:
         try:

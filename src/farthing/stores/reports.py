@@ -59,6 +59,8 @@ class Standing(Struct):
     """What has lapsed of each grant, or was written off, and is not booked yet."""
     holds: dict[str, Hold] = {}
     """Holds that have ended, as they are once that is booked."""
+    entries: list[Entry] = []
+    """What is not booked yet, as it will be; its ids are empty, and its hashes mean nothing."""
 
 
 class Reports:
@@ -115,7 +117,9 @@ class Reports:
         gone: dict[str, int] = {}
         for grant, amount in outcome.gone:
             gone[grant] = gone.get(grant, 0) + amount
-        return Standing(outcome.account, gone, {h.id: h for h in outcome.holds})
+        for entry in outcome.entries:
+            entry.id = ""
+        return Standing(outcome.account, gone, {h.id: h for h in outcome.holds}, outcome.entries)
 
     async def entries(
         self, workspace: str, account: str, *, before: int | None = None, limit: int = 50, moves_only: bool = False

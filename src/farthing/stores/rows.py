@@ -1,19 +1,24 @@
 """Rows: records to the columns of the ledger's tables and back, the same on every database."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
+from farthing.core.checkpoint import Checkpoint, read_closed
+from farthing.core.ids import bucket_of
 from farthing.core.records import (
     Account,
     AccountSettings,
     Audit,
     Charge,
     Entry,
+    Event,
     Grant,
     GrantTerms,
     Hold,
+    KeptKey,
     PaymentClaim,
     SessionEnd,
     SessionStart,
@@ -30,6 +35,28 @@ _settings = msgspec.json.Decoder(AccountSettings)
 _window = msgspec.json.Decoder(Window | None)
 _terms = msgspec.json.Decoder(GrantTerms)
 _subscription = msgspec.json.Decoder(Subscription)
+
+
+class _Answer(Struct):
+    """The text of a kept key."""
+
+    id: str
+    kind: str
+    amount: int
+    balance: int
+    held: int
+    debt: int
+    at: int
+    version: int
+    actor: str = ""
+    request_id: str = ""
+    operation: str = ""
+    description: str | None = None
+    metadata: str | None = None
+    body: str = "{}"
+
+
+_answer = msgspec.json.Decoder(_Answer)
 _workspace_settings = msgspec.json.Decoder(WorkspaceSettings)
 _NO_SETTINGS = AccountSettings()
 _NO_SETTINGS_TEXT = _encode(_NO_SETTINGS).decode()
@@ -115,6 +142,55 @@ def usage_row(u: UsageRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+_KEPT_COLUMNS: Final = (
+    "id", "kind", "amount", "balance", "held", "debt", "at", "actor", "request_id", "operation", "description",
+    "metadata", "body", "version",
+)  # fmt: skip
+_TELLS_METADATA: Final = "v1:"
+"""Keys of this face: its answers tell metadata, all others' leave it out."""
+
+
+def kept_key_row(k: KeptKey, number: int) -> tuple[Any, ...]:
+    """The columns of a kept key: what its answer is told from, and no more."""
+    answer = write_answer(k.answer, tells_metadata=k.key.startswith(_TELLS_METADATA))
+    return (k.workspace, k.key, k.account, k.bucket, number, k.fingerprint, answer)
+
+
+def write_answer(entry: Entry, *, tells_metadata: bool = True) -> str:
+    """What an answer is told from, as it is kept."""
+    told = {name: getattr(entry, name) for name in _KEPT_COLUMNS}
+    if not tells_metadata:
+        told["metadata"] = None
+    return _encode({name: value for name, value in told.items() if value not in (None, "")}).decode()
+
+
+def read_kept_key(row: tuple[Any, ...]) -> Entry:
+    """The entry that a kept key's first answer was told from, but for its place in the books: number and hash."""
+    workspace, key, account, bucket, number, fingerprint, answer = row
+    return _answered(answer, workspace, account, bucket, number, key, fingerprint)
+
+
+def read_claim_answer(workspace: str, account: str, answer: str) -> Entry:
+    """The entry that credited a payment, where the payment has kept what its answer is told from."""
+    return _answered(answer, workspace, account, bucket_of(workspace, account), 0, None, None)
+
+
+def _answered(
+    answer: str, workspace: str, account: str, bucket: int, number: int, key: str | None, fingerprint: bytes | None
+) -> Entry:  # fmt: skip
+    told = _answer.decode(answer)
+    return Entry(
+        workspace, account, bucket, number, told.id, told.kind, told.amount, told.balance, told.held, told.debt,
+        told.at, key, fingerprint, told.actor, told.request_id, told.operation, told.description, told.metadata,
+        told.body, told.version, b"",
+    )  # fmt: skip
+
+
+def read_checkpoint(row: tuple[Any, ...]) -> Checkpoint:
+    """A checkpoint from (state, used_until, archive, made_at)."""
+    return Checkpoint(read_closed(row[0]), *row[1:])
+
+
 def session_row(s: SessionStart) -> tuple[Any, ...]:
     """The columns of a streaming session that begins."""
     return (s.workspace, s.account, s.bucket, s.session, s.hold, s.model, s.estimated, s.started_at)
@@ -130,6 +206,17 @@ def subscription_row(r: SubscriptionRow) -> tuple[Any, ...]:
     s = r.subscription
     terms = _encode(s).decode()
     return (r.workspace, r.account, r.bucket, s.id, s.plan, s.billed_by, s.next_at, s.ends_at, s.ended_at, terms)
+
+
+def event_row(e: Event) -> tuple[Any, ...]:
+    """The columns of an event."""
+    return (e.workspace, e.id, e.bucket, e.type, e.account, e.at, _encode(e.data).decode())
+
+
+def read_event(row: tuple[Any, ...]) -> Event:
+    """An event from its row."""
+    workspace, id, bucket, type, account, at, data = row
+    return Event(id, workspace, account, bucket, type, at, msgspec.json.decode(data))
 
 
 def read_subscription(terms: str) -> Subscription:

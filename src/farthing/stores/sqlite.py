@@ -14,17 +14,20 @@ from typing import Any, Final, TypeVar
 import apsw
 import msgspec
 
+from farthing.core.checkpoint import before
 from farthing.core.commands import (
     CLAIMS,
+    NAMES_GRANT,
     NAMES_HOLD,
+    NAMES_PLAN,
     OF_SUBSCRIPTIONS,
     Adjust,
     Command,
     GiveGrant,
+    Import,
     Refund,
     SetBalance,
-    Subscribe,
-    Void,
+    Settle,
 )
 from farthing.core.context import Claimed, Context
 from farthing.core.ids import bucket_in, bucket_of
@@ -34,7 +37,9 @@ from farthing.core.records import (
     Charge,
     Due,
     Entry,
+    Event,
     Hold,
+    KeptKey,
     PaymentClaim,
     Record,
     SessionEnd,
@@ -52,11 +57,16 @@ from .rows import (
     audit_row,
     charge_row,
     entry_row,
+    event_row,
     grant_row,
     hold_row,
+    kept_key_row,
     payment_row,
     read_account,
+    read_checkpoint,
+    read_claim_answer,
     read_grant,
+    read_kept_key,
     read_subscription,
     read_workspace,
     session_end_row,
@@ -79,6 +89,9 @@ ACCOUNT_COLUMNS: Final = (
     "workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, "
     "lapse_at, hold_due_at, grants, settings, spending"
 )
+
+KEY_COLUMN: Final = 11
+"""Where an entry has its key."""
 
 BEGIN = "begin immediate"
 SELECT_ACCOUNT = f"select {ACCOUNT_COLUMNS} from account where workspace = ? and id = ? and bucket = ?"
@@ -104,6 +117,14 @@ SELECT_CHARGES = (
 SELECT_GRANT = "select terms, voided, gone from grants where id = ? and bucket = ? and workspace = ? and account = ?"
 SELECT_SUBSCRIPTION = "select terms from subscription where workspace = ? and account = ? and bucket = ?"
 SELECT_PLAN = "select document, created_at, updated_at, archived_at from plan where workspace = ? and id = ?"
+SELECT_KEPT_KEY = (
+    "select workspace, key, account, bucket, number, fingerprint, answer from kept_key "
+    "where workspace = ? and key = ? and account = ? and bucket = ?"
+)
+SELECT_CLAIM_ANSWER = "select answer from payment where workspace = ? and provider = ? and object = ?"
+SELECT_CHECKPOINT = (
+    "select state, used_until, archive, made_at from checkpoint where workspace = ? and account = ? and bucket = ?"
+)
 SELECT_PAYMENT = "select account, entry, at from payment where workspace = ? and provider = ? and object = ?"
 
 INSERT_ENTRY = f"insert into entry ({ENTRY_COLUMNS}) values ({', '.join('?' * 21)})"
@@ -123,9 +144,12 @@ UPSERT_CHARGE = (
 )
 INSERT_GRANT = (
     "insert into grants (id, workspace, account, bucket, amount, created_at, expires_at, voided, gone, terms) "
-    "values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?) on conflict do update set voided = excluded.voided"
+    "values (?, ?, ?, ?, ?, ?, ?, ?, 0, ?) on conflict do update set voided = excluded.voided, terms = excluded.terms"
 )
 ADD_GONE = "update grants set gone = gone + ? where id = ? and bucket = ?"
+INSERT_KEPT_KEY = (
+    "insert into kept_key (workspace, key, account, bucket, number, fingerprint, answer) values (?, ?, ?, ?, ?, ?, ?)"
+)
 INSERT_PAYMENT = "insert into payment (workspace, provider, object, account, entry, at) values (?, ?, ?, ?, ?, ?)"
 INSERT_AUDIT = (
     "insert into audit (workspace, at, actor, request_id, action, subject, entry, detail) "
@@ -155,6 +179,8 @@ UPSERT_DUE = (
     "parked_at = null"
 )
 DELETE_DUE = "delete from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?"
+DELETE_FAILED_RENEWAL = "delete from job where kind = 'renew' and workspace = ? and subject = ? and bucket = ?"
+INSERT_EVENT = "insert into event (workspace, id, bucket, type, account, at, data) values (?, ?, ?, ?, ?, ?, ?)"
 
 
 def connect(path: str | os.PathLike[str], *, create: bool = False, read_only: bool = False) -> apsw.Connection:
@@ -257,8 +283,16 @@ class SqliteStore:
         # Two look-ups, not a join: nearly all keys are new, and the join costs thirty times the first.
         if row := self._one(SELECT_KEY, (c.workspace, c.key, c.account, bucket)):
             entry = self._one(SELECT_NUMBERED, (c.workspace, c.account, row[0], bucket))
-            assert entry is not None, "a key and its entry are one commit"
-            context.keys[(c.workspace, c.account, c.key or "")] = Entry(*entry)
+            if entry is None or entry[KEY_COLUMN] != c.key:
+                context.keys[(c.workspace, c.account, c.key or "")] = self._kept(c, bucket)
+            else:
+                context.keys[(c.workspace, c.account, c.key or "")] = Entry(*entry)
+
+    def _kept(self, c: Command, bucket: int) -> Entry:
+        """What the first answer of a key was told from whose entry is not here."""
+        row = self._one(SELECT_KEPT_KEY, (c.workspace, c.key, c.account, bucket))
+        assert row is not None, "a key and its answer are one commit"
+        return read_kept_key(row)
 
     def _load_hold(self, c: Any, context: Context) -> None:
         bucket = bucket_in(c.hold)
@@ -268,6 +302,8 @@ class SqliteStore:
             c.account = owner[0]
         if row := self._one(SELECT_HOLD, (c.hold, bucket, c.workspace)):
             context.holds[c.hold] = _hold.decode(row[0])
+            if isinstance(c, Settle) and context.holds[c.hold].state == "expired":
+                self._load_archived(c, context)
 
     def _load_due_holds(self, owner: tuple[str, str], at: int, context: Context) -> None:
         holds = [_hold.decode(row[0]) for row in self._all(SELECT_DUE_HOLDS, (*owner, at))]
@@ -280,29 +316,36 @@ class SqliteStore:
     def _load_more(self, c: Any, context: Context) -> None:
         owner = (c.workspace, c.account)
         account = context.accounts.get(owner)
-        if account is not None and account.debt and owner not in context.owing and not isinstance(c, Void):
+        if account is not None and account.debt and owner not in context.owing and not isinstance(c, NAMES_GRANT):
             charges = [_charge.decode(row[0]) for row in self._all(SELECT_OWING, owner)]
             context.charges.update((x.id, x) for x in charges)
             context.owing[owner] = [x.id for x in charges]
         if isinstance(c, OF_SUBSCRIPTIONS):
             self._load_subscription(c, context)
+        if isinstance(c, (Refund, *NAMES_GRANT)):
+            self._load_archived(c, context)
         if isinstance(c, CLAIMS):
             self._load_claim(c, context)
-        elif isinstance(c, Void):
+        elif isinstance(c, NAMES_GRANT):
             self._load_grant(c.grant, c, context)
         elif isinstance(c, Refund) and c.charge is not None:
             self._load_charge(c.charge, c, context)
         elif isinstance(c, Refund):
             self._load_refundable(c, context)
 
+    def _load_archived(self, c: Command, context: Context) -> None:
+        owner = (c.workspace, c.account)
+        if row := self._one(SELECT_CHECKPOINT, (*owner, bucket_of(*owner))):
+            context.archived[owner] = before(read_checkpoint(row))
+
     def _load_subscription(self, c: Command, context: Context) -> None:
         owner = (c.workspace, c.account)
         if owner not in context.subscriptions and (row := self._one(SELECT_SUBSCRIPTION, (*owner, bucket_of(*owner)))):
             context.subscriptions[owner] = read_subscription(row[0])
         s = context.subscriptions.get(owner)
-        plan = c.plan if isinstance(c, Subscribe) else s.plan if s else ""
-        if (c.workspace, plan) not in context.plans and (row := self._one(SELECT_PLAN, (c.workspace, plan))):
-            context.plans[(c.workspace, plan)] = read_plan(row)
+        for plan in {*(s.plans if s else ()), *((c.plan,) if isinstance(c, NAMES_PLAN) else ())}:
+            if (c.workspace, plan) not in context.plans and (row := self._one(SELECT_PLAN, (c.workspace, plan))):
+                context.plans[(c.workspace, plan)] = read_plan(row)
 
     def _load_claim(self, c: Any, context: Context) -> None:
         if c.claim is None:
@@ -311,8 +354,12 @@ class SqliteStore:
         if row is None:
             return
         entry = self._one(SELECT_ENTRY, (row[1], bucket_in(row[1])))
-        assert entry is not None, "a claim and its entry are one commit"
-        context.claims[(c.workspace, *c.claim)] = Claimed(PaymentClaim(c.workspace, *c.claim, *row), Entry(*entry))
+        if entry is None:
+            (kept,) = self._all(SELECT_CLAIM_ANSWER, (c.workspace, *c.claim))
+            credited = read_claim_answer(c.workspace, row[0], kept[0])
+        else:
+            credited = Entry(*entry)
+        context.claims[(c.workspace, *c.claim)] = Claimed(PaymentClaim(c.workspace, *c.claim, *row), credited)
 
     def _load_grant(self, grant_id: str, c: Command, context: Context) -> None:
         bucket = bucket_in(grant_id)
@@ -376,10 +423,17 @@ class SqliteStore:
             if o.charges:
                 many(UPSERT_CHARGE, (charge_row(x) for x in o.charges))
             for record in o.records:
-                self._save_record(record)
+                if isinstance(record, KeptKey):
+                    self._save_kept_key(record, o.entries[-1].number)
+                else:
+                    self._save_record(record)
 
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._cursor.executemany(sql, rows)
+
+    def _save_kept_key(self, r: KeptKey, number: int) -> None:
+        self._cursor.execute(INSERT_KEY, (r.workspace, r.key, r.account, r.bucket, number))
+        self._cursor.execute(INSERT_KEPT_KEY, kept_key_row(r, number))
 
     def _save_record(self, r: Record) -> None:
         if isinstance(r, UsageRecord):
@@ -397,7 +451,10 @@ class SqliteStore:
             self._cursor.execute(END_SESSION, session_end_row(r))
         elif isinstance(r, SubscriptionRow):
             self._cursor.execute(UPSERT_SUBSCRIPTION, subscription_row(r))
-        else:
+            self._cursor.execute(DELETE_FAILED_RENEWAL, (r.workspace, r.account, r.bucket))
+        elif isinstance(r, Event):
+            self._cursor.execute(INSERT_EVENT, event_row(r))
+        elif isinstance(r, PaymentClaim):
             self._cursor.execute(INSERT_PAYMENT, payment_row(r))
 
     async def commit(self) -> None:
@@ -423,7 +480,7 @@ class SqliteStore:
         self._db.close()
 
 
-_LOAD_MORE = frozenset({GiveGrant, Adjust, SetBalance, Refund, Void, *OF_SUBSCRIPTIONS})
+_LOAD_MORE = frozenset({GiveGrant, Import, Adjust, SetBalance, Refund, *NAMES_GRANT, *OF_SUBSCRIPTIONS})
 
 
 class SqliteDatabase:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from farthing.core.ids import bucket_of
+from farthing.core.jobs import NEVER, RENEW, Job
 from farthing.core.subscription import Subscription
 
+from .jobs import failed_again, job_row, read_one
 from .pages import Page, Position, cut
 from .reports import Database, Execute, Row
 from .rows import read_subscription
@@ -35,6 +37,7 @@ class Subscriptions:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._sql = statements(db.dialect, "subscriptions")
+        self._jobs = statements(db.dialect, "jobs")
 
     async def of(self, workspace: str, account: str) -> Subscription | None:
         """An account's own, ended or not."""
@@ -81,15 +84,44 @@ class Subscriptions:
         ((first,),) = await self._db.rows(self._sql["next_unclaimed"], (workspace, at, plan, plan, at, at))
         return None if first is None else int(first)
 
-    async def give_back(self, workspace: str, accounts: Sequence[str], retry_at: int = 0) -> None:
-        """They were not renewed; they are tried again, at once or then."""
+    async def give_back(self, workspace: str, accounts: Sequence[str]) -> None:
+        """They were not renewed, and no fault of theirs: anybody may take them."""
 
         async def work(execute: Execute) -> None:
             for account in accounts:
-                await execute(self._sql["release"], (retry_at, workspace, account, bucket_of(workspace, account)))
+                await execute(self._sql["release"], (workspace, account, bucket_of(workspace, account)))
 
         if accounts:
             await self._db.write(work)
+
+    async def fail(
+        self, workspace: str, failed: Sequence[Subscribed], errors: Sequence[str], at: int
+    ) -> list[Job]:  # fmt: skip
+        """They were tried and failed: each has an item among the jobs, which says when it is tried again, or that it is
+        parked; what was changed meanwhile has none. Those that are parked from now on."""
+
+        async def work(execute: Execute) -> list[Job]:
+            parked = []
+            for each, error in zip(failed, errors, strict=True):
+                job = await self._failed(execute, workspace, each, error, at)
+                parked += [job] if job is not None and job.parked_at == at else []
+            return parked
+
+        return await self._db.write(work) if failed else []
+
+    async def _failed(
+        self, execute: Execute, workspace: str, subscribed: Subscribed, error: str, at: int
+    ) -> Job | None:  # fmt: skip
+        account, s = subscribed.account, subscribed.subscription
+        before = await read_one(execute, self._jobs["job"], RENEW, workspace, account)
+        first = Job(kind=RENEW, workspace=workspace, subject=account, due_at=s.next_at)
+        job = failed_again(before or first, error, at)
+        retry_at = NEVER if job.parked_at is not None else job.locked_until
+        owner = (workspace, account, bucket_of(workspace, account))
+        if not await execute(self._sql["put_off"], (retry_at, *owner, s.next_at)):
+            return None
+        await execute(self._jobs["put"], job_row(job))
+        return job
 
     async def ending(self, workspace: str, at: int, after: Position, limit: int) -> list[Subscribed]:
         """Those whose paid time is over, the oldest first."""

@@ -17,17 +17,13 @@ from farthing.core.rollup import END_OF_TIME, HALF, QUARTER_US, Dims, Sums
 
 from .reports import Database, Execute
 from .statements import statements
-from .usage_sums import EVERYTHING, Filters, Key, Measured, Named, Reader, Steps
+from .usage_sums import EVERYTHING, Filters, Key, Measured, Named, Reader, ReportError, Steps
 
 Step = Literal["quarter", "hour", "day", "month"]
 By = Literal["service", "operation", "provider", "model", "account"]
 STEPS: Final[dict[str, int]] = {"quarter": QUARTER_US, "hour": 60 * MINUTE_US}
 MAX_POINTS: Final = 10_000
 """Points that a series may have."""
-
-
-class ReportError(ValueError):
-    """A report that can't be made; the message says why."""
 
 
 class Part(Struct):

@@ -7,6 +7,7 @@ it holds is read and counted, folded or not.
 import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -38,6 +39,10 @@ _SLICE: Final = 512
 """Entries that are counted at a time."""
 _EVERYBODY: Final = 1 << 62
 _encode = msgspec.json.Encoder().encode
+
+
+class ReportError(ValueError):
+    """A report that can't be made; the message says why."""
 
 
 class Filters(Struct, frozen=True):
@@ -76,6 +81,17 @@ Measured = list[dict[Key, Sums]]
 Steps = list[tuple[int, int]]
 
 
+class ArchivedRange(ReportError):
+    """A range that begins or ends within a quarter of an hour whose entries are archived."""
+
+    def __init__(self, until: int) -> None:
+        at = datetime.fromtimestamp(until / 1_000_000, UTC)
+        super().__init__(
+            f"what was until {at:%Y-%m-%d %H:%M} UTC is archived: before that a range begins and ends with a quarter "
+            "of an hour"
+        )
+
+
 class Reader:
     """Reads sums inside one transaction."""
 
@@ -103,6 +119,7 @@ class Reader:
         """Sums for each step by what they are about, of all accounts or of that of the filters."""
         account = self._filters.account
         covers = [cover(*step, self._now, days=account is None) for step in steps]
+        await self._require_here(covers)
         found: Measured = [{} for _ in steps]
         whose = ALL if account is None else account
         for n, *columns in await self._rows("sums", _ranges(covers, self._filters), self._workspace, whose):
@@ -113,6 +130,7 @@ class Reader:
     async def measure_accounts(self, steps: Steps, limit: int = _EVERYBODY) -> Measured:
         """Sums for each step by account: of all that may be among the first so many by revenue, at least."""
         covers = [cover(*step, self._now, days=False) for step in steps]
+        await self._require_here(covers)
         found: Measured = [{} for _ in steps]
         await self._add_rest(steps, covers, found, by_account=True)
         ranges = _ranges(covers, self._filters)
@@ -129,6 +147,13 @@ class Reader:
                 if limit == _EVERYBODY or account not in moved:
                     found[n].setdefault((account, Dims()), Sums()).add(sums_of(columns))
         return [_without_nothing(sums) for sums in found]
+
+    async def _require_here(self, covers: list[Cover]) -> None:
+        """What is archived is in the sums of whole quarters, and nowhere else here."""
+        if scans := [scan for each in covers for scan in each.scans]:
+            ((until,),) = await self._rows("archived_until", self._workspace, self._filters.account)
+            if until is not None and any(scan.start <= until for scan in scans):
+                raise ArchivedRange(until)
 
     def _add(
         self, into: dict[Key, Sums], account: str, dims: Dims, sums: Sums, sign: int = 1, *, by_account: bool

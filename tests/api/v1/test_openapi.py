@@ -21,6 +21,11 @@ from tests.api.v1.used import put_card
 WRITES = [
     e for noun in (charges, bulk, grants, holds, settles, adjustments) for e in noun.ENDPOINTS if e.method == "POST"
 ]
+FILES = {
+    "exportUsage": {"text/csv", "application/jsonl"},
+    "showStatement": {"application/json", "text/csv"},
+}
+"""Media types of what is a file, or may be one."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict
 
 def test_errors_are_problem_documents_and_successes_are_json_or_a_file(document: dict[str, Any]):
     for _, _, operation in operations(document):
-        file = {"text/csv", "application/jsonl"} if operation["operationId"] == "exportUsage" else None
+        file = FILES.get(operation["operationId"])
         for status, response in operation["responses"].items():
             kinds = (file or {"application/json"}) if status < "300" else {"application/problem+json"}
             assert set(response["content"]) == kinds

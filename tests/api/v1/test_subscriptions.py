@@ -112,7 +112,7 @@ def test_buying_a_plan_gives_its_first_period_and_makes_the_account(client, acco
     assert shown == s | {"account": account, "due": False, "reason": "not_due", "days": 30}
     entries = get(client, f"accounts/{account}/entries?kind=subscribe").json["data"]
     assert entries[0]["subscription"] == {
-        "id": s["id"], "plan": plan, "period_at": s["period_at"], "next_at": s["next_at"]
+        "id": s["id"], "plan": plan, "period_at": s["period_at"], "next_at": s["next_at"], "pending_plan": None,
     }  # fmt: skip
 
 
@@ -163,6 +163,12 @@ def test_a_renewal_that_is_not_due_says_when(client, account, plan):
     assert (answer.json["days"], answer.json["next_at"]) == (30, "2026-01-31T00:00:00.000000Z")
 
 
+def test_who_asks_too_early_can_t_take_the_period_from_others(client, account, plan):
+    put(client, f"accounts/{account}/subscription", {"plan": plan})
+    answer = client.post(f"accounts/{account}/subscription/renew", {"final": True})
+    assert (told(answer), places(answer)) == ((400, "invalid"), ["/final"])
+
+
 def test_a_claim_is_answered_alike_under_its_key_and_given_once(client, account, plan):
     put(client, f"accounts/{account}/subscription", {"plan": plan, "next_at": "2025-12-31T00:00:00Z"})
     key = new_key()
@@ -181,6 +187,33 @@ def test_ending_a_subscription(client, account, plan):
     assert (now["subscription"]["ended_at"], now["after"]["balance"]) == ("2026-01-01T00:00:00.000000Z", "100")
     assert told(delete(client, f"accounts/{account}/subscription")) == (409, "subscription_ended")
     assert get(client, f"accounts/{account}/subscription").json["reason"] == "subscription_ended"
+
+
+def test_a_cancellation_is_taken_back_while_the_paid_time_runs(client, account, plan):
+    path = f"accounts/{account}/subscription"
+    before = put(client, path, {"plan": plan}).json["subscription"]
+    delete(client, path)
+    resumed = client.made(f"{path}/resume")
+    assert (resumed["subscription"], resumed["given"], resumed["grant"]) == (before, "0", None)
+    delete(client, path, {"at_once": True})
+    assert client.refused(f"{path}/resume") == (409, "subscription_ended")
+
+
+def test_a_plan_that_comes_with_the_renewal_is_shown_until_then_and_can_be_taken_back(client, account, plan):
+    path = f"accounts/{account}/subscription"
+    put(client, path, {"plan": plan, "next_at": "2025-12-31T00:00:00Z"})
+    put(client, f"plans/{account}-small", {"allowance": "5", "every": 7})
+    assert client.made(f"{path}/change", {"plan": f"{account}-small"})["subscription"]["plan"] == plan
+    assert get(client, path).json["pending_plan"] == f"{account}-small"
+    (entry,) = get(client, f"accounts/{account}/entries?kind=change").json["data"]
+    assert entry["subscription"]["pending_plan"] == f"{account}-small"
+    assert client.made(f"{path}/change", {"plan": plan})["subscription"]["pending_plan"] is None
+    client.made(f"{path}/change", {"plan": f"{account}-small"})
+    renewed = client.made(f"{path}/renew")
+    s = renewed["subscription"]
+    assert (renewed["given"], s["plan"], s["pending_plan"]) == ("5", f"{account}-small", None)
+    assert s["next_at"] == "2026-01-07T00:00:00.000000Z"
+    assert client.refused(f"{path}/change", {"plan": "none"}) == (404, "plan_not_found")
 
 
 def test_all_that_is_due_is_renewed_the_oldest_first(client, account, plan):

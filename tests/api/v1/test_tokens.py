@@ -19,8 +19,11 @@ LONG = NOW + 10 * 365 * 86_400
 SECRETS = {"main": HS256.secret, "other": "the secret of the other workspace"}
 """In `other` users may charge."""
 
-READS = {"showAccount", "showBalance", "showSubscription", "listEntries", "createQuote", "createEstimate"}
-CHARGES = {"createCharge", "createHold", "extendHold", "releaseHold", "settleHold"}
+READS = {
+    *("showAccount", "showBalance", "showStatement", "showSubscription", "listEntries", "createQuote"),
+    *("createEstimate", "createLinks", "createCheckout"),
+}
+CHARGES = {"createPortal", "createCharge", "createHold", "extendHold", "releaseHold", "settleHold"}
 BY_ID = {endpoint.operation_id: endpoint for endpoint in ENDPOINTS}
 ROLES = {
     "user": READS,
@@ -34,6 +37,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "createHold": {"amount": "1"},
     "createQuote": {"amount": "1"},
     "createEstimate": {"usage": {"model": "gpt-4o"}, "prompt": {"tokens": 5}},
+    "createLinks": {"product": "bot"},
+    "createCheckout": {"offer": "bot/pack"},
 }
 """Of those that name the account in their body."""
 
@@ -64,7 +69,7 @@ class Person(Struct):
 
 def path_of(endpoint: Endpoint, account: str, id: str) -> str:
     path = endpoint.path.replace("{account}", encoded(account))
-    for name in ("id", "provider", "payment", "card", "version", "workspace"):
+    for name in ("id", "provider", "payment", "card", "version", "workspace", "kind", "subject", "order"):
         path = path.replace(f"{{{name}}}", id)
     assert "{" not in path
     return path
@@ -158,6 +163,8 @@ def test_a_supervisor_gives_to_others_and_never_to_himself(server: Server, clien
         answer = boss.call("createGrant", body={"amount": "5", "dry_run": dry_run})
         assert told(answer) == (403, "own_account")
         assert answer.json["detail"] == "A supervisor can't give credits to his own account."
+    for operation, body in (("changeSubscription", {"plan": "pro"}), ("resumeSubscription", {})):
+        assert told(boss.call(operation, body=body)) == (403, "own_account")
     assert told(boss.call("showAccount")) == (404, "account_not_found"), "nothing was made"
 
 

@@ -1,20 +1,30 @@
 """The world that schemathesis finds behind an API key: what the requests for one operation can be about, and why some
 are refused though the document allows them. Of the native API, and of the CountWerk dialect."""
 
+import atexit
 import json
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from functools import cache
 from itertools import count
-from typing import Any
+from typing import Any, Final
+
+import httpx2
 
 from farthing.api.endpoint import Endpoint
 from farthing.api.v1.usage import PRICE_CODES
 from farthing.core.credentials import OPERATOR
+from farthing.core.purchases import Order, Receipt
+from farthing.fakes import digistore24, stripe
+from farthing.stores.customers import Customers
 from farthing.stores.issuers import Issuers
+from farthing.stores.purchases import Purchases
 from tests.api.login.visitors import make_user
 from tests.api.serving import ME, Server
 from tests.api.v1.client import Client, new_key
 from tests.api.v1.pricing import CARD, put, sells
 from tests.api.v1.reading import operators_key
+from tests.support import START_US
 
 _numbers = count()
 RICH = "user_42"
@@ -49,6 +59,23 @@ BEYOND = {
     "is missing: HS256 has one": "a secret or published keys, by the algorithm",
     "must begin with https://": "what is a URL is more than a pattern can say",
     "must be a URL such as": "what is a URL is more than a pattern can say",
+    "must go with a price": "price and currency",
+    "there twice": "what one tier or top-up alone may have",
+    "must be at most 100, top-ups": "tiers and top-ups together",
+    "names a plan that is not there": "which plans there are",
+    "names nothing that is sold": "which offers there are",
+    "names no product that is on sale": "which products there are",
+    "is no tier of": "which tiers there are",
+    "can't be given with unclaimed": "one of two parameters",
+    "of no other product": "what else is sold",
+    "must have no slash": "an id, which TEXT says the rest of",
+    "is no field of digistore24": "which provider it is",
+    "is no field of stripe": "which provider it is",
+    "must be 1 to 255 printable ASCII": "what a secret may have, by the provider",
+    "which begins with sk_": "what begins a key, by the provider",
+    "must begin with whsec_": "what begins a secret, by the provider",
+    "must be the secret itself": "a text that would be a reference",
+    "must be given again": "whether there is a key already, and where it may go",
     "goes with rollover": "rollover and cap",
     "is for periods of months": "unit and anchor_day",
     "a period has a length": "unit and every",
@@ -57,6 +84,9 @@ BEYOND = {
     "can't be given with a cursor": "offset and cursor",
     "a series has at most": "a range of time and the steps it is cut into",
     "must have a setting to change": "one of several fields, null being none",
+    "must not be in the future": "the clock says what that is",
+    "can't be given with from or to": "one of several parameters",
+    "is for pages of JSON": "what goes with one format only",
     "give a new end, an amount to raise by": "one of several fields, null being none",
     "give an amount, or what was used": "one of several fields, null being none",
     "must have one of tokens, text and messages": "one of several fields, null being none",
@@ -99,6 +129,8 @@ class KeyWorld:
     def _settle(self) -> None:
         put(self._server, CARD, "main")
         sells(self._server, "openai", "gpt-4o")
+        if self._operation in _SELLS:
+            self._sell()
         for _ in range(20):
             self._client.grant(RICH, "900000000")
         for _ in range(5):
@@ -131,8 +163,16 @@ class KeyWorld:
         if self._noun == "issuers":
             nothing = dict.fromkeys(("preset", "domain", "issuer", "audience", "jwks_url", "claims"))
             found |= {**nothing, "algorithm": "HS256", "secret": _secret()}
-        if self._operation == "subscribe":
+        if self._operation == "putProduct":
+            found |= self._offers(found)
+        if self._operation == "putProvider":
+            found = {name: value for name, value in found.items() if name == "dry_run"} | {"api_key": f"1-{new_key()}"}
+        if self._operation in ("subscribe", "changeSubscription"):
             found["plan"] = self._plan()
+        if self._operation in _SELLS:
+            found |= {name: value for name, value in _SELLS[self._operation].items() if value or name in found}
+        if self._operation == "resolveOrder":
+            found["order_id"] = self._order(RICH)
         if self._noun == "rate-cards" and "card" in found:
             found["card"] = CARD
         if self._operation == "removeModelPrice":
@@ -179,10 +219,25 @@ class KeyWorld:
             return {name: made[name] for name in self._examples}
         if self._noun == "plans":
             return {"id": self._plan()}
+        if self._noun == "products":
+            return {"id": self._product()}
+        if self._noun == "providers":
+            self._put("providers/digistore24", {"api_key": "1-a-key", "passphrase": "words"})
+            return {"id": "digistore24"}
+        if self._noun == "jobs":
+            account = f"lapsing-{next(_numbers)}"
+            client.grant(account, "1", expires_at="2999-01-01T00:00:00Z")
+            return {"kind": "account", "subject": account}
+        if self._noun == "orders":
+            return {"provider": "digistore24", "order": self._order("" if "claim" in self._path else RICH)}
         if "/subscription" in self._path:
             return {"account": self._subscriber()}
+        if self._operation == "assignPayment":
+            return {"provider": "digistore24", "payment": self._waiting_payment()}
         if self._noun == "payments":
             return {"provider": "digistore24", "payment": self._payment()}
+        if self._noun == "provider-events":
+            return {"provider": "digistore24", "id": self._message()}
         return {"account": RICH}
 
     def _put(self, path: str, body: dict[str, Any]) -> None:
@@ -190,10 +245,51 @@ class KeyWorld:
         answer = self._server.send("PUT", f"/v1/{path}", json.dumps(body).encode(), fields)
         assert answer.status == 200, answer.raw
 
+    def _sell(self) -> None:
+        """A product that a stand-in sells, and somebody whom it knows as a customer."""
+        fake, db = _fake_of(self._operation), self._server.ledger.database
+        if self._operation == "createPortal":
+            back = {"return_url": "https://app.example.com/"}
+            self._put("providers/stripe", {"api_key": stripe.KEY.replace("test", "live"), "base_url": fake, **back})
+            header = {"authorization": f"Bearer {stripe.KEY.replace('test', 'live')}"}
+            id = httpx2.post(f"{fake}/v1/customers", data={"name": RICH}, headers=header).json()["id"]
+            self._server.run(Customers(db).add("main", "stripe", RICH, id, START_US))
+            return
+        self._put("providers/digistore24", {"api_key": digistore24.KEY, "base_url": fake})
+        pack = {"id": "pack-500", "credits": "500", "sold_as": {"digistore24": "500011"}}
+        self._put("products/assistant", {"top_ups": [pack]})
+
+    def _order(self, account: str) -> str:
+        """Something that was bought."""
+        order = Order(
+            provider="digistore24", id=new_key(), account=account, offer="assistant/pack-500", bought_at=START_US
+        )
+        self._server.run(Purchases(self._server.ledger.database).keep("main", [(order, 0)]))
+        return order.id
+
     def _plan(self) -> str:
         plan = f"plan-{next(_numbers)}"
         self._put(f"plans/{plan}", {"allowance": "1", "every": 30})
         return plan
+
+    def _product(self) -> str:
+        product = f"product-{next(_numbers)}"
+        self._put(f"products/{product}", {"top_ups": [{"id": "pack", "credits": "1"}]})
+        return product
+
+    def _offers(self, body: dict[str, Any]) -> dict[str, Any]:
+        """What is sold, each with what it alone may have."""
+        found = {}
+        for name in ("tiers", "top_ups"):
+            offers = body.get(name)
+            if isinstance(offers, list):
+                found[name] = [self._offer(each) if isinstance(each, dict) else each for each in offers]
+        return found
+
+    def _offer(self, offer: dict[str, Any]) -> dict[str, Any]:
+        number = next(_numbers)
+        own = {"id": f"offer-{number}", "price": None, "currency": None, "sold_as": {"stripe": f"price_{number}"}}
+        return offer | own | ({"plan": self._plan(), "rank": number} if "plan" in offer else {})
 
     def _subscriber(self) -> str:
         """Somebody whose next period is due."""
@@ -215,11 +311,52 @@ class KeyWorld:
         sells(self._server, "acme", model, quarantine="for a test")
         return {"provider": "acme", "model": model, "version": 1}
 
+    def _waiting_payment(self) -> str:
+        """One that nobody knows the account of."""
+        receipt = Receipt(
+            provider="digistore24", payment=new_key(), amount="1", currency="CREDITS", at=START_US, reason="no_account"
+        )
+        self._server.run(Purchases(self._server.ledger.database).keep("main", receipts=[(receipt, 0)]))
+        return receipt.payment
+
+    def _message(self) -> str:
+        """Something that Digistore24 has sent, of which nothing follows."""
+        id, sent = new_key(), ("connection_test", "event=connection_test")
+        db = self._server.ledger.database
+        self._server.run(Purchases(db).received("main", "digistore24", id, *sent, START_US, START_US))
+        return id
+
     def _payment(self) -> str:
         payment = new_key()
         source = {"productId": "p", "orderId": "o", "transactionId": payment}
         assert self._server.post("add", {"account_id": RICH, "amount": 1, "source": source}).status == 200
         return payment
+
+
+_SELLS: Mapping[str, Mapping[str, Any]] = {
+    "createLinks": {"product": "assistant", "provider": None},
+    "createCheckout": {"offer": "assistant/pack-500", "provider": None},
+    "createPurchaseLinks": {
+        "ai_product_id": "assistant", "current_tier_product_id": None, "current_order_id": None
+    },
+    "createPortal": {},
+}  # fmt: skip
+"""What those ask a provider about, and the fields that say it."""
+
+
+@cache
+def _fake_of(operation: str) -> str:
+    """A stand-in for the provider that an operation asks; it ends with the process."""
+    if operation == "createPortal":
+        context: Any = stripe.running(stripe.Options(keys=(stripe.KEY.replace("test", "live"),)))
+    else:
+        context = digistore24.running(digistore24.Options(allow_http=True))
+    url: str = _RUNNING.enter_context(context).url
+    return url
+
+
+_RUNNING: Final = ExitStack()
+atexit.register(_RUNNING.close)
 
 
 def _secret() -> str:

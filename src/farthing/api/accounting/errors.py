@@ -99,6 +99,8 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     Refusal.METERED_INVALID: No(400, "What was metered can't fall, nor be above what is held"),
     Refusal.GRANT_NOT_FOUND: No(404, "There is no such allocation"),
     Refusal.GRANT_ENDED: No(409, "This allocation has ended"),
+    Refusal.GRANT_ARCHIVED: No(409, "This allocation was used up in a time whose entries are archived"),
+    Refusal.CHARGE_ARCHIVED: No(409, "This charge is of a time whose entries are archived: it can't be given back"),
     Refusal.CHARGE_NOT_FOUND: No(404, "There is no such charge"),
     Refusal.REFUND_TOO_LARGE: No(400, "At most {refundable} credits can be given back", ("refundable",)),
     Refusal.TOO_MANY_GRANTS: No(403, "This account has {limit} live allocations, as many as it may have"),

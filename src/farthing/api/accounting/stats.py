@@ -17,11 +17,12 @@ from farthing.core.refundable import read_body
 from farthing.core.rollup import Sums
 from farthing.stores.usage_history import Sought, Used
 from farthing.stores.usage_reports import Part, Point, Recorded
+from farthing.stores.usage_sums import ArchivedRange
 
 from ..bodies import TEXT
 from ..endpoint import Parameter, Request, write_second, write_time
 from ..v1.desk import Desk
-from . import whom
+from . import fields, whom
 from .calls import call, own_id
 from .errors import fault
 from .fields import query
@@ -106,6 +107,15 @@ def read_date(text: str, *, end: bool = False) -> int:
     return min(max(at, 0), MAX_TIME_US)
 
 
+async def _recorded(
+    request: Request, desk: Desk, account: str | None, start: int | None, end: int | None, accounts: int = 0
+) -> Recorded:  # fmt: skip
+    try:
+        return await desk.usage.recorded(request.caller.workspace.id, account, start, end, accounts)
+    except ArchivedRange as error:
+        raise fields.invalid("startDate", f"and endDate: {error}") from error
+
+
 async def own_stats(request: Request, desk: Desk) -> Stats:
     """What the caller has used."""
     return await _stats(request, desk, own_id(request))
@@ -120,7 +130,7 @@ async def stats_of(request: Request, desk: Desk) -> Stats:
 async def system_stats(request: Request, desk: Desk) -> SystemStats:
     """What all have used."""
     start, end = _range(request)
-    found = await desk.usage.recorded(request.caller.workspace.id, None, start, end, MOST_USERS)
+    found = await _recorded(request, desk, None, start, end, MOST_USERS)
     users = _by_name(found.accounts, "account", request)
     return SystemStats(**_told(found, request), byUser=users)
 
@@ -128,7 +138,7 @@ async def system_stats(request: Request, desk: Desk) -> SystemStats:
 async def _stats(request: Request, desk: Desk, account: str) -> Stats:
     start, end = _range(request)
     workspace = request.caller.workspace
-    found = await desk.usage.recorded(workspace.id, account, start, end)
+    found = await _recorded(request, desk, account, start, end)
     recent = await _recent(desk, workspace.id, account, start, end)
     return Stats(**_told(found, request), recentActivity=[_activity(used, workspace.scale) for used in recent])
 

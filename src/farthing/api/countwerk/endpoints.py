@@ -8,6 +8,7 @@ from typing import Final
 
 from ..bodies import key_schema
 from ..endpoint import Endpoint, Parameter
+from . import buying
 from . import translate as t
 from .wire import (
     MAX_EVENT,
@@ -21,8 +22,12 @@ from .wire import (
     ConfirmRequest,
     Deducted,
     DeductRequest,
+    PurchaseLinks,
+    PurchaseLinksRequest,
     Reserved,
     ReserveRequest,
+    ResolvedOrder,
+    ResolveOrderRequest,
     Transactions,
     TransactionsRequest,
 )
@@ -37,6 +42,7 @@ _KEY: Final = Parameter(
 _RESERVATION: Final = "hold_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
 _ENTRY: Final = "ent_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
 _SOURCE: Final = {"productId": "123456", "orderId": "AB12CD34", "transactionId": "987654321"}
+_PROVIDER_CODES: Final = tuple(buying.TROUBLES.values())
 _WORK_CODES: Final = ("MISSING_ACCOUNT_ID", "MISSING_OPERATION", "INVALID_OPERATION", "INVALID_AMOUNT")
 
 ENDPOINTS: Final = (
@@ -217,5 +223,58 @@ ENDPOINTS: Final = (
         codes=frozenset({"MISSING_ACCOUNT_ID"}),
         failure="TRANSACTIONS_ERROR",
         query=t.ask_transactions,
+    ),
+    Endpoint(
+        path="/api/credits/resolve-order",
+        operation_id="resolveOrder",
+        summary="Whose an order is, and what for",
+        description="By the provider's id of it. An order that Digistore24 knows, and that was not told of yet or that "
+        "nobody knows the account of, is not mapped yet: ask again later.",
+        scope="read",
+        request=ResolveOrderRequest,
+        answer=ResolvedOrder,
+        example={"order_id": "AB12CD34"},
+        answered={"order_id": "AB12CD34", "account_id": "user_42", "ai_product_id": "assistant"},
+        codes=frozenset({"MISSING_ORDER_ID", "ORDER_NOT_FOUND", "ORDER_NOT_MAPPED_YET", *_PROVIDER_CODES}),
+        failure="INTERNAL_ERROR",
+        act=buying.resolve_order,
+        only_reads=True,
+    ),
+    Endpoint(
+        path="/api/purchase-links",
+        operation_id="createPurchaseLinks",
+        summary="What an account may buy, and where",
+        description="Upgrades by rank, then downgrades by rank, then top-ups, the most credits first; each link is "
+        "made by Digistore24 for this account, and lives for a day. What can't be bought is disabled, and says why. "
+        "When Digistore24 can't be asked, the error has all options under `data`, disabled.",
+        scope="read",
+        request=PurchaseLinksRequest,
+        answer=PurchaseLinks,
+        example={"ai_product_id": "assistant", "account_id": "user_42", "buyer_email": "ann@example.com"},
+        answered={
+            "ai_product_id": "assistant",
+            "account_id": "user_42",
+            "current_order_id": "AB12CD34",
+            "current_tier_product_id": "500001",
+            "options": [
+                {
+                    "type": "topup",
+                    "linkMode": "create_buy_url",
+                    "effectiveAtPolicy": "immediate",
+                    "expectedPolicy": "immediate",
+                    "enabled": True,
+                    "disabledReason": None,
+                    "toProductId": "500011",
+                    "fromProductId": "500001",
+                    "url": "https://www.checkout-ds24.com/product/500011/x7Qk",
+                    "label": "500 credits",
+                    "description": "9.00 EUR",
+                },
+            ],
+        },
+        codes=frozenset({"INVALID_INPUT", "MISSING_PRODUCT_ID", "MISSING_ACCOUNT_ID", *_PROVIDER_CODES}),
+        failure="INTERNAL_ERROR",
+        act=buying.purchase_links,
+        only_reads=True,
     ),
 )

@@ -31,15 +31,22 @@ CODES: Final = {
         Code(400, "MISSING_SOURCE", "source is missing."),
         Code(400, "INVALID_SOURCE", "source must be an object with productId, orderId and transactionId."),
         Code(400, "MISSING_PRODUCT_ID", "source.productId is missing."),
+        Code(400, "DS24_BAD_REQUEST", "Digistore24, createBuyUrl: There is no product 500011."),
         Code(400, "MISSING_ORDER_ID", "source.orderId is missing."),
         Code(400, "MISSING_TRANSACTION_ID", "source.transactionId is missing."),
         Code(401, "API_KEY_MISSING", "Send your API key in the header X-API-Key."),
         Code(401, "INVALID_API_KEY", "There is no such API key; it may have been deleted."),
         Code(402, "INSUFFICIENT_CREDITS", "This takes 5 credits; 3 are available."),
         Code(403, "FORBIDDEN", "This API key lacks the scope 'charge'."),
+        Code(403, "DS24_KEY_FORBIDDEN", "Digistore24, createBuyUrl: The API key is read-only."),
+        Code(404, "ORDER_NOT_FOUND", "There is no such order."),
         Code(404, "RESERVATION_NOT_FOUND", "There is no such reservation."),
+        Code(409, "ORDER_NOT_MAPPED_YET", "Nobody knows yet whose this order is."),
+        Code(409, "DS24_KEY_REQUIRED", "The workspace has no API key of digistore24."),
+        Code(409, "DS24_KEY_INVALID", "Digistore24, createBuyUrl: The API key is invalid."),
         Code(409, "IDEMPOTENCY_CONFLICT", "This key was used before for something else; it differs in amount."),
         Code(429, "RATE_LIMIT_EXCEEDED", "Too many requests with this key; try again in 1 s."),
+        Code(429, "DS24_RATE_LIMITED", "Digistore24, createBuyUrl: Too many calls."),
         Code(500, "BALANCE_ERROR", "The ledger did not answer; try again."),
         Code(500, "DEDUCTION_ERROR", "It is not known whether this was done; the same usage_event_id finds out."),
         Code(500, "RESERVATION_ERROR", "It is not known whether this was done; the same key finds out."),
@@ -48,6 +55,7 @@ CODES: Final = {
         Code(500, "ADD_CREDITS_ERROR", "It is not known whether this was done; the same transactionId finds out."),
         Code(500, "TRANSACTIONS_ERROR", "The ledger did not answer; try again."),
         Code(500, "INTERNAL_ERROR", "Something went wrong here; it has been logged."),
+        Code(503, "DS24_TEMPORARY_ERROR", "Digistore24, createBuyUrl: no answer in time."),
     )
 }
 """Every code that this face can send; the sentence is an example of its message."""
@@ -60,12 +68,18 @@ EVERYWHERE: Final = frozenset(
 
 
 class Fault(Exception):
-    """What is wrong with a request's content; carries the code and a sentence that helps."""
+    """What is wrong with a request's content, or with what it leads to; carries the code and a sentence that helps."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(
+        self, code: str, message: str, data: dict[str, Any] | None = None, retry_after: float | None = None,
+        status: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.code = code
         self.message = message
+        self.data = data
+        self.retry_after = retry_after
+        self.status = status or CODES[code].status
 
 
 class No(Struct, frozen=True):
@@ -118,6 +132,10 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     Refusal.METERED_INVALID: No(400, "INVALID_AMOUNT", "What was metered can't fall, nor be above what is held."),
     Refusal.GRANT_NOT_FOUND: No(404, "INVALID_INPUT", "There is no such grant."),
     Refusal.GRANT_ENDED: No(409, "INVALID_INPUT", "This grant has ended."),
+    Refusal.GRANT_ARCHIVED: No(409, "INVALID_INPUT", "This grant was used up in a time whose entries are archived."),
+    Refusal.CHARGE_ARCHIVED: No(
+        409, "INVALID_INPUT", "This charge is of a time whose entries are archived: it can't be given back."
+    ),
     Refusal.CHARGE_NOT_FOUND: No(404, "INVALID_INPUT", "There is no such charge."),
     Refusal.REFUND_TOO_LARGE: No(
         400, "INVALID_AMOUNT", "At most {refundable} credits can be given back.", ("refundable",), ("refundable",)

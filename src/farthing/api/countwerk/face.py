@@ -1,6 +1,7 @@
 """The CountWerk dialect as the application sees it: who asks, what is answered, how it is told what went wrong."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -8,9 +9,7 @@ from msgspec import UNSET
 
 from farthing.core.commands import Command
 from farthing.core.outcomes import Accepted, Outcome
-from farthing.engine import Engine
 from farthing.stores.contract import StoreError
-from farthing.stores.reports import Reports
 
 from ..auth import KeyAuth
 from ..endpoint import (
@@ -19,7 +18,6 @@ from ..endpoint import (
     CredentialKind,
     Endpoint,
     Headers,
-    Observer,
     Parameter,
     Reply,
     Request,
@@ -28,6 +26,7 @@ from ..endpoint import (
     write_time,
 )
 from ..openapi import Code
+from ..v1.desk import Desk
 from .endpoints import ENDPOINTS
 from .errors import CODES, EVERYWHERE, TROUBLES, Fault, tell, tell_failure
 from .wire import Failure, Success
@@ -49,14 +48,13 @@ class CountWerk:
     schemes = ("apiKey",)
     problems = ()
 
-    def __init__(
-        self, engine: Engine, reports: Reports, keys: KeyAuth, now_us: Callable[[], int], observer: Observer
-    ) -> None:
-        self._engine = engine
-        self._reports = reports
+    def __init__(self, desk: Desk, keys: KeyAuth) -> None:
+        self._desk = desk
+        self._engine = desk.engine
+        self._reports = desk.reports
         self._keys = keys
-        self._now_us = now_us
-        self._observer = observer
+        self._now_us = desk.now_us
+        self._observer = desk.observer
 
     def identify(self, request: Request) -> Awaitable[Caller]:
         """Who bears the key."""
@@ -71,11 +69,13 @@ class CountWerk:
 
     async def answer(self, endpoint: Endpoint, request: Request) -> Reply:
         """Do what the request asks for."""
-        if endpoint.query is not None:
-            try:
+        try:
+            if endpoint.query is not None:
                 return self._success(await endpoint.query(request, self._reports, self._now_us()))
-            except Fault as fault:
-                return self._faulty(fault)
+            if endpoint.act is not None:
+                return self._success(await endpoint.act(request, self._desk))
+        except Fault as fault:
+            return self._faulty(fault)
         command = self.start(endpoint, request)
         if isinstance(command, Reply):
             return command
@@ -98,7 +98,10 @@ class CountWerk:
         return self._refused(outcome, command, request.caller)
 
     def _faulty(self, fault: Fault) -> Reply:
-        return self._failure(CODES[fault.code].status, fault.code, fault.message)
+        headers: Headers = ()
+        if fault.status in (429, 503):
+            headers = _again_after(fault.retry_after or _RETRY_AFTER)
+        return self._failure(fault.status, fault.code, fault.message, fault.data, headers)
 
     def _success(self, data: Any) -> Reply:
         return Reply(200, _encode(Success(True, data, write_time(self._now_us()))))
@@ -113,7 +116,7 @@ class CountWerk:
         told = tell_failure(error, endpoint.failure)
         headers: Headers = ()
         if told.status != 500:
-            headers = ((b"retry-after", b"%d" % (error.retry_after or _RETRY_AFTER)),)
+            headers = _again_after(error.retry_after or _RETRY_AFTER)
         return self._failure(told.status, told.code, told.message, headers=headers)
 
     def stopped(self, stop: Stop, endpoint: Endpoint | None, request: Request) -> Reply:
@@ -148,6 +151,8 @@ class CountWerk:
             if name in endpoint.codes or name in EVERYWHERE or name == endpoint.failure:
                 yield code
             if name == "INVALID_INPUT":
+                if name in endpoint.codes:  # its own use of it: what is named is not there
+                    yield Code(404, name, "ai_product_id names no product that is on sale.")
                 yield Code(413, name, "The body may have at most 1,000,000 bytes.")
                 yield Code(415, name, "Send the body as JSON, with the header Content-Type: application/json.")
         yield Code(503, endpoint.failure, "The disk is full; nothing was done.")
@@ -158,3 +163,7 @@ class CountWerk:
         if code.code == "INSUFFICIENT_CREDITS":
             body["data"] = {"available": 3, "required": 5, "deficit": 2}
         return body
+
+
+def _again_after(seconds: float) -> Headers:
+    return ((b"retry-after", b"%d" % ceil(seconds)),)

@@ -217,7 +217,9 @@ def write_cancel(entry: Entry, caller: Caller) -> Cancelled:
 def write_add(entry: Entry, caller: Caller) -> Added:
     """What was given."""
     details, scale = read_body(entry), caller.workspace.scale
-    return Added(entry.id, _balance_after(entry, details, scale), write_number(details.grants[0].amount, scale))
+    # What another system had credited may be spent by now, and have come without its grant.
+    given = details.grants[0].amount if details.grants else details.credited
+    return Added(entry.id, _balance_after(entry, details, scale), write_number(given, scale))
 
 
 # Asking the reports

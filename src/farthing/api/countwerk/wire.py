@@ -66,6 +66,9 @@ Minutes = Annotated[int, Meta(ge=1, le=MAX_MINUTES, description="After these it 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="How many to give at most.")]
 Cursor = Annotated[str, Meta(description="`nextCursor` of the page before; without it the newest.")]
 SourceId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT, pattern=TEXT)]
+KnownId = Annotated[
+    str, Meta(max_length=MAX_EVENT, pattern=TEXT.replace("+", "*"), description="An empty one counts as left out.")
+]
 TransactionId = Annotated[
     str,
     Meta(
@@ -77,6 +80,13 @@ TransactionId = Annotated[
 ]
 
 Credits = Annotated[Any, Meta(description="Credits, exact.", extra_json_schema=_NUMBER)]
+WhenItCounts = Annotated[
+    str,
+    Meta(
+        description="When a change of tier counts.",
+        extra_json_schema={"enum": ["immediate", "end_of_period", "unknown"]},
+    ),
+]
 Time = Annotated[str, Meta(description="UTC, with milliseconds.", extra_json_schema={"format": "date-time"})]
 
 
@@ -148,6 +158,22 @@ class TransactionsRequest(Struct):
     account_id: AccountId
     limit: Limit | None = DEFAULT_LIMIT
     cursor: Cursor | None = None
+
+
+class ResolveOrderRequest(Struct):
+    """Which order."""
+
+    order_id: SourceId
+
+
+class PurchaseLinksRequest(Struct):
+    """What of, and for whom; what the account has now is found out where it is not said."""
+
+    ai_product_id: SourceId
+    account_id: AccountId
+    current_tier_product_id: KnownId | None = None
+    current_order_id: KnownId | None = None
+    buyer_email: KnownId | None = None
 
 
 # Answers
@@ -227,6 +253,40 @@ class Transactions(Struct):
 
     transactions: list[Transaction]
     nextCursor: str | None
+
+
+class ResolvedOrder(Struct):
+    """Whose an order is."""
+
+    order_id: str
+    account_id: str
+    ai_product_id: str
+
+
+class PurchaseOption(Struct):
+    """Something to buy."""
+
+    type: Annotated[str, Meta(extra_json_schema={"enum": ["topup", "upgrade", "downgrade", "manage"]})]
+    linkMode: Annotated[str, Meta(extra_json_schema={"enum": ["create_buy_url", "ds_upgrade_url"]})]
+    effectiveAtPolicy: WhenItCounts
+    expectedPolicy: WhenItCounts
+    enabled: bool
+    disabledReason: Annotated[str | None, Meta(description="A code; null when it is enabled.")]
+    toProductId: str | None
+    fromProductId: str | None
+    url: Annotated[str | None, Meta(description="Made by the provider for this account; null when it is disabled.")]
+    label: str
+    description: str
+
+
+class PurchaseLinks(Struct):
+    """What an account may buy: upgrades by rank, then downgrades by rank, then top-ups, the most credits first."""
+
+    ai_product_id: str
+    account_id: str
+    current_order_id: str | None
+    current_tier_product_id: str | None
+    options: list[PurchaseOption]
 
 
 class Success(Struct, Generic[T]):

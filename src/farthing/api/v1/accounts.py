@@ -1,15 +1,16 @@
 """Accounts: making one, finding them, what one has and may spend."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farthing.core import view
 from farthing.core.amounts import write_amount
 from farthing.core.burn import out_of_scope
 from farthing.core.commands import CreateAccount
-from farthing.core.records import Account, Entry
+from farthing.core.records import Account, Entry, Grant
+from farthing.stores.past import Archived, NotOpenYet
 
 from ..endpoint import Caller, Endpoint, Request
 from .account_settings import ACCOUNT, SETTINGS_EXAMPLE, SettingsView, account_named, write_settings
@@ -17,8 +18,9 @@ from .charges import TOLD
 from .desk import Desk
 from .fields import Form
 from .parameters import parameter, text_parameter
-from .reading import PAGING, Listed, Params, listed_example
-from .wire import AccountId, Command, Credits, Done, Time, done, write_time
+from .problems import Fault
+from .reading import PAGING, Listed, Params, listed_example, named, not_found
+from .wire import TIME, AccountId, Command, Credits, Done, Time, done, write_time
 
 ATTRIBUTES: Final = ("service", "model", "product")
 
@@ -59,8 +61,21 @@ class AccountView(Struct):
     settings: SettingsView
 
 
-class BalanceView(Struct):
-    """What an account can spend."""
+class GrantLeft(Struct):
+    """A grant, and what is left of it."""
+
+    id: str
+    remaining: Credits
+    held: Credits
+    category: str
+    priority: int
+    scope: list[str]
+    expires_at: Time | None
+    created_at: Time
+
+
+class BalanceView(Struct, omit_defaults=True):
+    """What an account can spend; or could, at an instant."""
 
     account: str
     balance: Credits
@@ -71,6 +86,10 @@ class BalanceView(Struct):
     """What a request of this operation, service, model and product may take now."""
     scoped: list[ScopedCredits]
     next_expiration: Time | None
+    at: Annotated[Time, Meta(description="The instant that was asked for.")] | UnsetType = UNSET
+    grants: Annotated[list[GrantLeft], Meta(description="Those that were live then, in burn order.")] | UnsetType = (
+        UNSET
+    )
 
 
 class NewAccount(Command):
@@ -137,12 +156,54 @@ async def show_account(request: Request, desk: Desk) -> AccountView:
 
 
 async def show_balance(request: Request, desk: Desk) -> BalanceView:
-    """What a request could take."""
-    params = Params(request, "operation", *ATTRIBUTES)
+    """What a request could take, or could have taken at an instant."""
+    params = Params(request, "operation", *ATTRIBUTES, "at")
     operation = params.text("operation") or ""
     attributes = {name: value for name in ATTRIBUTES if (value := params.text(name))}
+    at, now = params.instant("at"), desk.now_us()
+    if at is not None and at > now:
+        params.refuse("at", "must not be in the future: what is to come is simulated (farthing simulate)")
     params.check()
-    account, scale = await account_named(request, desk), request.caller.workspace.scale
+    scale = request.caller.workspace.scale
+    if at is None:
+        return _balance(await account_named(request, desk), operation, attributes, scale)
+    account = await _account_at(request, desk, at)
+    told = _balance(account, operation, attributes, scale)
+    told.at, told.grants = write_time(at), [_grant_left(grant, scale) for grant in account.grants]
+    return told
+
+
+async def _account_at(request: Request, desk: Desk, at: int) -> Account:
+    """The account that the path names, as it stood at an instant."""
+    id = named(request, "account", "account")
+    try:
+        account = await desk.past.account(request.caller.workspace.id, id, at)
+    except NotOpenYet as error:
+        opened_at = write_time(error.opened_at)
+        detail = f"There was no such account yet: it was opened at {opened_at}."
+        raise Fault("account_not_found", detail=detail, opened_at=opened_at) from error
+    except Archived as error:
+        raise archived(error) from error
+    if account is None:
+        raise not_found("account")
+    return account
+
+
+def archived(error: Archived) -> Fault:
+    """What lies before the entries that are kept."""
+    since = write_time(error.since)
+    return Fault("archived", detail=f"What was before {since} is archived: ask for what was since.", since=since)
+
+
+def _grant_left(grant: Grant, scale: int) -> GrantLeft:
+    return GrantLeft(
+        grant.id, write_amount(grant.remaining, scale), write_amount(grant.held, scale), grant.category, grant.priority,
+        list(grant.scope), None if grant.expires_at is None else write_time(grant.expires_at),
+        write_time(grant.created_at),
+    )  # fmt: skip
+
+
+def _balance(account: Account, operation: str, attributes: dict[str, str], scale: int) -> BalanceView:
     everything = account.balance - account.held + account.settings.allowance
     return BalanceView(
         account=account.id,
@@ -239,7 +300,8 @@ ENDPOINTS: Final = (
         operation_id="showBalance",
         summary="What an account can spend",
         description="`available` counts what a request of this operation, service, model and product may take, grants "
-        "with a scope that matches included; without any of them, grants without scope only.",
+        "with a scope that matches included; without any of them, grants without scope only. With `at`, all of it as "
+        "it stood at that instant, what had lapsed by then included, and the grants that were live.",
         scope="read",
         own=True,
         request=None,
@@ -255,10 +317,13 @@ ENDPOINTS: Final = (
             "scoped": [{"scope": ["operation:image.*"], "available": "100"}],
             "next_expiration": None,
         },
-        codes=frozenset({"account_not_found"}),
+        codes=frozenset({"account_not_found", "archived"}),
         act=show_balance,
         parameters=(
             ACCOUNT,
+            parameter(
+                "at", "As it stood at this instant, which is not to come.", **TIME, example="2026-01-01T00:00:00Z"
+            ),
             text_parameter("operation", "What the credits would be for.", "image.edit"),
             *(text_parameter(name, f"The {name}, for grants of that scope.") for name in ATTRIBUTES),
         ),

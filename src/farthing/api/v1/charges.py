@@ -167,9 +167,13 @@ async def owner_of_charge(command: Refund, desk: Desk) -> str | Refused:
     """Whose charge it is."""
     assert command.charge is not None, "the path names it"
     entry = await desk.reports.entry(command.workspace, command.charge)
-    if entry is None or entry.kind not in CHARGES:
+    if entry is not None and entry.kind in CHARGES:
+        return entry.account
+    if entry is not None or not await desk.directory.is_archived(command.workspace, command.charge):
         return Refused(Refusal.CHARGE_NOT_FOUND)
-    return entry.account
+    # What was asked for before has its answer still; the key says whose it was.
+    owners = await desk.directory.owners_of_key(command.workspace, command.key or "", command.charge)
+    return owners[0] if len(owners) == 1 else Refused(Refusal.CHARGE_ARCHIVED)
 
 
 # Writing
@@ -248,7 +252,9 @@ CHARGED: Final[dict[str, Any]] = {
 CHARGE_CODES: Final = frozenset(
     {"account_not_found", "insufficient_credits", "frozen", "spend_limit", "balance_limit", *PRICE_CODES}
 )
-_REFUND_CODES: Final = frozenset({"account_not_found", "charge_not_found", "refund_too_large", "balance_limit"})
+_REFUND_CODES: Final = frozenset(
+    {"account_not_found", "charge_archived", "charge_not_found", "refund_too_large", "balance_limit"}
+)
 
 
 ENDPOINTS: Final = (
@@ -319,7 +325,7 @@ ENDPOINTS: Final = (
             ],
             **TOLD,
         },
-        codes=_REFUND_CODES - {"charge_not_found"},
+        codes=_REFUND_CODES - {"charge_archived", "charge_not_found"},
         read=read_account_refund,
         write=write_refund,
         status=201,

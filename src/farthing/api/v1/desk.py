@@ -5,15 +5,23 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from farthing.commerce.parts import Commerce
 from farthing.core.credentials import Mode
 from farthing.core.renewal_run import RenewalRun, Wanted
 from farthing.engine import Engine
 from farthing.prices.book import Books
 from farthing.stores.access import Access
+from farthing.stores.account_statements import AccountStatements
 from farthing.stores.directory import Directory
+from farthing.stores.erasing import Erasing
+from farthing.stores.events import Events
 from farthing.stores.issuers import Issuers
+from farthing.stores.jobs import Jobs
+from farthing.stores.past import Past
 from farthing.stores.plans import Plans
 from farthing.stores.prices import PriceStore
+from farthing.stores.products import Products
+from farthing.stores.providers import Providers
 from farthing.stores.reports import Reports
 from farthing.stores.stream_sessions import StreamSessions
 from farthing.stores.subscriptions import Subscriptions
@@ -47,16 +55,25 @@ class Desk(Struct, frozen=True, kw_only=True):
     engine: Engine
     reports: Reports
     directory: Directory
+    past: Past
+    statements: AccountStatements
     usage: UsageReports
     history: UsageHistory
     streams: StreamSessions
     users: Users
     issuers: Issuers
     access: Access
+    erasing: Erasing
     plans: Plans
+    products: Products
+    providers: Providers
+    commerce: Commerce
+    """What sells, and takes in who has paid; it ends with the process."""
     subscriptions: Subscriptions
     renew: Callable[[Wanted], Awaitable[RenewalRun]]
     """Renews what is due."""
+    jobs: Jobs
+    events: Events
     prices: PriceStore
     books: Books
     cursors: Cursors

@@ -36,6 +36,8 @@ class EntrySubscription(Struct):
     plan: str
     period_at: Time | None
     next_at: Time
+    pending_plan: str | None
+    """The plan that comes with the next renewal."""
 
 
 class EntryLine(Struct):
@@ -105,8 +107,9 @@ def _subscription(body: Body) -> EntrySubscription | None:
     if s is None:
         return None
     return EntrySubscription(
-        s.id, s.plan, None if s.period_at is None else write_time(s.period_at), write_time(s.next_at)
-    )
+        s.id, s.plan, None if s.period_at is None else write_time(s.period_at), write_time(s.next_at),
+        s.pending.plan if s.pending else None,
+    )  # fmt: skip
 
 
 async def list_entries(request: Request, desk: Desk) -> Listed[EntryLine]:

@@ -325,7 +325,7 @@ class Fields:
             "request_id": request.id.decode(),
             "description": self.words(),
             "metadata": self.object(),
-            "final": self.flag("final"),
+            "final": hasattr(self.values, "final") and self.flag("final"),
         }
 
 

@@ -36,7 +36,12 @@ class GrantNow(Struct, kw_only=True):
     amount: Annotated[Credits, Meta(description="As it was given.")]
     remaining: Credits
     held: Annotated[Credits, Meta(description="Of what remains, what holds have set aside.")]
-    spent: Annotated[Credits, Meta(description="What charges took, less what came back.")]
+    spent: Annotated[
+        Credits,
+        Meta(
+            description="What charges took, less what came back; and what was put together with other periods' rests."
+        ),
+    ]
     gone: Annotated[Credits, Meta(description="What lapsed or was written off.")]
     category: Category
     priority: int

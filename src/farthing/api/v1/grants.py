@@ -220,7 +220,7 @@ ENDPOINTS: Final = (
             "after": {"balance": "-7.5", "scoped": "0", "held": "0", "debt": "7.5"},
             "description": "The payment was charged back",
         },
-        codes=frozenset({"account_not_found", "grant_not_found", "grant_ended", "balance_limit"}),
+        codes=frozenset({"account_not_found", "grant_not_found", "grant_archived", "grant_ended", "balance_limit"}),
         read=read_void,
         owner=owner_of_grant,
         write=write_void,

@@ -6,19 +6,20 @@ from typing import Any, Final
 from msgspec import Struct
 
 from farthing.stores.usage_history import Sought
-from farthing.stores.usage_sums import Filters
+from farthing.stores.usage_sums import ArchivedRange, Filters, ReportError
 from farthing.timezones import USUAL_DAYS, day_named, is_date, is_zone, last_days
 
 from ..endpoint import Parameter
 from .fields import read_time
 from .parameters import parameter, text_parameter
+from .problems import Fault, Wrong
 from .reading import Params
 from .wire import TIME
 
 MAX_OFFSET: Final = 10_000
 WORDS: Final = ("service", "operation", "provider", "model")
 PERIOD: Final = ("from", "to", "timezone")
-_DAY: Final = {"format": "date", "pattern": "^(19[7-9]|[2-8][0-9]{2})[1-9]-"}
+_DAY: Final = {"format": "date", "pattern": "^(197[1-9]|19[89][0-9]|[2-8][0-9]{3})-"}
 _NUMBER: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -151,3 +152,10 @@ OFFSET: Final = parameter(
     maximum=MAX_OFFSET,
     default=0,
 )
+
+
+def no_report(error: ReportError) -> Fault:
+    """Why a report can't be made."""
+    if isinstance(error, ArchivedRange):
+        return Fault("invalid", [Wrong(parameter="from", detail=str(error))])
+    return Fault("invalid", [Wrong(parameter="step", detail=f"is too short: {error}")])

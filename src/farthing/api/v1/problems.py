@@ -52,14 +52,21 @@ CODES: Final = {
         Code(404, "charge_not_found", "There is no such charge."),
         Code(404, "hold_not_found", "There is no such hold."),
         Code(404, "plan_not_found", "There is no such plan."),
+        Code(404, "product_not_found", "There is no such product."),
+        Code(404, "provider_not_found", "The workspace speaks with no such provider."),
+        Code(404, "order_not_found", "There is no such order."),
+        Code(404, "offer_not_found", "There is no offer 'assistant/pack-900'."),
+        Code(404, "customer_not_found", "The account has bought nothing at Stripe by a link of ours."),
         Code(404, "subscription_not_found", "This account has no subscription."),
         Code(404, "entry_not_found", "There is no such entry."),
         Code(404, "payment_not_found", "There is no such payment."),
+        Code(404, "provider_event_not_found", "No provider has sent that."),
         Code(404, "key_not_found", "There is no such API key."),
         Code(404, "issuer_not_found", "There is no such issuer."),
         Code(404, "user_not_found", "There is no such user."),
         Code(404, "card_not_found", "There is no such rate card."),
         Code(404, "version_not_found", "There is no such version."),
+        Code(404, "job_not_found", "There is no such job."),
         Code(404, "model_not_found", "The catalogue has no such model."),
         Code(404, "workspace_not_found", "There is no such workspace."),
         Code(405, "method_not_allowed", "This path takes POST, not GET."),
@@ -70,9 +77,16 @@ CODES: Final = {
         Code(409, "key_exists", "The workspace shop has keys of its own; those of scope admin make more."),
         Code(409, "key_ended", "The key has ended; create a new one."),
         Code(409, "issuer_exists", "Another workspace takes tokens with this secret already."),
+        Code(409, "archived", "These entries were archived; this account's books begin later here."),
+        Code(
+            409, "payment_not_assignable", "It is a test payment, and the workspace is live: nobody has paid anything."
+        ),
+        Code(409, "provider_event_failed", "It failed again: stripe can't be reached."),
         Code(409, "payment_claimed", "The payment digistore24:1 was credited to another account."),
         Code(409, "hold_ended", "This hold has ended: it was settled."),
         Code(409, "grant_ended", "This grant was voided before."),
+        Code(409, "grant_archived", "This grant was used up in a time whose entries are archived."),
+        Code(409, "charge_archived", "This charge is of a time whose entries are archived: it can't be given back."),
         Code(409, "refund_too_large", "At most 4 credits can be given back."),
         Code(409, "too_many_grants", "This account has 1,000 live grants, as many as it may have."),
         Code(409, "too_many_holds", "This account has 10,000 live holds, as many as it may have."),
@@ -82,6 +96,12 @@ CODES: Final = {
         Code(409, "subscription_changed", "The subscription was changed meanwhile: read it again."),
         Code(409, "not_due", "The next renewal is in 3 days."),
         Code(409, "renewed_by_payment", "The subscription is billed by stripe, whose payment renews it."),
+        Code(409, "order_claimed", "The order 'AB12CD34' is of another account."),
+        Code(409, "offer_unavailable", "'assistant/pro' can't be bought by this account now: current_tier."),
+        Code(409, "provider_key_missing", "The workspace has no API key of stripe."),
+        Code(409, "provider_key_invalid", "Stripe: Invalid API Key provided."),
+        Code(409, "provider_key_forbidden", "Digistore24, createBuyUrl: The API key is read-only."),
+        Code(409, "provider_refused", "Digistore24, createBuyUrl: There is no product 500011."),
         Code(409, "no_card", "The workspace had no rate card at that time: give an amount, or add one."),
         Code(409, "overlapping_versions", "Version 3 begins at that time or later: begin after it, or withdraw it."),
         Code(409, "card_version_begun", "Version 3 has begun, and charges may name it: add a version instead."),
@@ -93,8 +113,10 @@ CODES: Final = {
         Code(413, "too_large", "The body may have at most 1,000,000 bytes."),
         Code(415, "media_type", "Send the body as JSON, with the header Content-Type: application/json."),
         Code(429, "rate_limit", "Too many requests with this key; try again in 1 s."),
+        Code(429, "provider_rate_limited", "Stripe: it has had enough calls for now."),
         Code(500, "internal_error", "Something went wrong here; it has been logged."),
         Code(500, "unknown_outcome", "It is not known whether this was done; the same key finds out."),
+        Code(503, "provider_unavailable", "Digistore24, createBuyUrl: no answer in time."),
         Code(503, "queue_full", "Too many commands are waiting; nothing was done."),
         Code(503, "busy", "The database is locked by another process; nothing was done."),
         Code(503, "raced", "Others were faster again and again; nothing was done."),
@@ -164,6 +186,9 @@ class Problem(Struct, kw_only=True, omit_defaults=True):
     refundable: str | UnsetType = UNSET
     days: int | UnsetType = UNSET
     next_at: str | UnsetType = UNSET
+    opened_at: str | UnsetType = UNSET
+    since: str | UnsetType = UNSET
+    reason: Annotated[str, Meta(description="Why it can't be bought.")] | UnsetType = UNSET
     dry_run: bool | UnsetType = UNSET
 
 
@@ -233,6 +258,8 @@ ERRORS: Final[Mapping[Refusal, No]] = {
     Refusal.GRANT_NOT_FOUND: No("There is no such grant."),
     Refusal.GRANT_ENDED: No("This grant was voided before."),
     Refusal.CHARGE_NOT_FOUND: No("There is no such charge."),
+    Refusal.GRANT_ARCHIVED: No("This grant was used up in a time whose entries are archived."),
+    Refusal.CHARGE_ARCHIVED: No("This charge is of a time whose entries are archived: it can't be given back."),
     Refusal.REFUND_TOO_LARGE: No("At most {refundable} credits can be given back.", ("refundable",), ("refundable",)),
     Refusal.TOO_MANY_GRANTS: No("This account has {limit} live grants, as many as it may have.", told=("limit",)),
     Refusal.TOO_MANY_HOLDS: No("This account has {limit} live holds, as many as it may have.", told=("limit",)),

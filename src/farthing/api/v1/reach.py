@@ -3,7 +3,7 @@
 A user reaches his own account, and is told of any other that it is not there. A supervisor may not give to himself.
 """
 
-from farthing.core.commands import Adjust, Command, GiveGrant, Renew, SetBalance, Subscribe
+from farthing.core.commands import Adjust, ChangePlan, Command, GiveGrant, Renew, Resume, SetBalance, Subscribe
 from farthing.identity.permissions import may_give_to
 
 from ..endpoint import Caller
@@ -31,7 +31,7 @@ def check_reach(caller: Caller, command: Command) -> None:
 def _gives(command: Command) -> bool:
     if isinstance(command, Adjust):
         return command.amount > 0
-    return isinstance(command, GiveGrant | SetBalance | Subscribe | Renew)
+    return isinstance(command, GiveGrant | SetBalance | Subscribe | Renew | Resume | ChangePlan)
 
 
 async def require_own_hold(caller: Caller, hold_id: str, desk: Desk) -> None:

@@ -26,7 +26,9 @@ class RenewalsRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         DEFAULT_RUN
     )
     continue_on_error: Annotated[bool | None, Meta(description="Go on after a failure.")] = False
-    retry_failed: Annotated[bool | None, Meta(description="Try also those that failed within the last hour.")] = True
+    retry_failed: Annotated[
+        bool | None, Meta(description="Try also those that failed and are to wait; not what is parked.")
+    ] = True
     dry_run: DryRun | None = None
 
 

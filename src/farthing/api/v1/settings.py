@@ -36,6 +36,9 @@ RateLimit = Annotated[int, _within("rate_limit", "Requests a minute for each key
 LateHours = Annotated[int, _within("usage_late_hours", "How long ago usage may have been that is charged now.")]
 AheadSeconds = Annotated[int, _within("usage_ahead_seconds", "How far ahead the time of usage may lie.")]
 SessionMinutes = Annotated[int, _within("session_minutes", "How long a streaming session holds its credits.")]
+RetentionDays = Annotated[
+    int, _within("retention_days", "How long entries stay here before they move to an archive file; 0: for ever.")
+]
 LoginHost = Annotated[
     str,
     Meta(
@@ -74,6 +77,7 @@ class WorkspaceSettingsRequest(Asked):
     users_may_charge: Annotated[
         bool | None, Meta(description="Whether a user's own token may charge his account here, beside reading it.")
     ] = None
+    retention_days: RetentionDays | None = None
     login: Annotated[OnOff | None, Meta(description="Whether the login service serves this workspace.")] = None
     signup: Annotated[SignUp | None, Meta(description="Whether people may register themselves.")] = None
     login_host: LoginHost | None = None
@@ -105,6 +109,7 @@ class WorkspaceSettingsView(Answered, kw_only=True):
     usage_record_charges: bool
     session_minutes: int
     users_may_charge: bool
+    retention_days: int
     login: OnOff
     signup: SignUp
     login_host: str

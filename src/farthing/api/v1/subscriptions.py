@@ -5,9 +5,8 @@ from typing import Annotated, Any, Final, get_args
 from msgspec import Meta, Struct
 
 from farthing.core.amounts import write_amount
-from farthing.core.commands import Renew, Subscribe, Unsubscribe
+from farthing.core.commands import ChangePlan, Renew, Resume, Subscribe, Unsubscribe
 from farthing.core.outcomes import Accepted, Refusal, Refused
-from farthing.core.periods import eligibility
 from farthing.core.records import Body, Entry
 from farthing.core.refundable import read_body
 from farthing.core.subscription import BilledBy, Subscription, renewal_key
@@ -16,12 +15,10 @@ from ..endpoint import Caller, Endpoint, Request
 from .charges import GRANT_ID, TOLD
 from .desk import Desk
 from .fields import Fields, Form, account_of
-from .parameters import in_path, parameter, text_parameter
-from .reading import PAGING, Listed, Params, listed_example, named, not_found
-from .wire import Command, Credits, Done, Expiry, Time, done, text_of, write_time
+from .parameters import in_path
+from .wire import Act, Command, Credits, Done, Expiry, Time, done, text_of, write_time
 
 _BILLERS: Final[tuple[BilledBy, ...]] = get_args(BilledBy)
-_FLAG: Final = {"enum": ["true", "false"]}
 
 
 class Payment(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +45,7 @@ class SubscribeRequest(Command):
     payment: Payment | None = None
 
 
-class RenewRequest(Command):
+class RenewRequest(Act):
     """A period that is due; or one that a payment has paid, which may be early."""
 
     expires_at: Expiry | None = None
@@ -59,6 +56,16 @@ class UnsubscribeRequest(Command):
     """A subscription to end."""
 
     at_once: Annotated[bool | None, Meta(description="Now, and not with the time that is paid.")] = False
+
+
+class ResumeRequest(Command):
+    """A cancellation to take back."""
+
+
+class ChangeRequest(Command):
+    """A plan that is to come with the next renewal."""
+
+    plan: Annotated[str, text_of("The plan's id; that of the present plan takes a change back.")]
 
 
 class SubscriptionFields(Struct, kw_only=True):
@@ -74,17 +81,7 @@ class SubscriptionFields(Struct, kw_only=True):
     expires_at: Annotated[Time | None, Meta(description="Until when it is paid; null: it is not a matter of payment.")]
     canceled_at: Time | None
     ended_at: Time | None
-
-
-class SubscriptionView(SubscriptionFields, kw_only=True):
-    """An account's subscription as it stands."""
-
-    account: str
-    due: Annotated[bool, Meta(description="Its next period may be given now.")]
-    reason: Annotated[
-        str | None, Meta(description="Why not: `not_due`, `subscription_expired` or `subscription_ended`.")
-    ]
-    days: Annotated[int | None, Meta(description="Until it is due, begun ones included.")]
+    pending_plan: Annotated[str | None, Meta(description="The plan that comes with the next renewal; null: its own.")]
 
 
 class SubscriptionChanged(Done, kw_only=True):
@@ -106,21 +103,15 @@ def write_fields(s: Subscription) -> dict[str, Any]:
         "started_at": write_time(s.started_at),
         "next_at": write_time(s.next_at),
         **{name: None if (at := getattr(s, name)) is None else write_time(at) for name in times},
+        "pending_plan": s.pending.plan if s.pending else None,
     }
-
-
-def write_subscription(account: str, s: Subscription, at: int) -> SubscriptionView:
-    """A subscription as it stands at an instant."""
-    told = eligibility(s, at)
-    return SubscriptionView(
-        **write_fields(s), account=account, due=told.eligible, reason=told.reason or None, days=told.days
-    )
 
 
 # Reading
 
 
 _subscribe, _renew, _unsubscribe = Form(SubscribeRequest), Form(RenewRequest), Form(UnsubscribeRequest)
+_resume, _change = Form(ResumeRequest), Form(ChangeRequest)
 
 
 def read_subscribe(request: Request) -> Subscribe:
@@ -158,6 +149,22 @@ def read_unsubscribe(request: Request) -> Unsubscribe:
     return command
 
 
+def read_resume(request: Request) -> Resume:
+    """A cancellation to take back."""
+    fields = _resume.read(request)
+    command = Resume(account=account_of(request), **fields.said())
+    fields.check()
+    return command
+
+
+def read_change(request: Request) -> ChangePlan:
+    """A plan for the next renewal."""
+    fields = _change.read(request)
+    command = ChangePlan(account=account_of(request), plan=fields.text("plan"), **fields.said())
+    fields.check()
+    return command
+
+
 def _payment(fields: Fields) -> tuple[str, str] | None:
     wrong = len(fields.wrong)
     part = fields.part("payment", Payment)
@@ -190,29 +197,6 @@ def _name_period(command: Renew, period_at: int) -> None:
     command.period_at, command.key = period_at, renewal_key(command.subscription, period_at)
 
 
-async def show_subscription(request: Request, desk: Desk) -> SubscriptionView:
-    """An account's subscription."""
-    Params(request).check()
-    account, workspace = named(request, "account", "account"), request.caller.workspace.id
-    s = await desk.subscriptions.of(workspace, account)
-    if s is None:
-        raise not_found("subscription" if await desk.reports.account(workspace, account, desk.now_us()) else "account")
-    return write_subscription(account, s, desk.now_us())
-
-
-async def list_subscriptions(request: Request, desk: Desk) -> Listed[SubscriptionView]:
-    """A page of those of the workspace, or of those that are due."""
-    params = Params(request, "due", "ended", "plan", "limit", "cursor")
-    due, ended, plan = params.flag("due"), params.flag("ended"), params.text("plan") or ""
-    turn, at = await params.turn(desk, "subscriptions"), desk.now_us()
-    read = desk.subscriptions
-    if due:
-        page = await read.due(turn.workspace, at, plan=plan, after=turn.after, limit=turn.limit)
-    else:
-        page = await read.page(turn.workspace, plan=plan, ended=bool(ended), after=turn.after, limit=turn.limit)
-    return await turn.told([write_subscription(s.account, s.subscription, at) for s in page.items], page.next)
-
-
 # Writing
 
 
@@ -237,35 +221,23 @@ def _after(body: Body) -> Subscription:
 
 
 _ID: Final = "sub_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
-_FIELDS: Final[dict[str, Any]] = {
+FIELDS: Final[dict[str, Any]] = {
     "id": _ID, "plan": "professional", "billed_by": "none", "started_at": "2026-01-01T12:00:00.000000Z",
     "period_at": "2026-01-01T12:00:00.000000Z", "next_at": "2026-01-31T12:00:00.000000Z", "renewed_at": None,
     "expires_at": "2026-12-31T12:00:00.000000Z", "canceled_at": None, "ended_at": None,
+    "pending_plan": None,
 }  # fmt: skip
-_VIEW: Final[dict[str, Any]] = {**_FIELDS, "account": "user_42", "due": False, "reason": "not_due", "days": 30}
 _CHANGED: Final[dict[str, Any]] = {
-    **TOLD, "subscription": _FIELDS, "given": "2000", "grant": GRANT_ID, "written_off": "0"
+    **TOLD, "subscription": FIELDS, "given": "2000", "grant": GRANT_ID, "written_off": "0"
 }  # fmt: skip
-_ACCOUNT: Final = in_path("account", "The account's id.", "user_42")
+_NOTHING: Final = {"given": "0", "grant": None}
+_LASTING: Final = frozenset(
+    {"own_account", "account_not_found", "subscription_not_found", "subscription_ended", "subscription_expired"}
+) | {"plan_not_found"}
+SUBSCRIBER: Final = in_path("account", "The account's id.", "user_42")
 _GIVES: Final = frozenset({"own_account", "too_many_grants", "balance_limit", "payment_claimed"})
 
 ENDPOINTS: Final = (
-    Endpoint(
-        method="GET",
-        path="/v1/accounts/{account}/subscription",
-        operation_id="showSubscription",
-        summary="An account's subscription",
-        description="The one that it has, or the last that it had; and whether it may be renewed now.",
-        scope="read",
-        own=True,
-        request=None,
-        answer=SubscriptionView,
-        example={},
-        answered=_VIEW,
-        codes=frozenset({"account_not_found", "subscription_not_found"}),
-        act=show_subscription,
-        parameters=(_ACCOUNT,),
-    ),
     Endpoint(
         method="PUT",
         path="/v1/accounts/{account}/subscription",
@@ -282,7 +254,7 @@ ENDPOINTS: Final = (
         read=read_subscribe,
         write=write_changed,
         keyed=True,
-        parameters=(_ACCOUNT,),
+        parameters=(SUBSCRIBER,),
     ),
     Endpoint(
         path="/v1/accounts/{account}/subscription/renew",
@@ -293,7 +265,7 @@ ENDPOINTS: Final = (
         request=RenewRequest,
         answer=SubscriptionChanged,
         example={},
-        answered={**_CHANGED, "subscription": {**_FIELDS, "renewed_at": "2026-01-01T12:00:00.000000Z"}},
+        answered={**_CHANGED, "subscription": {**FIELDS, "renewed_at": "2026-01-01T12:00:00.000000Z"}},
         codes=_GIVES
         | {"account_not_found", "subscription_not_found", "subscription_ended", "subscription_expired"}
         | {"subscription_changed", "plan_not_found", "not_due", "renewed_by_payment"},
@@ -301,7 +273,7 @@ ENDPOINTS: Final = (
         owner=due_period,
         write=write_changed,
         keyed=True,
-        parameters=(_ACCOUNT,),
+        parameters=(SUBSCRIBER,),
     ),
     Endpoint(
         method="DELETE",
@@ -315,34 +287,46 @@ ENDPOINTS: Final = (
         example={},
         answered={
             **_CHANGED,
-            "subscription": {**_FIELDS, "canceled_at": "2026-01-01T12:00:00.000000Z"},
-            "given": "0",
-            "grant": None,
+            "subscription": {**FIELDS, "canceled_at": "2026-01-01T12:00:00.000000Z"},
+            **_NOTHING,
         },
         codes=frozenset({"account_not_found", "subscription_not_found", "subscription_ended"}),
         read=read_unsubscribe,
         write=write_changed,
         keyed=True,
-        parameters=(_ACCOUNT,),
+        parameters=(SUBSCRIBER,),
     ),
     Endpoint(
-        method="GET",
-        path="/v1/subscriptions",
-        operation_id="listSubscriptions",
-        summary="Who has which plan",
-        description="By account; or those that are due, the oldest first. What a provider bills is never due.",
-        scope="read",
-        request=None,
-        answer=Listed[SubscriptionView],
+        path="/v1/accounts/{account}/subscription/resume",
+        operation_id="resumeSubscription",
+        summary="Take a cancellation back",
+        description="While the time that is paid runs: it goes on as it was before.",
+        scope="grant",
+        request=ResumeRequest,
+        answer=SubscriptionChanged,
         example={},
-        answered=listed_example(_VIEW),
-        codes=frozenset({"cursor_invalid"}),
-        act=list_subscriptions,
-        parameters=(
-            parameter("due", "Those whose next period has begun.", **_FLAG, example="true"),
-            parameter("ended", "With those that have ended; such are never due.", **_FLAG, example="true"),
-            text_parameter("plan", "Those of one plan.", "professional"),
-            *PAGING,
-        ),
+        answered={**_CHANGED, **_NOTHING},
+        codes=_LASTING,
+        read=read_resume,
+        write=write_changed,
+        keyed=True,
+        parameters=(SUBSCRIBER,),
+    ),
+    Endpoint(
+        path="/v1/accounts/{account}/subscription/change",
+        operation_id="changeSubscription",
+        summary="Change the plan with the next renewal",
+        description="Until then nothing changes; then its periods are counted anew, from when the renewal was due. "
+        "A plan that is not paid comes even where nothing is paid any more. The present plan takes a change back.",
+        scope="grant",
+        request=ChangeRequest,
+        answer=SubscriptionChanged,
+        example={"plan": "gift"},
+        answered={**_CHANGED, **_NOTHING, "subscription": {**FIELDS, "pending_plan": "gift"}},
+        codes=_LASTING | {"plan_archived"},
+        read=read_change,
+        write=write_changed,
+        keyed=True,
+        parameters=(SUBSCRIBER,),
     ),
 )

@@ -8,6 +8,7 @@ from farthing.core import figures
 from farthing.core.history import row_facts
 from farthing.stores.usage_history import Sought, Used
 from farthing.stores.usage_reports import Part, Point, Stats
+from farthing.stores.usage_sums import ReportError
 from farthing.stores.usage_tops import used_only
 from farthing.timezones import write_period
 
@@ -24,6 +25,7 @@ from .periods import (
     PERIOD,
     SOUGHT,
     WORDS,
+    no_report,
     read_bounds,
     read_filters,
     read_offset,
@@ -193,7 +195,10 @@ async def _stats(request: Request, desk: Desk, account: str | None) -> UsageStat
     filters = read_filters(params, account)
     params.check()
     workspace = request.caller.workspace
-    found = await desk.usage.stats(workspace.id, account, start, end, zone, filters)
+    try:
+        found = await desk.usage.stats(workspace.id, account, start, end, zone, filters)
+    except ReportError as error:
+        raise no_report(error) from error
     return write_stats(found, zone, workspace.scale)
 
 

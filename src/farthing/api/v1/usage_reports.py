@@ -11,7 +11,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from farthing.core import figures
 from farthing.core.rollup import Sums
-from farthing.stores.usage_reports import By, Part, Point, ReportError, Step
+from farthing.stores.usage_reports import By, Part, Point, Step
+from farthing.stores.usage_sums import ReportError
 from farthing.stores.usage_tops import tops_of
 from farthing.timezones import write_period
 
@@ -26,11 +27,11 @@ from .periods import (
     USUALLY,
     WORDS,
     Period,
+    no_report,
     read_filters,
     read_period,
     read_whole,
 )
-from .problems import Fault, Wrong
 from .reading import Params
 from .wire import Credits, Time, write_time
 
@@ -173,7 +174,7 @@ async def revenue(request: Request, desk: Desk) -> RevenueReport:
     try:
         found = await desk.usage.revenue(asked.workspace, period.start, period.end, step, period.timezone, filters)
     except ReportError as error:
-        raise _too_long(error) from error
+        raise no_report(error) from error
     data = [BookedAt(**_at(point, step, asked), **figures.booked(point.sums, asked.scale)) for point in found]
     return RevenueReport(step=step, data=data, **asked.head(figures.total_of(point.sums for point in found)))
 
@@ -183,7 +184,10 @@ async def models(request: Request, desk: Desk) -> ModelReport:
     params = Params(request, *PERIOD, "account", *WORDS)
     asked, filters = _asked(request, params, desk), read_filters(params, params.text("account"))
     params.check()
-    found = await desk.usage.models(asked.workspace, asked.period.start, asked.period.end, filters)
+    try:
+        found = await desk.usage.models(asked.workspace, asked.period.start, asked.period.end, filters)
+    except ReportError as error:
+        raise no_report(error) from error
     data = [
         BookedByModel(provider=p.provider or None, model=p.model or None, **figures.booked(p.sums, asked.scale))
         for p in found
@@ -198,9 +202,12 @@ async def accounts(request: Request, desk: Desk) -> AccountReport:
     limit = read_whole(params, "limit", 1, MAX_TOP, TOP)
     params.check()
     span = (asked.workspace, asked.period.start, asked.period.end)
-    found = await desk.usage.top_accounts(*span, limit, filters)
-    # Not of one moment with the list, but exact itself: of all accounts, not of those that are listed.
-    total = figures.total_of(part.sums for part in await desk.usage.models(*span, filters))
+    try:
+        found = await desk.usage.top_accounts(*span, limit, filters)
+        # Not of one moment with the list, but exact itself: of all accounts, not of those that are listed.
+        total = figures.total_of(part.sums for part in await desk.usage.models(*span, filters))
+    except ReportError as error:
+        raise no_report(error) from error
     data = [BookedByAccount(account=p.account, **figures.booked(p.sums, asked.scale)) for p in found]
     return AccountReport(data=data, **asked.head(total))
 
@@ -217,7 +224,7 @@ async def spend(request: Request, desk: Desk) -> SpendReport:
     try:
         found = await desk.usage.spend(asked.workspace, period.start, period.end, by, step, period.timezone, filters)
     except ReportError as error:
-        raise _too_long(error) from error
+        raise no_report(error) from error
     write = _writer(by, asked.scale)
     tops, shares = tops_of(found, limit)
     data = [
@@ -231,10 +238,6 @@ async def spend(request: Request, desk: Desk) -> SpendReport:
     ]
     head = asked.head(figures.total_of(point.sums for point in found))
     return SpendReport(by=by, step=step, totals=[write(part) for part in tops], data=data, **head)
-
-
-def _too_long(error: ReportError) -> Fault:
-    return Fault("invalid", [Wrong(parameter="step", detail=f"is too short: {error}")])
 
 
 # Writing

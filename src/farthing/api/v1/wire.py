@@ -81,13 +81,18 @@ Time = Annotated[str, Meta(description="UTC, with microseconds.", extra_json_sch
 OwnObject = Annotated[Any, Meta(extra_json_schema={"type": ["object", "null"]})]
 
 
-class Command(Struct, kw_only=True, forbid_unknown_fields=True):
+class Act(Struct, kw_only=True, forbid_unknown_fields=True):
     """What every command may have. A field that is null counts as left out."""
 
     description: Description | None = None
     metadata: Metadata | None = None
-    final: RecordRefusal | None = None
     dry_run: DryRun | None = None
+
+
+class Command(Act, kw_only=True):
+    """What those may have that go by a key of their caller's."""
+
+    final: RecordRefusal | None = None
 
 
 class After(Struct):

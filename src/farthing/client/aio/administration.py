@@ -1,9 +1,9 @@
-"""Administration: API keys, issuers of tokens, users, workspaces, and the payments that were credited."""
+"""Administration: API keys, issuers of tokens, users and workspaces."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from ..admin_results import ApiKey, Issuer, MadeKey, Payment, RotatedKey, User, WorkspaceLine
+from ..admin_results import ApiKey, Issuer, MadeKey, RotatedKey, User, WorkspaceLine
 from ..calls import delete, get, post
 from ..forms import Page
 from ..values import Instant, instant_text, seconds
@@ -126,22 +126,3 @@ class AsyncWorkspaces:
         }  # fmt: skip
         path = "/v1/workspaces/{workspace}/keys"
         return await self._door.ask(post(MadeKey, path, body, key, workspace=workspace))
-
-
-class AsyncPayments:
-    """Payments that were credited, each once."""
-
-    def __init__(self, door: AsyncDoor) -> None:
-        self._door = door
-
-    def list(
-        self, *, provider: str | None = None, account: str | None = None, limit: int | None = None
-    ) -> AsyncPages[Payment]:  # fmt: skip
-        """All payments, newest first; those of a provider or an account only."""
-        query = {"provider": provider, "account": account, "limit": None if limit is None else str(limit)}
-        return AsyncPages(self._door, get(Page[Payment], "/v1/payments", query))
-
-    async def get(self, provider: str, payment: str) -> Payment:
-        """One payment, by its provider and the provider's own id."""
-        path = "/v1/payments/{provider}/{payment}"
-        return await self._door.ask(get(Payment, path, provider=provider, payment=payment))

@@ -17,15 +17,18 @@ from ..pricing_results import Affordable, BulkDone, BulkResult, Estimate, Quote,
 from ..report_results import UsageRow, UsageStats
 from ..results import Adjustment, Balance, Charge, Entry, Grant, Granted, Refund
 from ..values import Amount, Day, Instant, amount_if, amount_text, day_text, flag_text, id_text, instant_text
-from .administration import AsyncIssuers, AsyncKeys, AsyncPayments, AsyncUsers, AsyncWorkspaces
+from .administration import AsyncIssuers, AsyncKeys, AsyncUsers, AsyncWorkspaces
 from .door import AsyncDoor
 from .exporting import PAGE, Format, exported
 from .holding import AsyncHolding, OnError
+from .jobs import AsyncEvents, AsyncJobs
 from .nouns import AsyncAccounts, AsyncCharges, AsyncGrants, AsyncHolds, hold_call
 from .pages import AsyncPages
+from .paying import AsyncPayments
 from .pricing import AsyncPrices, AsyncRateCards
 from .queue import AsyncQueue
 from .reports import AsyncReports, AsyncSettings
+from .selling import AsyncProducts, AsyncProviders, AsyncPurchases
 from .subscribing import AsyncPlans, AsyncSubscriptions
 
 
@@ -48,6 +51,11 @@ class AsyncClient:
         self.settings = AsyncSettings(door)
         self.plans = AsyncPlans(door)
         self.subscriptions = AsyncSubscriptions(door)
+        self.products = AsyncProducts(door)
+        self.providers = AsyncProviders(door)
+        self.purchases = AsyncPurchases(door)
+        self.jobs = AsyncJobs(door)
+        self.events = AsyncEvents(door)
         self.payments = AsyncPayments(door)
         self.keys = AsyncKeys(door)
         self.issuers = AsyncIssuers(door)
@@ -71,10 +79,14 @@ class AsyncClient:
 
     async def balance(
         self, account: str, *, operation: str | None = None, service: str | None = None, model: str | None = None,
-        product: str | None = None,
+        product: str | None = None, at: Instant | None = None,
     ) -> Balance:  # fmt: skip
-        """What an account can spend. Grants with a scope count where operation, service, model or product match."""
-        query = {"operation": operation, "service": service, "model": model, "product": product}
+        """What an account can spend; with `at`, what it could at that instant, and of which grants. Grants with a scope
+        count where operation, service, model or product match."""
+        query = {
+            "operation": operation, "service": service, "model": model, "product": product,
+            "at": instant_text(at, "at"),
+        }  # fmt: skip
         return await self._door.ask(get(Balance, "/v1/accounts/{account}/balance", query, account=account))
 
     async def can_afford(

@@ -15,6 +15,7 @@ from ..calls import Call
 from ..errors import ApiError, ClientClosed, ConnectError, FarthingError
 from ..gate import Gate
 from ..guests import Guests
+from ..job_results import JobRun
 from ..retries import Retries
 from .outage import AsyncCheck, AsyncOutage
 
@@ -26,6 +27,9 @@ class AsyncTransport(Protocol):
 
     async def send(self, call: Call[Any]) -> Answer:
         """What is answered; raises `ApiError` where nothing is."""
+
+    async def run_jobs(self) -> list[JobRun]:
+        """Do what is due, where the ledger is in this process."""
 
     async def aclose(self) -> None:
         """Let go of everything."""
@@ -128,6 +132,15 @@ class AsyncDoor:
             raise ClientClosed(ClientClosed.__doc__)
         try:
             return read_answer(call, await self._transport.send(call))
+        finally:
+            self._gate.leave()
+
+    async def run_jobs(self) -> list[JobRun]:
+        """Do what is due, where the ledger is in this process."""
+        if not self._gate.enter():
+            raise ClientClosed(ClientClosed.__doc__)
+        try:
+            return await self._transport.run_jobs()
         finally:
             self._gate.leave()
 

@@ -6,7 +6,9 @@ import httpx2
 
 from ..answers import Answer
 from ..calls import Call
+from ..errors import NotHere
 from ..http_errors import answer_of, base_of, failed, headers_of
+from ..job_results import JobRun
 from ..pools import AsyncPools
 
 
@@ -31,6 +33,10 @@ class AsyncHttp:
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise failed(call, error, self.address) from error
         return answer_of(response)
+
+    async def run_jobs(self) -> list[JobRun]:
+        """That is for a ledger in this process."""
+        raise NotHere(f"run_due: {NotHere.__doc__}")
 
     async def aclose(self) -> None:
         """End the connections; a client that was given stays open."""

@@ -106,6 +106,21 @@ class AsyncSubscriptions:
         body = {"at_once": at_once, **said(description, dry_run=dry_run)}
         return await self._door.ask(delete(SubscriptionChanged, _OF_ACCOUNT, body, key, account=account))
 
+    async def resume(
+        self, account: str, *, description: str | None = None, dry_run: bool | None = None, key: str | None = None
+    ) -> SubscriptionChanged:
+        """Take a cancellation back, while the time that is paid runs."""
+        body = said(description, dry_run=dry_run)
+        return await self._door.ask(post(SubscriptionChanged, _OF_ACCOUNT + "/resume", body, key, account=account))
+
+    async def change(
+        self, account: str, plan: str, *, description: str | None = None, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> SubscriptionChanged:  # fmt: skip
+        """Bring it to another plan with its next renewal, `pending_plan` until then; its own plan takes that back."""
+        body = {"plan": plan, **said(description, dry_run=dry_run)}
+        return await self._door.ask(post(SubscriptionChanged, _OF_ACCOUNT + "/change", body, key, account=account))
+
     async def renew_due(
         self, *, plan: str | None = None, limit: int | None = None, continue_on_error: bool | None = None,
         retry_failed: bool | None = None, dry_run: bool | None = None,

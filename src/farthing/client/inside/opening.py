@@ -78,16 +78,16 @@ def _is_new(schema: Status) -> bool:
 
 def opened(wanted: Wanted) -> Ledger:
     """The ledger, for threads."""
-    return open_ledger(prepared(wanted).url)
+    return open_ledger(prepared(wanted).url, clock=wanted.clock)
 
 
 async def opened_here(wanted: Wanted) -> Ledger:
     """The ledger, for this event loop; what waits for a disk does so in a thread."""
     backend = await asyncio.to_thread(prepared, wanted)
     if backend.dialect == "sqlite":
-        return await asyncio.to_thread(open_ledger, backend.url, reader=True)
+        return await asyncio.to_thread(open_ledger, backend.url, clock=wanted.clock, reader=True)
     await asyncio.to_thread(look_at, backend)
-    clock = await asyncio.to_thread(backend.clock)
+    clock = await asyncio.to_thread(backend.clock) if wanted.clock is None else wanted.clock
     return open_seen(backend, clock, inline_on=asyncio.get_running_loop(), reader=True)
 
 
@@ -141,7 +141,8 @@ def _new(wanted: Wanted) -> Workspace:
     if type(scale) is not int or not 0 <= scale <= MAX_SCALE:
         raise ConnectError(f"scale must be a whole number from 0 to {MAX_SCALE}, not {scale!r}")
     id = wanted.workspace or FIRST_WORKSPACE
-    return Workspace(id, id, "live", unit, scale, time.time_ns() // 1000, WorkspaceSettings())
+    at = time.time_ns() // 1000 if wanted.clock is None else wanted.clock.now_us()
+    return Workspace(id, id, "live", unit, scale, at, WorkspaceSettings())
 
 
 def _check_unit(found: Workspace, wanted: Wanted) -> None:

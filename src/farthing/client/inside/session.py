@@ -76,6 +76,10 @@ class Session:
             reply, cause = self._bug(endpoint, request), error
         return Answer(reply.status, reply.body, _headers(reply), cause, own=True)
 
+    async def aclose(self) -> None:
+        """Let go of what it has opened beside the database."""
+        await self._desk.commerce.aclose()
+
     def _bug(self, endpoint: Endpoint, request: Request) -> Reply:
         return self._face.stopped(Stop(Trouble.BUG, _BUG), endpoint, request)
 

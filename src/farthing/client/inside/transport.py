@@ -20,12 +20,17 @@ from farthing.stores.contract import result_of
 from ..answers import Answer, lost
 from ..calls import Call
 from ..errors import Forked, WrongLoop
+from ..job_results import JobRun
 from ..wanted import Wanted
+from .jobs import run_due
 from .opening import explained, opened, opened_here, watched, workspace_in
 from .session import Session
 from .shared import SharedBooks, SharedDatabase, WaitingEngine
 
-_BULK: Final = "/v1/charges/bulk"
+_ASIDE: Final = frozenset(
+    {"/v1/charges/bulk", "/v1/purchase-links", "/v1/checkouts", "/v1/accounts/{account}/portal"}
+)  # fmt: skip
+"""Calls that wait for many answers side by side, or for somebody else's: they need a loop."""
 
 
 class _Inside:
@@ -63,8 +68,7 @@ class Inside(_Inside):
         self._shared = SharedDatabase(ledger.backend)
         waiting = WaitingEngine(ledger.engine, wanted.timeout)
         self._session = self._session_with(engine=waiting, database=self._shared, books=SharedBooks)
-        # Many charges wait side by side, for which they need a loop.
-        self._bulk = self._session_with(engine=ledger.engine, database=self._shared, books=SharedBooks)
+        self._beside = self._session_with(engine=ledger.engine, database=self._shared, books=SharedBooks)
 
     @classmethod
     def open(cls, wanted: Wanted) -> "Inside":
@@ -83,9 +87,17 @@ class Inside(_Inside):
         self._stay()
         if self._shared is None:
             return self._ledger.wait(_in_time(self._session, call, self._seconds))
-        if call.template == _BULK:
-            return self._aside().run(_in_time(self._bulk, call, self._seconds))
+        if call.template in _ASIDE:
+            return self._aside().run(_in_time(self._beside, call, self._seconds))
         return result_of(self._session.answer(call))
+
+    def run_jobs(self) -> list[JobRun]:
+        """Do what is due."""
+        self._stay()
+        engine, shared = self._ledger.engine, self._shared
+        if shared is None:
+            return self._ledger.wait(run_due(self._ledger, engine, self._ledger.database))
+        return self._aside().run(run_due(self._ledger, engine, shared))
 
     def _aside(self) -> LoopThread:
         with self._guard:
@@ -98,6 +110,10 @@ class Inside(_Inside):
         if not self._at_home:
             return
         self._watch.stop()
+        if self._shared is None:
+            self._ledger.wait(self._session.aclose())
+        elif self._side is not None:
+            self._side.run(self._beside.aclose())
         self._ledger.close()
         if self._shared is not None:
             result_of(self._shared.close())
@@ -131,10 +147,20 @@ class AsyncInside(_Inside):
         self._stay()
         return await _in_time(self._session_here(), call, self._seconds)
 
-    def _session_here(self) -> Session:
+    async def run_jobs(self) -> list[JobRun]:
+        """Do what is due."""
+        self._stay()
+        self._require_loop()
+        return await run_due(self._ledger, self._ledger.engine, self._ledger.database)
+
+    def _require_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._only is not None and loop is not self._only:
             raise WrongLoop(WrongLoop.__doc__)
+        return loop
+
+    def _session_here(self) -> Session:
+        loop = self._require_loop()
         session = self._sessions.get(loop)
         if session is None:
             session = self._session_with(engine=self._ledger.engine, database=self._ledger.database)
@@ -145,7 +171,7 @@ class AsyncInside(_Inside):
         """Finish what was asked and let go of the database. A child has nothing to let go of."""
         if not self._at_home:
             return
-        self._session_here()
+        await self._session_here().aclose()
         await asyncio.to_thread(self._watch.stop)
         await _let_go(self._ledger)
 

@@ -20,15 +20,18 @@ from ..pricing_results import Affordable, BulkDone, BulkResult, Estimate, Quote,
 from ..report_results import UsageRow, UsageStats
 from ..results import Adjustment, Balance, Charge, Entry, Grant, Granted, Refund
 from ..values import Amount, Day, Instant, amount_if, amount_text, day_text, flag_text, id_text, instant_text
-from .administration import Issuers, Keys, Payments, Users, Workspaces
+from .administration import Issuers, Keys, Users, Workspaces
 from .door import Door
 from .exporting import PAGE, Format, exported
 from .holding import Holding, OnError
+from .jobs import Events, Jobs
 from .nouns import Accounts, Charges, Grants, Holds, hold_call
 from .pages import Pages
+from .paying import Payments
 from .pricing import Prices, RateCards
 from .queue import Queue
 from .reports import Reports, Settings
+from .selling import Products, Providers, Purchases
 from .subscribing import Plans, Subscriptions
 
 
@@ -51,6 +54,11 @@ class Client:
         self.settings = Settings(door)
         self.plans = Plans(door)
         self.subscriptions = Subscriptions(door)
+        self.products = Products(door)
+        self.providers = Providers(door)
+        self.purchases = Purchases(door)
+        self.jobs = Jobs(door)
+        self.events = Events(door)
         self.payments = Payments(door)
         self.keys = Keys(door)
         self.issuers = Issuers(door)
@@ -74,10 +82,14 @@ class Client:
 
     def balance(
         self, account: str, *, operation: str | None = None, service: str | None = None, model: str | None = None,
-        product: str | None = None,
+        product: str | None = None, at: Instant | None = None,
     ) -> Balance:  # fmt: skip
-        """What an account can spend. Grants with a scope count where operation, service, model or product match."""
-        query = {"operation": operation, "service": service, "model": model, "product": product}
+        """What an account can spend; with `at`, what it could at that instant, and of which grants. Grants with a scope
+        count where operation, service, model or product match."""
+        query = {
+            "operation": operation, "service": service, "model": model, "product": product,
+            "at": instant_text(at, "at"),
+        }  # fmt: skip
         return self._door.ask(get(Balance, "/v1/accounts/{account}/balance", query, account=account))
 
     def can_afford(

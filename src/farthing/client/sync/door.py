@@ -16,6 +16,7 @@ from ..calls import Call
 from ..errors import ApiError, ClientClosed, ConnectError, FarthingError
 from ..gate import Gate
 from ..guests import Guests
+from ..job_results import JobRun
 from ..retries import Retries
 from .outage import Check, Outage
 
@@ -27,6 +28,9 @@ class Transport(Protocol):
 
     def send(self, call: Call[Any]) -> Answer:
         """What is answered; raises `ApiError` where nothing is."""
+
+    def run_jobs(self) -> list[JobRun]:
+        """Do what is due, where the ledger is in this process."""
 
     def close(self) -> None:
         """Let go of everything."""
@@ -129,6 +133,15 @@ class Door:
             raise ClientClosed(ClientClosed.__doc__)
         try:
             return read_answer(call, self._transport.send(call))
+        finally:
+            self._gate.leave()
+
+    def run_jobs(self) -> list[JobRun]:
+        """Do what is due, where the ledger is in this process."""
+        if not self._gate.enter():
+            raise ClientClosed(ClientClosed.__doc__)
+        try:
+            return self._transport.run_jobs()
         finally:
             self._gate.leave()
 

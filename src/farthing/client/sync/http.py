@@ -9,7 +9,9 @@ import httpx2
 
 from ..answers import Answer
 from ..calls import Call
+from ..errors import NotHere
 from ..http_errors import answer_of, base_of, failed, headers_of
+from ..job_results import JobRun
 from ..pools import Pools
 
 
@@ -34,6 +36,10 @@ class Http:
         except (httpx2.RequestError, httpx2.StreamError) as error:
             raise failed(call, error, self.address) from error
         return answer_of(response)
+
+    def run_jobs(self) -> list[JobRun]:
+        """That is for a ledger in this process."""
+        raise NotHere(f"run_due: {NotHere.__doc__}")
 
     def close(self) -> None:
         """End the connections; a client that was given stays open."""

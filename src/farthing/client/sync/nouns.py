@@ -3,12 +3,13 @@
 Made from `aio/nouns.py` by `python -m tests.client.twin`: change that, not this.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from ..admin_results import AccountErased
 from ..bodies import Usage, priced_body, said, usage_body
 from ..calls import Call, get, patch, post
 from ..forms import Page
@@ -27,9 +28,11 @@ from ..results import (
     Settled,
     Voided,
 )
-from ..values import Amount, Instant, amount_if, flag_text, instant_text, seconds
+from ..statement_results import Statement
+from ..values import Amount, Day, Instant, amount_if, flag_text, instant_text, seconds
 from .door import Door
 from .pages import Pages
+from .stating import stated, stated_as_csv, statement_call
 
 
 class Accounts:
@@ -58,6 +61,14 @@ class Accounts:
         query = {"prefix": prefix, "frozen": flag_text(frozen), "in_debt": flag_text(in_debt), "limit": _text(limit)}
         return Pages(self._door, get(Page[Account], "/v1/accounts", query))
 
+    def erase(
+        self, account: str, reason: str, *, user: bool | None = None, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> AccountErased:  # fmt: skip
+        """Blank the texts of an account's entries, for good; `user` also removes the person of that id."""
+        body = {"reason": reason, "user": user, "dry_run": dry_run}
+        return self._door.ask(post(AccountErased, "/v1/accounts/{account}/erase", body, key, account=account))
+
     def settings(self, account: str) -> AccountSettings:
         """What is set on an account."""
         return self._door.ask(get(AccountSettings, "/v1/accounts/{account}/settings", account=account))
@@ -78,6 +89,23 @@ class Accounts:
         }  # fmt: skip
         path = "/v1/accounts/{account}/settings"
         return self._door.ask(patch(AccountSettingsChanged, path, body, key, if_match, account=account))
+
+    def statement(
+        self, account: str, *, month: str | None = None, since: Day | None = None, until: Day | None = None,
+        timezone: str | None = None, every: bool | None = None,
+    ) -> Statement:  # fmt: skip
+        """A period of an account: opening balance, the entries that moved it (or `every` one), closing balance. A
+        month such as "2026-10", or from and until when; by default this month."""
+        return stated(self._door, statement_call(Statement, account, month, since, until, timezone, every))
+
+    def export_statement(
+        self, account: str, *, month: str | None = None, since: Day | None = None, until: Day | None = None,
+        timezone: str | None = None, every: bool | None = None,
+    ) -> Iterator[bytes]:  # fmt: skip
+        """The same as CSV, a page at a time: the bytes that the API's own has, to be written to a file. Its last row is
+        the closing balance."""
+        call = statement_call(dict[str, Any], account, month, since, until, timezone, every)
+        return stated_as_csv(self._door, call)
 
 
 class Grants:

@@ -72,8 +72,8 @@ class Settings:
         hold_max_minutes: int | None = None, max_live_grants: int | None = None, max_live_holds: int | None = None,
         rate_limit: int | None = None, unknown_models: str | None = None, usage_late_hours: int | None = None,
         usage_ahead_seconds: int | None = None, usage_record_charges: bool | None = None,
-        session_minutes: int | None = None, users_may_charge: bool | None = None, login: str | None = None,
-        signup: str | None = None, login_host: str | None = None, if_match: str | None = None,
+        session_minutes: int | None = None, users_may_charge: bool | None = None, retention_days: int | None = None,
+        login: str | None = None, signup: str | None = None, login_host: str | None = None, if_match: str | None = None,
         dry_run: bool | None = None, key: str | None = None,
     ) -> WorkspaceSettings:  # fmt: skip
         """Change some; what is left out stays. Every process follows within a second. With `if_match` (the `etag` of
@@ -83,8 +83,8 @@ class Settings:
             "hold_max_minutes": hold_max_minutes, "max_live_grants": max_live_grants, "max_live_holds": max_live_holds,
             "rate_limit": rate_limit, "unknown_models": unknown_models, "usage_late_hours": usage_late_hours,
             "usage_ahead_seconds": usage_ahead_seconds, "usage_record_charges": usage_record_charges,
-            "session_minutes": session_minutes, "users_may_charge": users_may_charge, "login": login,
-            "signup": signup, "login_host": login_host, "dry_run": dry_run,
+            "session_minutes": session_minutes, "users_may_charge": users_may_charge, "retention_days": retention_days,
+            "login": login, "signup": signup, "login_host": login_host, "dry_run": dry_run,
         }  # fmt: skip
         # A server that is older knows fewer settings, and refuses what it doesn't know: only what is given is sent.
         given = {name: value for name, value in body.items() if value is not None}

@@ -1,7 +1,9 @@
 -- Listings, each served by an index: what is read for a page hangs on the page, not on the table.
 
 -- name: head
-select number from account where workspace = ? and id = ? and bucket = ?
+select a.number, coalesce(p.number, 0)
+from account a left join checkpoint p on p.workspace = a.workspace and p.account = a.id and p.bucket = a.bucket
+where a.workspace = ? and a.id = ? and a.bucket = ?
 
 -- name: account_marks
 select id, debt, settings from account where workspace = ? and id >= ? and id < ? order by id limit ?
@@ -37,6 +39,16 @@ select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.bal
     e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash, c.terms
 from entry e left join charge c on c.id = e.id and c.bucket = e.bucket
 where e.id = ? and e.bucket = ? and e.workspace = ? and e.kind in ('charge', 'settle', 'expire')
+
+-- Entries of a bucket's accounts up to an instant may be archived.
+-- name: archived
+select 1 from checkpoint where workspace = ? and bucket = ? and at >= ? limit 1
+
+-- name: owners_of_key
+select account from key where workspace = ? and key = ? and account <> '' and bucket = ?
+
+-- name: checkpoint
+select state, used_until, archive, made_at from checkpoint where workspace = ? and account = ? and bucket = ?
 
 -- name: grants
 select account, terms, voided, gone from grants

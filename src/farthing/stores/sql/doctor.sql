@@ -19,10 +19,11 @@ from account where workspace = ? and id = ? and bucket = ?
 -- name: entries
 select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
     e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash,
-    k.number, c.id is not null
+    k.number, c.id is not null, x.entry is not null, x.description, x.metadata
 from entry e
     left join key k on k.workspace = e.workspace and k.key = e.key and k.account = e.account and k.bucket = e.bucket
     left join charge c on c.id = e.id and c.bucket = e.bucket
+    left join erased x on x.entry = e.id and x.bucket = e.bucket
 where e.workspace = ? and e.account = ? and e.number > ? order by e.number limit ?
 
 -- name: entry
@@ -30,8 +31,17 @@ select workspace, account, bucket, number, id, kind, amount, balance, held, debt
     operation, description, metadata, body, version, hash
 from entry where id = ? and bucket = ?
 
+-- name: checkpoint
+select state, used_until, archive, made_at from checkpoint where workspace = ? and account = ? and bucket = ?
+
+-- name: holds_of
+select workspace, account, bucket, state, expires_at, remaining, terms, id from hold where workspace = ? and account = ?
+
 -- name: grants
 select bucket, amount, created_at, expires_at, terms, voided, gone, id from grants where workspace = ? and account = ?
+
+-- name: grant
+select bucket, amount, created_at, expires_at, terms, voided, gone, id from grants where id = ? and bucket = ?
 
 -- name: hold
 select workspace, account, bucket, state, expires_at, remaining, terms from hold where id = ? and bucket = ?
@@ -46,18 +56,21 @@ select c.id from entry e join charge c on c.id = e.id and c.bucket = e.bucket wh
 select due_at from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?
 
 -- name: keys
-select k.workspace, k.key, k.account, k.bucket, k.number, e.key
+select k.workspace, k.key, k.account, k.bucket, k.number, coalesce(t.key, e.key)
 from key k
     left join entry e on e.workspace = k.workspace and e.account = k.account and e.number = k.number
         and e.bucket = k.bucket
+    left join kept_key t on t.workspace = k.workspace and t.key = k.key and t.account = k.account
+        and t.bucket = k.bucket and t.number = k.number
 where (k.workspace, k.key, k.account, k.bucket) > (?, ?, ?, ?)
 order by k.workspace, k.key, k.account, k.bucket limit ?
 
 -- name: holds
-select h.id, h.bucket, h.workspace, h.account, e.kind
+select h.id, h.bucket, h.workspace, h.account, e.kind, p.at
 from hold h
     left join entry e on e.id = 'ent' || substr(h.id, 5) and e.bucket = h.bucket and e.workspace = h.workspace
         and e.account = h.account
+    left join checkpoint p on p.workspace = h.workspace and p.account = h.account and p.bucket = h.bucket
 where (h.id, h.bucket) > (?, ?) order by h.id, h.bucket limit ?
 
 -- name: sessions
@@ -73,7 +86,9 @@ from charge c
 where (c.id, c.bucket) > (?, ?) order by c.id, c.bucket limit ?
 
 -- name: payments
-select p.workspace, p.provider, p.object, p.account, p.entry, e.workspace, e.account
+select p.workspace, p.provider, p.object, p.account, p.entry,
+    case when p.answer is null then e.workspace else p.workspace end,
+    case when p.answer is null then e.account else p.account end
 from payment p left join entry e on e.id = p.entry
 where (p.workspace, p.provider, p.object) > (?, ?, ?) order by p.workspace, p.provider, p.object limit ?
 
@@ -146,6 +161,11 @@ values (?, ?, ?, ?, ?, ?, ?, ?)
 
 -- Sums that reports are read from, held against entries.
 
+-- Up to when what accounts had used is archived.
+-- name: archived_until
+select workspace, account, used_until from checkpoint
+where (workspace, account) > (?, ?) and (workspace, account) <= (?, ?)
+
 -- name: lanes
 select id, batch, entry from lane
 
@@ -177,3 +197,7 @@ select u.id, u.bucket, u.workspace, u.account, e.kind
 from usage u
     left join entry e on e.id = u.id and e.bucket = u.bucket and e.workspace = u.workspace and e.account = u.account
 where (u.id, u.bucket) > (?, ?) order by u.id, u.bucket limit ?
+
+-- Of what goes on at this moment nobody else sees the row.
+-- name: still_retiring
+select 1 from retiring limit 1

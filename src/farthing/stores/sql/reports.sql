@@ -24,12 +24,24 @@ where a.workspace = ? and a.id = ? and a.bucket = ?
 -- name: entries
 select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
     operation, description, metadata, body, version, hash
-from entry where workspace = ? and account = ? and number < ? order by number desc limit ?
+from entry e
+where workspace = ? and account = ? and number < ?
+    and number > coalesce(
+        (select p.number from checkpoint p where p.workspace = e.workspace and p.account = e.account and p.bucket = e.bucket),
+        0
+    )
+order by number desc limit ?
 
 -- name: moves
 select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,
     operation, description, metadata, body, version, hash
-from entry where workspace = ? and account = ? and number < ? and amount <> 0 order by number desc limit ?
+from entry e
+where workspace = ? and account = ? and number < ? and amount <> 0
+    and number > coalesce(
+        (select p.number from checkpoint p where p.workspace = e.workspace and p.account = e.account and p.bucket = e.bucket),
+        0
+    )
+order by number desc limit ?
 
 -- name: entry
 select workspace, account, bucket, number, id, kind, amount, balance, held, debt, at, key, fingerprint, actor, request_id,

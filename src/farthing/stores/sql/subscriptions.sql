@@ -29,7 +29,14 @@ where workspace = ? and ended_at is null and next_at <= ? and (cast(? as text) =
     and (ends_at is null or ends_at > ?) and retry_at <= ?
 
 -- name: release
-update subscription set claimed_until = 0, retry_at = ? where workspace = ? and account = ? and bucket = ?
+update subscription set claimed_until = 0 where workspace = ? and account = ? and bucket = ?
+
+-- One that failed is tried again then, if it is still what was tried.
+
+-- name: put_off
+update subscription set claimed_until = 0, retry_at = ?
+where workspace = ? and account = ? and bucket = ? and next_at = ? and ended_at is null
+returning 1
 
 -- name: ending
 select account, terms from subscription

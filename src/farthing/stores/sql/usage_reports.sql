@@ -29,6 +29,9 @@ from entry
 where workspace = ? and at >= ? and at < ? and account = coalesce(cast(? as text), account)
     and kind in ('charge', 'settle', 'expire', 'refund')
 
+-- name: archived_until
+select max(used_until) from checkpoint where workspace = ? and account = coalesce(cast(? as text), account)
+
 -- name: size
 select count(*)
 from usage u

@@ -27,3 +27,16 @@ where datname = current_database() and pid <> pg_backend_pid() and usename is no
 select t.relname, c.attname
 from pg_class t join pg_attribute c on c.attrelid = t.oid and c.attidentity <> '' and not c.attisdropped
 where t.relnamespace = (select oid from pg_namespace where nspname = current_schema())
+
+-- name: unfolded
+(select 1 from lane l where l.id > 0 and exists (select 1 from entry e where e.lane = l.id and e.batch > l.batch))
+union all
+(
+    select 1 from lane l
+    where l.id = 0 and exists (select 1 from entry e where e.lane = 0 and (e.batch, e.id) > (l.batch, l.entry))
+)
+limit 1
+
+-- name: call_folded
+update lane l set batch = e.batch, entry = e.id
+from (select batch, id from entry where lane = 0 order by batch desc, id desc limit 1) e where l.id = 0

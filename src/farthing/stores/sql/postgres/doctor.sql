@@ -16,10 +16,20 @@ from unnest(cast(? as text[]), cast(? as text[])) u (workspace, account)
                 select k.number from key k
                 where k.workspace = e.workspace and k.key = e.key and k.account = e.account and k.bucket = e.bucket
             ),
-            exists (select 1 from charge c where c.id = e.id and c.bucket = e.bucket)
-        from entry e where e.workspace = u.workspace and e.account = u.account and e.number > 0
+            exists (select 1 from charge c where c.id = e.id and c.bucket = e.bucket),
+            x.entry is not null, x.description, x.metadata
+        from entry e left join erased x on x.entry = e.id and x.bucket = e.bucket
+        where e.workspace = u.workspace and e.account = u.account and e.number > 0
         order by e.number limit ?
     ) e
+
+-- name: ahead_checkpoints
+select p.workspace, p.account, p.bucket, p.state, p.used_until, p.archive, p.made_at
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) u (workspace, account, bucket)
+    cross join lateral (
+        select * from checkpoint p
+        where p.workspace = u.workspace and p.account = u.account and p.bucket = u.bucket limit 1
+    ) p
 
 -- name: ahead_grants
 select g.*

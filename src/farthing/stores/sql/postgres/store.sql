@@ -43,19 +43,31 @@ from unnest(cast(? as account_name[])) u
 -- name: workspaces
 select id, name, mode, unit, scale, created_at, settings from workspace where id = any(cast(? as text[]))
 
+-- Those that are used, each with its entry, where that is here.
 -- name: keys
-select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
+select u.workspace, u.key, u.account, u.bucket, e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
     e.fingerprint, e.actor, e.request_id, e.operation, e.description, e.metadata, e.body, e.version, e.hash
 from unnest(cast(? as key_name[])) u
     cross join lateral (
         select number from key k
         where k.workspace = u.workspace and k.key = u.key and k.account = u.account and k.bucket = u.bucket limit 1
     ) k
-    cross join lateral (
+    left join lateral (
         select * from entry e
         where e.workspace = u.workspace and e.account = u.account and e.number = k.number and e.bucket = u.bucket
         limit 1
-    ) e
+    ) e on true
+
+-- name: kept_keys
+select k.workspace, k.key, k.account, k.bucket, k.number, k.fingerprint, k.answer
+from unnest(cast(? as key_name[])) u
+    cross join lateral (
+        select * from kept_key k
+        where k.workspace = u.workspace and k.key = u.key and k.account = u.account and k.bucket = u.bucket limit 1
+    ) k
+
+-- name: claim_answer
+select answer from payment where workspace = ? and provider = ? and object = ?
 
 -- name: entries
 select e.workspace, e.account, e.bucket, e.number, e.id, e.kind, e.amount, e.balance, e.held, e.debt, e.at, e.key,
@@ -90,6 +102,14 @@ select workspace, account, bucket, number, id, kind, amount, balance, held, debt
 from entry
 where workspace = ? and account = ? and number < ? and amount < 0 and kind in ('charge', 'expire', 'settle')
 order by number desc limit ?
+
+-- name: checkpoints
+select p.state, p.used_until, p.archive, p.made_at
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) u (workspace, account, bucket)
+    cross join lateral (
+        select * from checkpoint p
+        where p.workspace = u.workspace and p.account = u.account and p.bucket = u.bucket limit 1
+    ) p
 
 -- name: grants
 select g.workspace, g.account, g.id, g.terms, g.voided, g.gone
@@ -196,7 +216,7 @@ select g.*, 0 from unnest(
     cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]),
     cast(? as bigint[]), cast(? as bigint[]), cast(? as smallint[]), cast(? as text[])
 ) g
-on conflict (id, bucket) do update set voided = excluded.voided
+on conflict (id, bucket) do update set voided = excluded.voided, terms = excluded.terms
 
 -- name: add_gone
 update grants g set gone = g.gone + n.amount
@@ -224,6 +244,19 @@ on conflict (id, bucket) do update set debt = excluded.debt, terms = excluded.te
 insert into payment (workspace, provider, object, account, entry, at)
 select * from unnest(
     cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as bigint[])
+)
+
+-- name: save_keys
+insert into key (workspace, key, account, bucket, number)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[])
+)
+
+-- name: save_kept_keys
+insert into kept_key (workspace, key, account, bucket, number, fingerprint, answer)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]),
+    cast(? as bytea[]), cast(? as text[])
 )
 
 -- name: save_audit
@@ -257,6 +290,21 @@ select * from unnest(
 on conflict (workspace, account, bucket) do update
 set id = excluded.id, plan = excluded.plan, billed_by = excluded.billed_by, next_at = excluded.next_at,
     ends_at = excluded.ends_at, ended_at = excluded.ended_at, terms = excluded.terms, claimed_until = 0, retry_at = 0
+
+-- A renewal that failed is none any more, once its subscription has changed. A statement of its own: what somebody has
+-- noted while the one before waited for him is seen by it.
+
+-- name: forget_failed_renewals
+delete from job j
+using unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) n (workspace, subject, bucket)
+where j.kind = 'renew' and j.workspace = n.workspace and j.subject = n.subject and j.bucket = n.bucket
+
+-- name: save_events
+insert into event (workspace, id, bucket, type, account, at, data)
+select * from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]),
+    cast(? as bigint[]), cast(? as text[])
+)
 
 -- name: save_due
 insert into job (kind, workspace, subject, bucket, due_at)

@@ -6,3 +6,10 @@ where t.type = 'table' and t.name not glob 'sqlite_*' order by t.name, c.cid
 
 -- name: references
 select t.name, f."table" from sqlite_schema t, pragma_foreign_key_list(t.name) f where t.type = 'table'
+
+-- name: unfolded
+select 1 from entry where position > (select batch from lane where id = 0) limit 1
+
+-- name: call_folded
+update lane set (batch, entry) = (select position, id from entry order by position desc limit 1)
+where id = 0 and exists (select 1 from entry)

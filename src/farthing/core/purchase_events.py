@@ -1,0 +1,46 @@
+"""Purchase events: what programs may want to be told of a payment, by its receipt before and after. Written in the
+commit of the receipt, so that each is told once.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from .amounts import write_amount
+from .purchases import Receipt, credits_returned, returned
+
+CREDITED: Final = "payment.credited"
+WAITING: Final = "payment.waiting"
+"""It came in, and waits for a person."""
+REFUNDED: Final = "payment.refunded"
+DISPUTED: Final = "dispute.opened"
+CLOSED: Final = "dispute.closed"
+Told = tuple[str, dict[str, Any]]
+"""A type of event, and what it says."""
+
+
+def happened(before: Receipt | None, after: Receipt, scale: int) -> Iterator[Told]:
+    """What a change of a receipt comes to; credits are decimal text of that scale. What was told of a payment before
+    itself comes with it: until then nobody knows whose it is."""
+    if not after.known:
+        return
+    none = Receipt(provider=after.provider, payment=after.payment, at=after.at)
+    b, facts = before if before is not None and before.known else none, _facts(after)
+    if after.state == "credited" != b.state:
+        yield CREDITED, facts | {"credits": write_amount(after.credits, scale), "entry": after.entry}
+    if after.state == "waiting" and after.reason and after.reason != b.reason:
+        yield WAITING, facts | {"reason": after.reason, "facts": after.facts}
+    if after.returned != b.returned or (after.lost and not b.lost and after.closed == b.closed):
+        back = {"returned": format(returned(after), "f"), "credits": write_amount(credits_returned(after), scale)}
+        yield REFUNDED, facts | back
+    if after.dispute and after.dispute != b.dispute:
+        yield DISPUTED, facts | {"dispute": after.dispute}
+    for dispute in after.closed[len(b.closed) :]:
+        yield CLOSED, facts | {"dispute": dispute, "won": not after.lost}
+
+
+def _facts(receipt: Receipt) -> dict[str, Any]:
+    r = receipt
+    return {
+        "provider": r.provider, "payment": r.payment, "order": r.order, "offer": r.offer, "amount": r.amount,
+        "currency": r.currency,
+    }  # fmt: skip

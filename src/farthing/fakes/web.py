@@ -1,0 +1,237 @@
+"""A web server as small as a stand-in needs: requests, responses, routes; run as a program, or beside a test.
+
+Handlers run on one event loop. What they change they change without waiting in between, so that nobody ever sees half
+of it; that is all the locking there is.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+import uvicorn
+
+MOST_BYTES: Final = 1_000_000
+STOP_SECONDS: Final = 1
+T = TypeVar("T")
+Messages = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Refusal(Exception):
+    """A request that can't be right: a status and a sentence."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    base: str
+    """The address by which the caller knows this server."""
+
+    def read(self, kind: type[T]) -> T:
+        """The JSON of the body; nothing counts as an empty object."""
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=kind, strict=False)
+        except msgspec.MsgspecError as error:
+            raise Refusal(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is answered."""
+
+    body: bytes = b""
+    status: int = 200
+    type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+    broken: bool = False
+    """The connection ends in the middle of it."""
+
+
+def json_of(data: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer for programs."""
+    return Response(json.dumps(data).encode(), status, headers=headers or {})
+
+
+def html_of(page: str, status: int = 200) -> Response:
+    """An answer for people."""
+    return Response(page.encode(), status, "text/html; charset=utf-8")
+
+
+def redirect(url: str) -> Response:
+    """Look there."""
+    return Response(b"", 303, headers={"location": url})
+
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+class Routes:
+    """Which handler answers what. A pattern such as /orders/{id} hands `id` to its handler by name."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[str, re.Pattern[str], Handler]] = []
+
+    def add(self, method: str, pattern: str, handler: Handler) -> None:
+        """Enter one."""
+        self.known.append((method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern)), handler))
+
+    async def answer(self, request: Request) -> Response:
+        """What its handler says."""
+        others = []
+        for method, pattern, handler in self.known:
+            if found := pattern.fullmatch(request.path):
+                if method == request.method:
+                    return await handler(request, **{name: unquote(text) for name, text in found.groupdict().items()})
+                others.append(method)
+        if others:
+            raise Refusal(f"{request.path} takes {' and '.join(others)}", 405)
+        raise Refusal(f"there is nothing at {request.path}", 404)
+
+
+class Fake(Protocol):
+    """What can be served: routes, and what goes on while it is served."""
+
+    routes: Routes
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Entered for as long as it is served."""
+        ...
+
+
+# Between ASGI and the handlers
+
+_BREAKING: ContextVar[bool] = ContextVar("breaking", default=False)
+"""Set in the task of a request whose connection is broken off."""
+
+
+def _is_accident(record: logging.LogRecord) -> bool:
+    return not _BREAKING.get()
+
+
+def application(fake: Fake) -> Callable[[MutableMapping[str, Any], Messages, Send], Awaitable[None]]:
+    """The ASGI program."""
+
+    async def app(scope: MutableMapping[str, Any], receive: Messages, send: Send) -> None:
+        try:
+            response = await fake.routes.answer(await _request(scope, receive))
+        except Refusal as refusal:
+            response = json_of({"error": str(refusal)}, refusal.status)
+        await _respond(response, send)
+
+    return app
+
+
+async def _request(scope: MutableMapping[str, Any], receive: Messages) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST_BYTES:
+            raise Refusal("that is too long", 413)
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    base = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
+    return Request(scope["method"], scope["path"], query, headers, body, base)
+
+
+async def _respond(response: Response, send: Send) -> None:
+    length = len(response.body) + (1 if response.broken else 0)
+    headers = {"content-type": response.type, "content-length": str(length), **response.headers}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    if response.broken:
+        _BREAKING.set(True)
+    # An answer that is never finished ends with the connection.
+    await send({"type": "http.response.body", "body": response.body, "more_body": response.broken})
+
+
+# Running
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; signals come through the event loop, and a clean end is no death by signal."""
+
+    def __init__(self, fake: Fake, on_ready: Callable[[], None]) -> None:
+        # What is broken off on purpose would be logged as an accident.
+        logging.getLogger("uvicorn.error").addFilter(_is_accident)
+        super().__init__(
+            uvicorn.Config(
+                application(fake), lifespan="off", ws="none", interface="asgi3", log_config=None, access_log=False,
+                server_header=False, timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )  # fmt: skip
+        self._on_ready = on_ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to take requests, and say so."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    def stop(self) -> None:
+        """End it soon."""
+        self.should_exit = True
+
+
+async def _serve(fake: Fake, server: _Server, sock: socket.socket) -> None:
+    async with fake.running():
+        await server.serve([sock])
+
+
+def serve(fake: Fake, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve on a socket until SIGTERM or SIGINT."""
+    server = _Server(fake, on_ready)
+
+    async def main() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
+        await _serve(fake, server, sock)
+
+    asyncio.run(main())
+
+
+@contextmanager
+def serving(fake: Fake) -> Iterator[str]:
+    """Serve on a free port in a thread, for as long as the block lasts; its address."""
+    ready = threading.Event()
+    server = _Server(fake, ready.set)
+    # Only of a socket that says it is TCP asyncio knows that answers must not wait to be acknowledged, part by part.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        sock.setblocking(False)
+        port = sock.getsockname()[1]
+        thread = threading.Thread(target=lambda: asyncio.run(_serve(fake, server, sock)), name="fake", daemon=True)
+        thread.start()
+        try:
+            assert ready.wait(10), "the fake did not begin"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.stop()
+            thread.join(10)

@@ -28,13 +28,6 @@ def pytest_unconfigure() -> None:
         _run.pop().end()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the whole house come first: they are few, take long and mostly wait, and would else be left to one
-    worker in the end while the others have nothing to do."""
-    house = Path(__file__).parent
-    items.sort(key=lambda item: item.path.parent != house)
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that stands still until a test moves it."""

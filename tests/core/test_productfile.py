@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from farthing.core.amounts import write_amount
-from farthing.core.catalogue import Catalogue, Product, Tier, TopUp, product_problem
+from farthing.core.catalogue import Catalogue, Product, Tier, TopUp, product_problems
 from farthing.core.productfile import ProductFileError, read_products, write_product
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -135,10 +135,8 @@ def test_what_one_provider_calls_two_things_alike_is_refused():
 
 def test_a_product_has_so_many_offers():
     packs = tuple(TopUp(id=str(number), credits=1) for number in range(101))
-    assert product_problem(Product(id="bot", top_ups=packs[:100])) is None
-    problem = product_problem(Product(id="bot", top_ups=packs))
-    assert problem is not None
-    assert problem.field == "tiers"
+    assert not list(product_problems(Product(id="bot", top_ups=packs[:100])))
+    assert [each.field for each in product_problems(Product(id="bot", top_ups=packs))] == ["tiers"]
 
 
 def test_an_offer_is_found_by_its_name_and_by_each_providers():

@@ -5,7 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ import pytest
 
 from farthing.cli.root import run
 from farthing.commerce.digistore24.client import Digistore24
-from farthing.commerce.digistore24.notification import BadSignature, Event, Notification, read_notification
+from farthing.commerce.digistore24.notification import BadSignature, Event, Notification, notification_of, signed_fields
 from farthing.commerce.digistore24.wanted import BuyerData, Checkout, ConnectionPlan, PaymentPlan, Urls
 from farthing.fakes.digistore24 import KEY, PASSPHRASE, Options, Remote, running
 from farthing.fakes.digistore24.clock import after
 from farthing.fakes.digistore24.forms import parse
-from farthing.fakes.digistore24.post import ladder_seconds
+from farthing.fakes.digistore24.post import LADDER
 from tests.cli.command import program
 from tests.fakes.receiver import Receiver, receiving
 
@@ -60,7 +60,7 @@ def buy(fake: Remote, **given: Any) -> dict[str, Any]:
 
 def read(receiver: Receiver, order_id: str) -> list[Notification]:
     """What came about an order, read as Farthing reads it."""
-    return [read_notification(body, PASSPHRASE) for body in receiver.of(order_id)]
+    return [notification_of(signed_fields(body, PASSPHRASE)) for body in receiver.of(order_id)]
 
 
 def again_until(fake: Remote, order_id: str) -> str:
@@ -98,7 +98,7 @@ def test_signatures_come_in_both_cases_of_names(fake: Remote, receiver: Receiver
     (told,) = read(receiver, order)
     assert told.custom == "Zoë & Co"
     with pytest.raises(BadSignature):
-        read_notification(receiver.bodies[-1], "another")
+        signed_fields(receiver.bodies[-1], "another")
 
 
 def test_an_order_with_upsells_is_told_item_by_item(fake: Remote, receiver: Receiver):
@@ -218,7 +218,7 @@ def test_other_events_are_told_when_asked_for(fake: Remote, receiver: Receiver, 
 
 def test_the_test_of_a_connection_says_nothing_of_orders_or_connections(fake: Remote, receiver: Receiver):
     fake.post("connections/test")
-    told = read_notification(receiver.bodies[-1], PASSPHRASE)
+    told = notification_of(signed_fields(receiver.bodies[-1], PASSPHRASE))
     assert (told.known, told.order_id, told.ipn_config_id) == (Event.CONNECTION_TEST, "", "")
     assert told.merchant_id
 
@@ -249,10 +249,9 @@ def test_what_is_not_answered_by_ok_is_sent_again_and_again(fake: Remote, receiv
 
 
 def test_it_is_tried_twenty_times_over_ten_days_and_then_given_up(fake: Remote, receiver: Receiver):
-    waits = [after - before for before, after in zip([0, *ladder_seconds()], ladder_seconds(), strict=False)]
-    assert (waits[0], max(waits), waits[9:]) == (180, 86_400, [86_400] * 11)
-    assert len(waits) == 20
-    assert ladder_seconds()[-1] > 10 * 86_400
+    day = timedelta(days=1)
+    assert (LADDER[0], max(LADDER), LADDER[9:], len(LADDER)) == (timedelta(minutes=3), day, (day,) * 11, 20)
+    assert sum(LADDER, timedelta()) > 10 * day
     receiver.answers += [(503, b"")] * 100
     order = buy(fake)["id"]
     fake.post("clock/advance", days=30)
@@ -334,7 +333,7 @@ def test_a_connection_is_told_what_it_asked_for_and_later_where_it_wants_that(fa
         fake.post("clock/advance", seconds=60)
         assert other.events(mine) == ["on_refund"]
         assert other.events(foreign) == []
-        assert read_notification(other.bodies[0], "own").ipn_config_domain_id == "apart"
+        assert notification_of(signed_fields(other.bodies[0], "own")).ipn_config_domain_id == "apart"
     assert call(fake, "ipnDelete", domain_id="apart")["result"] == "success"
 
 
@@ -432,7 +431,7 @@ def test_declined_and_abandoned_is_not_paid(fake: Remote, receiver: Receiver):
     assert (declined.status_code, "declined" in declined.text) == (402, True)
     assert WEB.post(url, data={"action": "abandon"}).headers["location"] == "http://shop.example/back"
     (body,) = receiver.bodies[before:]
-    assert read_notification(body, PASSPHRASE).known == Event.PAYMENT_DENIED
+    assert notification_of(signed_fields(body, PASSPHRASE)).known == Event.PAYMENT_DENIED
 
 
 def test_a_bank_transfer_is_paid_when_it_has_come(fake: Remote, receiver: Receiver):

@@ -8,9 +8,10 @@ import asyncio
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -28,33 +29,35 @@ ANN = Owner(workspace="main", account="ann")
 PAYS, DECLINED_WHEN_CHARGED, ASKS = "4242424242424242", "4000000000000341", "4000002760003184"
 
 
+PROGRAM = """
+import socket, sys
+from aiohttp import web
+from localstripe.server import app
+web.run_app(app, sock=socket.socket(fileno=int(sys.argv[1])), print=None)
+"""
+"""Its own way of starting takes the number of a port that somebody else may have by then, and wants IPv6."""
+PATIENCE_SECONDS = 90
+
+
 @contextmanager
 def localstripe(webhook: str) -> Iterator[str]:
-    """The program on a free port, which tells of events there."""
-    with closing(socket.create_server(("::", 0), family=socket.AF_INET6)) as free:
-        port = free.getsockname()[1]
-    words = [sys.executable, "-m", "localstripe", "--from-scratch", "--port", str(port)]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as program:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, program)
-            answer = httpx2.post(f"{url}/_config/webhooks/hook", data={"url": webhook, "secret": SECRET})
-            assert answer.status_code == 200
-            yield url
-        finally:
-            program.terminate()
-
-
-def _wait_for(url: str, program: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            httpx2.get(url)
-            return
-        except httpx2.TransportError:
-            assert program.poll() is None, "localstripe has ended"
-            assert time.monotonic() < until, "localstripe did not begin"
-            time.sleep(0.05)
+    """The program, which tells of events there."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, tempfile.TemporaryFile() as said:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        number = listening.fileno()
+        words = [sys.executable, "-c", PROGRAM, str(number)]
+        with subprocess.Popen(words, pass_fds=[number], stdout=said, stderr=said) as program:
+            listening.close()
+            try:
+                told = {"url": webhook, "secret": SECRET}
+                answer = httpx2.post(f"{url}/_config/webhooks/hook", data=told, timeout=PATIENCE_SECONDS)
+                assert answer.status_code == 200
+                yield url
+            except httpx2.TransportError as error:
+                said.seek(0)
+                pytest.fail(f"localstripe ({program.poll()}): {error}: {said.read().decode()}")
+            finally:
+                program.terminate()
 
 
 @contextmanager
@@ -110,7 +113,7 @@ def heard(server: Any) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     wanted = {"payment_intent.succeeded", "payment_intent.payment_failed"}
     with hooked(SECRET) as hook, server(hook.url) as url:
         told = asyncio.run(story(url))
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_SECONDS
         while not wanted <= {each["type"] for each in hook.events_from(0)}:
             assert time.monotonic() < until, "no events came"
             time.sleep(0.05)

@@ -119,11 +119,6 @@ class ProductProblem(Struct, frozen=True):
     message: str
 
 
-def product_problem(product: Product) -> ProductProblem | None:
-    """The first thing that is wrong with a product by itself."""
-    return next(product_problems(product), None)
-
-
 def product_problems(product: Product) -> Iterator[ProductProblem]:
     """All that is wrong with a product by itself; a field is such as `tiers[0].plan`."""
     if wrong := text_error(product.id) or _slash(product.id):

@@ -18,11 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+import httpx2
 import msgspec
 import uvicorn
 
 MOST_BYTES: Final = 1_000_000
 STOP_SECONDS: Final = 1
+PATIENCE_SECONDS: Final = 60.0
+"""How long a test waits for its stand-in, which may first have to wait for who is told of what happens."""
 T = TypeVar("T")
 Messages = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -230,8 +233,45 @@ def serving(fake: Fake) -> Iterator[str]:
         thread = threading.Thread(target=lambda: asyncio.run(_serve(fake, server, sock)), name="fake", daemon=True)
         thread.start()
         try:
-            assert ready.wait(10), "the fake did not begin"
+            assert ready.wait(PATIENCE_SECONDS), "the fake did not begin"
             yield f"http://127.0.0.1:{port}"
         finally:
             server.stop()
             thread.join(10)
+
+
+class Remote:
+    """A stand-in that is served, for a test to work on: `get` and `post` are those of its control."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx2.Client(base_url=url, timeout=PATIENCE_SECONDS)
+
+    def get(self, path: str, **query: str) -> Any:
+        """What there is: `get("books")`."""
+        return _checked(self._http.get(f"/_fake/{path}", params=query))
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Make something happen: `post("clock/advance", days=31)` puts the clock forward."""
+        return _checked(self._http.post(f"/_fake/{path}", json=body))
+
+    def close(self) -> None:
+        """End the connections."""
+        self._http.close()
+
+
+def _checked(answer: httpx2.Response) -> Any:
+    if answer.status_code != 200:
+        raise ValueError(f"{answer.url.path}: {answer.text}")
+    return answer.json()
+
+
+@contextmanager
+def controlled(fake: Fake) -> Iterator[Remote]:
+    """Serve on a free port, for as long as the block lasts, and work on it."""
+    with serving(fake) as url:
+        remote = Remote(url)
+        try:
+            yield remote
+        finally:
+            remote.close()

@@ -263,7 +263,7 @@ class PostgresStore:
 
     async def _load_archived(self, commands: Sequence[Command], context: Context) -> None:
         """Of whom something is asked that may be of archived entries."""
-        named = [c for c in commands if isinstance(c, (Refund, *NAMES_GRANT)) or _is_late(c, context)]
+        named = [c for c in commands if type(c) in _NAMES_OLD and (type(c) is not Settle or _is_late(c, context))]
         for row in await self._fetch("checkpoints", *columns(_names(named))) if named else ():
             checkpoint = read_checkpoint(tuple(row))
             account = checkpoint.closed.account
@@ -489,12 +489,14 @@ class PostgresStore:
 
 
 _APART: Final = (*NAMES_HOLD, *NAMES_GRANT, *OF_SUBSCRIPTIONS, Refund)
+_NAMES_OLD: Final = frozenset({Refund, Settle, *NAMES_GRANT})
+"""What may be about archived entries."""
 _LOAD_MORE: Final = frozenset({GiveGrant, Import, Adjust, SetBalance, Refund, *NAMES_GRANT, *OF_SUBSCRIPTIONS})
 
 
-def _is_late(c: Command, context: Context) -> bool:
-    """Whether a settle comes after the hold's end."""
-    return isinstance(c, Settle) and (hold := context.holds.get(c.hold)) is not None and hold.state == "expired"
+def _is_late(settle: Settle, context: Context) -> bool:
+    """Whether it comes after the hold's end."""
+    return (hold := context.holds.get(settle.hold)) is not None and hold.state == "expired"
 
 
 def _seconds() -> float:

@@ -15,8 +15,17 @@ from farthing.stores.providers import Providers
 from ..inbox import NotOurs, NotTaken, Sent
 from ..secrets import usable
 from .facts import facts_of
-from .notification import ANSWER, MOST_BYTES, BadNotification, Event, Notification, notification_of, read_fields
-from .signature import is_signed
+from .notification import (
+    ANSWER,
+    MOST_BYTES,
+    BadNotification,
+    BadSignature,
+    Event,
+    Notification,
+    notification_of,
+    read_fields,
+    signed_fields,
+)
 
 UNREADABLE: Final = "unreadable"
 """The kind of a message that is signed, and which this version can't read: a later one may."""
@@ -38,14 +47,14 @@ class Digistore24Inbox:
     ) -> Sent | None:  # fmt: skip
         """The notification, once its signature is found right; None for the test of a connection."""
         assert isinstance(settings, Digistore24Settings), "settings are of their provider"
-        try:
-            found = read_fields(body)
-        except BadNotification as error:
-            raise NotTaken(400, str(error)) from error
         # The API key is not needed here, and may be anywhere.
         passphrase = usable(replace(settings, api_key=""), workspace.mode).passphrase
-        if not is_signed(found, passphrase):
-            raise NotTaken(403, "its signature is none of this passphrase" if passphrase else "no passphrase is set")
+        try:
+            found = signed_fields(body, passphrase)
+        except BadNotification as error:
+            raise NotTaken(400, str(error)) from error
+        except BadSignature as error:
+            raise NotTaken(403, str(error)) from error
         try:
             kind = notification_of(found).event
         except BadNotification:

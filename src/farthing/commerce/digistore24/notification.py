@@ -156,12 +156,12 @@ class Notification(Struct, frozen=True, kw_only=True):
         return self.api_mode != "live"
 
 
-def read_notification(body: bytes, passphrase: str) -> Notification:
-    """What a body says that was signed with the passphrase; raises `BadNotification` and `BadSignature`."""
+def signed_fields(body: bytes, passphrase: str) -> dict[str, str]:
+    """The fields of a body that was signed with the passphrase; raises `BadNotification` and `BadSignature`."""
     found = read_fields(body)
     if not is_signed(found, passphrase):
-        raise BadSignature("its signature is not one of this passphrase" if passphrase else "no passphrase is set")
-    return notification_of(found)
+        raise BadSignature("its signature is none of this passphrase" if passphrase else "no passphrase is set")
+    return found
 
 
 def read_fields(body: bytes) -> dict[str, str]:

@@ -6,6 +6,8 @@ fake.post("clock/advance", days=31)
 assert fake.get("books")["totals"]["EUR"]["paid"] == "49.00"
 """
 
-from .program import KEY, PASSPHRASE, Fake, Options, Remote, running
+from farthing.fakes.web import Remote
+
+from .program import KEY, PASSPHRASE, Fake, Options, running
 
 __all__ = ["KEY", "PASSPHRASE", "Fake", "Options", "Remote", "running"]

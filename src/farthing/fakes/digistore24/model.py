@@ -219,7 +219,6 @@ class Message:
     rung: int = 0
     """How often it was tried, not counting what came twice."""
     tries: list[dict[str, Any]] = field(default_factory=list)
-    sending: bool = False
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
@@ -75,6 +74,7 @@ class Post:
         self._http: httpx2.AsyncClient | None = None
         self._open: dict[str, Message] = {}
         """What is still to be sent."""
+        self._one_by_one = asyncio.Lock()
 
     # What is to be sent
 
@@ -122,27 +122,27 @@ class Post:
         return min((each.due_at for each in self._waiting() if each.due_at), default=None)
 
     def _waiting(self) -> list[Message]:
-        return [each for each in self._open.values() if each.due_at is not None and not each.held and not each.sending]
+        return [each for each in self._open.values() if each.due_at is not None and not each.held]
 
     async def send_due(self) -> int:
-        """Send what is due, oldest first; how many that were."""
+        """Send what is due, oldest first; how many that were. Who finds somebody at it waits, and does the rest."""
         sent = 0
-        while due := [each for each in self._waiting() if each.due_at and each.due_at <= self._clock.now()]:
-            for message in sorted(due, key=lambda message: (message.due_at or message.at, int(message.id))):
-                if not message.sending:
-                    await self.send(message)
-                    sent += 1
+        async with self._one_by_one:
+            while due := [each for each in self._waiting() if each.due_at and each.due_at <= self._clock.now()]:
+                await self._send(min(due, key=lambda message: (message.due_at or message.at, int(message.id))))
+                sent += 1
         return sent
 
     async def send(self, message: Message) -> bool:
         """Send one, whenever it is due, and plan its next try where it takes one; whether it was answered by OK."""
-        message.sending, message.held = True, False
-        try:
-            went_well = await self._try(message, lost=self.habits.draw(self.habits.lose_answer))
-            if self.habits.draw(self.habits.duplicate):
-                await self._try(message, lost=False)
-        finally:
-            message.sending = False
+        async with self._one_by_one:
+            return await self._send(message)
+
+    async def _send(self, message: Message) -> bool:
+        message.held = False
+        went_well = await self._try(message, lost=self.habits.draw(self.habits.lose_answer))
+        if self.habits.draw(self.habits.duplicate):
+            await self._try(message, lost=False)
         message.rung += 1
         message.done = message.done or went_well
         message.due_at = None
@@ -184,8 +184,3 @@ class Post:
     async def __aexit__(self, *_: object) -> None:
         assert self._http is not None
         await self._http.aclose()
-
-
-def ladder_seconds() -> list[int]:
-    """When tries come, in seconds after the first."""
-    return [int(after.total_seconds()) for after in accumulate(LADDER)]

@@ -5,11 +5,9 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-import httpx2
-
-from farthing.fakes.web import Routes, serving
+from farthing.fakes.web import Remote, Routes, controlled
 
 from .calls import Api, Rules
 from .clock import Clock
@@ -89,38 +87,8 @@ class Fake:
         return dump(self._api)
 
 
-class Remote:
-    """A stand-in that is served, for a test to work on: `get` and `post` are those of its control."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._http = httpx2.Client(base_url=url, timeout=30)
-
-    def get(self, path: str, **query: str) -> Any:
-        """What there is: of the books, by `books`."""
-        return _checked(self._http.get(f"/_fake/{path}", params=query))
-
-    def post(self, path: str, **body: Any) -> Any:
-        """Make something happen: `clock/advance` with days=31 puts the clock forward."""
-        return _checked(self._http.post(f"/_fake/{path}", json=body))
-
-    def close(self) -> None:
-        """End the connections."""
-        self._http.close()
-
-
-def _checked(answer: httpx2.Response) -> Any:
-    if answer.status_code != 200:
-        raise ValueError(f"{answer.url.path}: {answer.text}")
-    return answer.json()
-
-
 @contextmanager
 def running(options: Options = Options()) -> Iterator[Remote]:
     """A stand-in on a free port, for as long as the block lasts."""
-    with serving(Fake(options)) as url:
-        remote = Remote(url)
-        try:
-            yield remote
-        finally:
-            remote.close()
+    with controlled(Fake(options)) as remote:
+        yield remote

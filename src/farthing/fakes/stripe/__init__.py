@@ -4,6 +4,8 @@ a clock that can be put forward, refunds, disputes, signed events, idempotency k
 In a test: `with running(Options(webhook=url)) as stripe: ...`.
 """
 
-from .program import KEY, RESTRICTED_KEY, SECRET, Fake, Options, Remote, running
+from farthing.fakes.web import Remote
+
+from .program import KEY, RESTRICTED_KEY, SECRET, Fake, Options, running
 
 __all__ = ["KEY", "RESTRICTED_KEY", "SECRET", "Fake", "Options", "Remote", "running"]

@@ -1,0 +1,356 @@
+"""Following: an answer on its way through, read event by event without being changed.
+
+The body of the response is followed where the vendor's library takes it from, so all ways of the library to give it to
+its caller are the same: iteration, helpers, raw and streaming responses. An event is counted when it is taken: of what
+has come from the network and that nobody has read, nothing is.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from functools import cache, partial
+from time import monotonic
+from typing import Any, Final
+
+import msgspec
+
+from .call import Ended, ModelCall
+from .reading import Reader
+from .settling import AsyncSettler, Settler
+
+_LOG: Final = logging.getLogger("farthing.llm")
+_DONE: Final = b"[DONE]"
+
+
+class Frames:
+    """Bytes of server-sent events, put together to whole events."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The events that are whole now, each with the empty line that ends it."""
+        if b"\r" in data or b"\r" in self._rest:
+            # Who ends lines like that may have his end of a line cut in two: then it waits.
+            data = (self._rest + data).replace(b"\r\n", b"\n")
+            self._rest = b""
+        data = self._rest + data if self._rest else data
+        begin = 0
+        while (end := data.find(b"\n\n", begin)) >= 0:
+            yield data[begin : end + 2]
+            begin = end + 2
+        self._rest = data[begin:]
+
+    @property
+    def rest(self) -> bytes:
+        """What came last, and never became whole."""
+        return self._rest
+
+
+def payload(event: bytes) -> bytes:
+    """The data of an event."""
+    parts = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    return parts[0] if len(parts) == 1 else b"\n".join(parts)
+
+
+class Watch:
+    """What an answer says, told to its call; in events or as a whole."""
+
+    def __init__(self, call: ModelCall, reader: Reader) -> None:
+        self.call = call
+        self.reader = reader
+        self.streams = call.asked.stream
+        self.done = False
+        """The stream has said that it ends."""
+        self._frames = Frames()
+        self._whole: list[bytes] = []
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """What of it goes on to the caller; he has it when the next part is asked for."""
+        if not self.streams:
+            self._whole.append(data)
+            yield data
+            return
+        for event in self._frames.feed(data):
+            if self._shown(event):
+                yield event
+
+    def _shown(self, event: bytes) -> bool:
+        data = payload(event)
+        if data.startswith(_DONE):
+            self.done = True
+            return True
+        try:
+            seen = self.reader.event(msgspec.json.decode(data)) if data else None
+        except Exception:  # whatever can't be read is passed on as it is
+            _LOG.exception("an event of a model's answer can't be read")
+            return True
+        if seen is None:
+            return True
+        self.call.see(seen)
+        return not (seen.only_usage and self.call.asked.hides_usage)
+
+    def ended(self) -> Ended:
+        """How it has ended, when nothing more comes."""
+        if not self.streams:
+            self.answered(b"".join(self._whole))
+            return "finished"
+        # An end that nobody has told may be a connection that was cut.
+        return "finished" if self.whole or self.call.finish else "cut"
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that matters has come, though there may be more."""
+        return self.done or self.call.over
+
+    def answered(self, body: bytes) -> None:
+        """All of an answer that is no stream."""
+        try:
+            self.call.see(self.reader.answered(msgspec.json.decode(body)))
+        except Exception:  # as above
+            _LOG.exception("a model's answer can't be read")
+
+    @property
+    def rest(self) -> bytes:
+        """What came last, and never became whole."""
+        return self._frames.rest
+
+
+class Follow:
+    """An answer that a thread reads."""
+
+    def __init__(self, watch: Watch, settler: Settler) -> None:
+        self._watch, self._settler = watch, settler
+        self._call = watch.call
+        self._source: Generator[bytes, None, None] | None = None
+        self.pulling = False
+        """What comes is being waited for: then a response that closes itself has ended."""
+
+    def read(self, source: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+        """The body, on its way through."""
+        self._source = source
+        try:
+            while (data := self._pull(source)) is not None:
+                for part in self._watch.parts(data):
+                    self._tick()
+                    yield part
+            if self._watch.rest:
+                yield self._watch.rest
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.end(_broken(error), error)
+            raise
+        self.end(self._watch.ended())
+
+    def _pull(self, source: Generator[bytes, None, None]) -> bytes | None:
+        self.pulling = True
+        try:
+            return next(source, None)
+        finally:
+            self.pulling = False
+
+    def _tick(self) -> None:
+        if self._call.ticks(monotonic()):
+            self._call.reports = self._settler.report(self._call).done.is_set
+
+    def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
+        """It is over; the caller waits a little for its settlement."""
+        if self._call.end(how, error):
+            self._settler.settle(self._call, wait=wait)
+
+    def drains(self, close: Callable[[], None]) -> bool:
+        """Whether the rest is read now by somebody else, who closes the response then."""
+        call = self._call
+        if self._source is None or call.how or self._watch.whole or call.policy.broken != "provider":
+            return False
+        self._settler.beside(partial(self._drain, close))
+        return True
+
+    def _drain(self, close: Callable[[], None]) -> None:
+        source, self._source = self._source, None
+        assert source is not None, "there is a rest"
+        alarm = threading.Timer(self._call.policy.drain_seconds, close)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            for data in source:
+                for _ in self._watch.parts(data):
+                    pass
+        except Exception as error:  # what has come until then counts
+            self._call.note("drained", str(error) or type(error).__name__)
+        finally:
+            alarm.cancel()
+            close()
+            self.end("finished" if self._watch.whole else "left", wait=False)
+
+    def closed(self) -> None:
+        """Its reader is done with it."""
+        if self._watch.whole:
+            self.end("finished")
+        else:
+            self.end("left", wait=False)
+
+    def dropped(self) -> None:
+        """Nobody has it any more."""
+        self.end("finished" if self._watch.whole else "left", wait=False)
+
+
+class AsyncFollow:
+    """An answer that a task reads."""
+
+    def __init__(self, watch: Watch, settler: AsyncSettler) -> None:
+        self._watch, self._settler = watch, settler
+        self._call = watch.call
+        self._source: AsyncGenerator[bytes, None] | None = None
+        self._next: asyncio.Future[bytes | None] | None = None
+        self.pulling = False
+
+    async def read(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """The body, on its way through."""
+        self._source = source
+        try:
+            while (data := await self._pull(source)) is not None:
+                for part in self._watch.parts(data):
+                    self._tick()
+                    yield part
+            if self._watch.rest:
+                yield self._watch.rest
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._next is not None:
+                raise  # closing it has the rest read
+            await self.end(_broken(error), error)
+            raise
+        await self.end(self._watch.ended())
+
+    async def _pull(self, source: AsyncGenerator[bytes, None]) -> bytes | None:
+        self.pulling = True
+        try:
+            if self._call.policy.broken != "provider":
+                return await anext(source, None)
+            # Cancelling its reader shall not end what may be wanted to the end.
+            self._next = asyncio.ensure_future(_next_of(source))
+            data = await asyncio.shield(self._next)
+            self._next = None
+            return data
+        finally:
+            self.pulling = False
+
+    def _tick(self) -> None:
+        if self._call.ticks(monotonic()):
+            self._call.reports = self._settler.report(self._call).done
+
+    async def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
+        """It is over; the caller waits a little for its settlement."""
+        if not self._call.end(how, error):
+            return
+        if wait and how != "left":
+            await self._settler.settled(self._call)
+        else:
+            self._settler.settle(self._call)
+
+    def drains(self, close: Callable[[], Awaitable[None]]) -> bool:
+        """Whether the rest is read now by somebody else, who closes the response then."""
+        call = self._call
+        if self._source is None or call.how or self._watch.whole or call.policy.broken != "provider":
+            return False
+        self._settler.spawn(self._drain(close))
+        return True
+
+    async def _drain(self, close: Callable[[], Awaitable[None]]) -> None:
+        source, self._source = self._source, None
+        assert source is not None, "there is a rest"
+        try:
+            async with asyncio.timeout(self._call.policy.drain_seconds):
+                data = await (self._next or _next_of(source))
+                while data is not None:
+                    for _ in self._watch.parts(data):
+                        pass
+                    data = await anext(source, None)
+        except Exception as error:  # what has come until then counts
+            self._call.note("drained", str(error) or type(error).__name__)
+        finally:
+            await close()
+            await self.end("finished" if self._watch.whole else "left", wait=False)
+
+    async def closed(self) -> None:
+        """Its reader is done with it."""
+        await self.end("finished" if self._watch.whole else "left")
+
+    def dropped(self) -> None:
+        """Nobody has it any more."""
+        if self._call.end("finished" if self._watch.whole else "left"):
+            self._settler.settle_from_anywhere(self._call)
+
+
+async def _next_of(source: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(source, None)
+
+
+def _broken(error: BaseException) -> Ended:
+    return "cut" if isinstance(error, Exception) else "left"
+
+
+def follow(response: Any, watch: Watch, settler: Settler) -> None:
+    """Have the body of a response followed."""
+    response.farthing = Follow(watch, settler)
+    response.__class__ = _followed(type(response))  # type: ignore[arg-type]
+
+
+def afollow(response: Any, watch: Watch, settler: AsyncSettler) -> None:
+    """The same on an event loop."""
+    response.farthing = AsyncFollow(watch, settler)
+    response.__class__ = _afollowed(type(response))  # type: ignore[arg-type]
+
+
+@cache
+def _followed(kind: Any) -> Any:
+    # A class of its own, rather than methods on the instance, which would keep it alive.
+    class Followed(kind):  # type: ignore[misc]
+        farthing: Follow
+
+        def iter_bytes(self, chunk_size: int | None = None) -> Generator[bytes, None, None]:
+            body: Generator[bytes, None, None] = super().iter_bytes(chunk_size)
+            return body if hasattr(self, "_content") else self.farthing.read(body)
+
+        def close(self) -> None:
+            if self.farthing.pulling:
+                super().close()
+            elif not self.farthing.drains(super().close):
+                super().close()
+                self.farthing.closed()
+
+        def __del__(self) -> None:
+            self.farthing.dropped()
+
+    return _named(Followed, kind)
+
+
+@cache
+def _afollowed(kind: Any) -> Any:
+    class Followed(kind):  # type: ignore[misc]
+        farthing: AsyncFollow
+
+        def aiter_bytes(self, chunk_size: int | None = None) -> AsyncGenerator[bytes, None]:
+            body: AsyncGenerator[bytes, None] = super().aiter_bytes(chunk_size)
+            return body if hasattr(self, "_content") else self.farthing.read(body)
+
+        async def aclose(self) -> None:
+            if self.farthing.pulling:
+                await super().aclose()
+            elif not self.farthing.drains(super().aclose):
+                await super().aclose()
+                await self.farthing.closed()
+
+        def __del__(self) -> None:
+            self.farthing.dropped()
+
+    return _named(Followed, kind)
+
+
+def _named(made: Any, kind: Any) -> Any:
+    made.__name__, made.__qualname__, made.__module__ = kind.__name__, kind.__qualname__, kind.__module__
+    return made

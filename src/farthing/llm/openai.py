@@ -1,0 +1,218 @@
+"""OpenAI: where usage stands in the answers of chat completions, responses and embeddings, and in their streams.
+
+The same formats come from many other providers and servers: whoever that is is for the caller to say.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, has_more, list_of, of, said, text_of, tools_of
+from .used import Used, told, unusual
+
+PROVIDER: Final = "openai"
+_ENDS: Final = {"response.completed", "response.incomplete", "response.failed"}
+_DELTAS: Final = {
+    "response.output_text.delta",
+    "response.refusal.delta",
+    "response.function_call_arguments.delta",
+    "response.custom_tool_call_input.delta",
+    "response.reasoning_summary_text.delta",
+    "response.reasoning_text.delta",
+    "response.audio.transcript.delta",
+}
+_PENDING: Final = {"queued", "in_progress"}
+
+
+# Chat completions
+
+
+def chat_asked(body: Body) -> Asked:
+    """What a request for a chat completion asks for."""
+    messages = list_of(body, "messages")
+    most = count_of(body, "max_completion_tokens") or count_of(body, "max_tokens")
+    return Asked(
+        model=text_of(body, "model"), operation="chat", texts=tuple(map(said, messages)), tools=tools_of(body),
+        uncounted=any(map(has_more, messages)), most_output=most and most * (count_of(body, "n") or 1),
+        stream=of(body, "stream") is True, hides_usage=_wants_usage_asked_for(body),
+    )  # fmt: skip
+
+
+def chat_prepared(body: Body) -> Body:
+    """A stream tells its usage where it is asked to; who has said something about that himself is left alone."""
+    if not _wants_usage_asked_for(body):
+        return body
+    return {**body, "stream_options": {**(_options(body) or {}), "include_usage": True}}
+
+
+def _wants_usage_asked_for(body: Body) -> bool:
+    return of(body, "stream") is True and of(_options(body), "include_usage") is None
+
+
+def _options(body: Body) -> Mapping[str, Any] | None:
+    found = of(body, "stream_options")
+    return found if isinstance(found, Mapping) else None
+
+
+def chat_answered(answer: Any) -> Seen:
+    """What a chat completion says."""
+    choices = list_of(answer, "choices")
+    texts = [said(of(choice, "message")) for choice in choices]
+    return Seen(
+        text="".join(texts), used=_chat_used(answer), id=text_of(answer, "id"), finish=_finish(choices), over=True,
+    )  # fmt: skip
+
+
+def chat_event(chunk: Any) -> Seen:
+    """What a chunk of a chat completion says."""
+    choices = of(chunk, "choices")
+    used = _chat_used(chunk)
+    if not choices:
+        if error := of(chunk, "error"):
+            return Seen(error=text_of(error, "message") or "error", over=True)
+        return Seen(used=used, id=text_of(chunk, "id"), only_usage=used is not None, over=used is not None)
+    text = "".join(_delta(of(choice, "delta")) for choice in choices)
+    return Seen(text=text, used=used, id=text_of(chunk, "id"), finish=_finish(choices))
+
+
+def _delta(delta: Any) -> str:
+    """The text that a chunk carries. It is read of every chunk: what is usual comes first."""
+    text = of(delta, "content")
+    if isinstance(text, str) and text:
+        return text
+    return said(delta)
+
+
+def _finish(choices: list[Any]) -> str:
+    return next((found for choice in choices if (found := text_of(choice, "finish_reason"))), "")
+
+
+def _chat_used(answer: Any) -> Used | None:
+    usage = of(answer, "usage")
+    if usage is None:
+        return None
+    into, out = of(usage, "prompt_tokens_details"), of(usage, "completion_tokens_details")
+    counts = told(
+        input_tokens=of(usage, "prompt_tokens"), output_tokens=of(usage, "completion_tokens"),
+        cache_read_tokens=of(into, "cached_tokens"), cache_write_tokens=of(into, "cache_write_tokens"),
+        input_audio_tokens=of(into, "audio_tokens"), input_image_tokens=of(into, "image_tokens"),
+        reasoning_tokens=of(out, "reasoning_tokens"), output_audio_tokens=of(out, "audio_tokens"),
+    )  # fmt: skip
+    return _used(answer, counts)
+
+
+def _used(answer: Any, counts: dict[str, int]) -> Used:
+    tier = unusual(service_tier=of(answer, "service_tier"))
+    return Used(provider=PROVIDER, model=text_of(answer, "model"), counts=counts, attributes=tier)
+
+
+# Responses
+
+
+def responses_asked(body: Body) -> Asked:
+    """What a request for a response asks for."""
+    given = of(body, "input")
+    items: list[Any] = [given] if isinstance(given, str) else list_of(body, "input")
+    first = [text_of(body, "instructions")] if text_of(body, "instructions") else []
+    earlier = any(of(body, name) for name in ("previous_response_id", "conversation", "prompt"))
+    return Asked(
+        model=text_of(body, "model"), operation="chat", texts=(*first, *map(said, items)), tools=tools_of(body),
+        uncounted=earlier or any(map(has_more, items)), most_output=count_of(body, "max_output_tokens"),
+        stream=of(body, "stream") is True,
+    )  # fmt: skip
+
+
+def responses_answered(answer: Any) -> Seen:
+    """What a response says."""
+    status, error = text_of(answer, "status"), of(answer, "error")
+    return Seen(
+        text=said(list_of(answer, "output")), used=_responses_used(answer), id=text_of(answer, "id"),
+        finish=text_of(of(answer, "incomplete_details"), "reason") or status,
+        error=text_of(error, "message") or status if error or status == "failed" else "",
+        over=status not in _PENDING, pending=status in _PENDING,
+    )  # fmt: skip
+
+
+def responses_event(event: Any) -> Seen:
+    """What an event of a response says."""
+    kind = of(event, "type")
+    if kind in _DELTAS:
+        return Seen(text=text_of(event, "delta"))
+    if kind in _ENDS:
+        # The text in it has already come.
+        return replace(responses_answered(of(event, "response")), text="", over=True, pending=False)
+    if kind == "response.created":
+        return Seen(id=text_of(of(event, "response"), "id"))
+    if kind == "error":
+        return Seen(error=text_of(event, "message") or "error", over=True)
+    return NOTHING
+
+
+def _responses_used(answer: Any) -> Used | None:
+    usage = of(answer, "usage")
+    if usage is None:
+        return None
+    into, out = of(usage, "input_tokens_details"), of(usage, "output_tokens_details")
+    counts = told(
+        input_tokens=of(usage, "input_tokens"), output_tokens=of(usage, "output_tokens"),
+        cache_read_tokens=of(into, "cached_tokens"), cache_write_tokens=of(into, "cache_write_tokens"),
+        reasoning_tokens=of(out, "reasoning_tokens"),
+    )  # fmt: skip
+    searches = told(web_search_requests=of(of(of(answer, "tool_usage"), "web_search"), "num_requests"))
+    return replace(_used(answer, counts), others={name: n for name, n in searches.items() if n})
+
+
+# Embeddings
+
+
+def embeddings_asked(body: Body) -> Asked:
+    """What a request for embeddings asks for."""
+    given = of(body, "input")
+    inputs = [given] if isinstance(given, str) else list_of(body, "input")
+    texts = tuple(each for each in inputs if isinstance(each, str))
+    return Asked(
+        model=text_of(body, "model"), operation="embeddings", texts=texts, uncounted=len(texts) < len(inputs),
+        most_output=0,
+    )  # fmt: skip
+
+
+def embeddings_answered(answer: Any) -> Seen:
+    """What embeddings say: of output there is none."""
+    usage = of(answer, "usage")
+    if usage is None:
+        return Seen(over=True)
+    counts = told(input_tokens=of(usage, "prompt_tokens"), output_tokens=0)
+    return Seen(used=_used(answer, counts), over=True)
+
+
+def _as_it_is(body: Body) -> Body:
+    return body
+
+
+CHAT: Final = Reader(
+    provider=PROVIDER, asked=chat_asked, prepared=chat_prepared, answered=chat_answered, event=chat_event
+)
+RESPONSES: Final = Reader(
+    provider=PROVIDER, asked=responses_asked, prepared=_as_it_is, answered=responses_answered, event=responses_event
+)
+EMBEDDINGS: Final = Reader(
+    provider=PROVIDER, asked=embeddings_asked, prepared=_as_it_is, answered=embeddings_answered,
+    event=embeddings_answered,
+)  # fmt: skip
+
+POSTS: Final[Mapping[str, Reader]] = {
+    "/chat/completions": CHAT,
+    "/responses": RESPONSES,
+    "/responses/compact": RESPONSES,
+    "/embeddings": EMBEDDINGS,
+}
+"""How calls are read, by the path that the library posts them to. All of its methods for them (`create`, `parse`,
+`stream`, with a raw or a streaming response) end in `_post` of their resource, with that path and `body=`."""
+RESOURCES: Final = ("chat.completions", "responses", "embeddings", "beta.chat.completions", "beta.responses")
+"""Where a client has them."""
+
+
+def reader_of(path: str) -> Reader | None:
+    """How a call is read that is posted there; None: it is no business of ours."""
+    return POSTS.get(path.partition("?")[0])

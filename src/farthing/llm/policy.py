@@ -1,0 +1,29 @@
+"""Policies: which one counts for a call. What the call itself says comes first, then what `meter` was told, then what
+the workspace says of the service, then what it says of all.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from msgspec.structs import asdict
+
+from farthing.core.metering import Policy, layers_of, policy_of
+
+__all__ = ["Given", "Policy", "chosen", "shown"]
+Given: TypeAlias = Policy | Mapping[str, Any] | None
+"""A policy: all of it, or what is to be different."""
+
+
+def chosen(document: str, service: str, *given: Given) -> Policy:
+    """The policy of a call: by the workspace's document, and by what callers have given, the last one first."""
+    return policy_of(*layers_of(document, service), *map(_layer, given))
+
+
+def _layer(given: Given) -> Mapping[str, Any]:
+    return asdict(given) if isinstance(given, Policy) else given or {}
+
+
+def shown(policy: Policy) -> dict[str, Any]:
+    """What is different from the usual, as evidence."""
+    usual = asdict(Policy())
+    return {name: value for name, value in asdict(policy).items() if value != usual[name]}

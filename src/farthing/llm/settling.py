@@ -1,0 +1,359 @@
+"""Settling: runs the steps of metered calls against a ledger, by threads or in tasks of an event loop.
+
+An answer never waits long for its settlement, and never fails for it. What can't be settled because the ledger can't be
+asked goes into the client's journal where it has one, else it is tried again for as long as the client is open. What is
+refused for good is put on the journal's shelf and told in the log, with all that was to be charged.
+"""
+
+import asyncio
+import atexit
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any, Final, TypeVar
+from weakref import WeakSet
+
+from farthing.client.aio.client import AsyncClient
+from farthing.client.aio.door import AsyncDoor
+from farthing.client.calls import get
+from farthing.client.errors import ApiError, ClientClosed, FarthingError, Unusable
+from farthing.client.journal.keeping import AsyncJournal, Journal
+from farthing.client.journal.lines import kept_of
+from farthing.client.journal.shelf import park
+from farthing.client.pricing_results import WorkspaceSettings
+from farthing.client.stand_ins import covered, says_nothing_of_it
+from farthing.client.sync.client import Client
+from farthing.client.sync.door import Door
+from farthing.core.metering import PolicyError, check_metering
+
+from .call import ModelCall, Steps
+
+T = TypeVar("T")
+WAIT_SECONDS: Final = 2.0
+"""An answer that is over waits no longer than that for its settlement."""
+CLOSING_SECONDS: Final = 30.0
+"""A ledger that is closed waits so long for what is still to be settled."""
+FRESH_SECONDS: Final = 30.0
+"""What a workspace says of metering is read again after that."""
+_FIRST_SECONDS: Final = 0.25
+_LONGEST_SECONDS: Final = 15.0
+_THREADS: Final = 4
+_LOG: Final = logging.getLogger("farthing.llm")
+
+
+def _again(error: FarthingError) -> bool:
+    """Whether it may go well later."""
+    return isinstance(error, ApiError) and says_nothing_of_it(error)
+
+
+def _give_up(call: ModelCall, error: Exception, journal: Journal | AsyncJournal | None) -> None:
+    """Nobody is charged by itself any more: leave all that is known to a person."""
+    said = call.last.body.decode() if call.last is not None else ""
+    _LOG.error("a model call of %s could not be charged (%s); it was asked for: %s", call.terms.account, error, said)
+    if journal is None or call.last is None or not covered(call.last):
+        return
+    code = error.code if isinstance(error, ApiError) else "not_settled"
+    try:
+        for kept in kept_of(call.last, journal.target, str(error)):
+            park(journal.folder, kept, code, str(error))
+    except OSError as full:
+        _LOG.error("and it can't be put on the shelf in %s: %s", journal.folder, full)
+
+
+class Document:
+    """What the workspace says of metering, as it was read last."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.known = False
+        self._until = 0.0
+
+    def due(self) -> bool:
+        """Whether it should be read again; who is told so does that."""
+        now = monotonic()
+        if now < self._until:
+            return False
+        self._until = now + FRESH_SECONDS
+        return True
+
+    def reading(self) -> Steps[None]:
+        """Read it. Where it can't be, what was read last counts."""
+        try:
+            settings = yield get(WorkspaceSettings, "/v1/settings")
+            check_metering(settings.metering)
+        except (FarthingError, PolicyError) as error:  # a newer server may know more
+            _LOG.warning("the workspace's policies of metering can't be read: %s", error)
+        else:
+            self.text, self.known = settings.metering, True
+
+
+class Job:
+    """Something on its way that closing waits for."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+
+
+class Settler:
+    """Settles for threads; one for each client."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._jobs: SimpleQueue[tuple[Job, ModelCall]] = SimpleQueue()
+        self._turn = threading.Lock()
+        self._threads = 0
+        self._open: set[Job] = set()
+        self._closing = threading.Event()
+        self._document = Document()
+        _SETTLERS.add(self)
+
+    def document(self) -> str:
+        """What the workspace says of metering: asked for once, and then again beside the calls."""
+        found = self._document
+        if found.due():
+            if found.known:
+                self.beside(partial(self.ask, found.reading()))
+            else:
+                self.ask(found.reading())
+        return found.text
+
+    def ask(self, steps: Steps[T]) -> T:
+        """Run steps to their end."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = self._door.ask(call)
+                except FarthingError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def bears(self, error: FarthingError) -> bool:
+        """Whether the client lets calls through that the ledger couldn't be asked for."""
+        return self._door.outage.bears(error)
+
+    def settle(self, call: ModelCall, *, wait: bool) -> None:
+        """Settle a call that has ended; wait for it, though not for long."""
+        job = Job()
+        with self._turn:
+            self._open.add(job)
+            if self._threads < min(_THREADS, len(self._open)):
+                self._threads += 1
+                threading.Thread(target=self._work, name="farthing-metering", daemon=True).start()
+        self._jobs.put((job, call))
+        if wait:
+            job.done.wait(WAIT_SECONDS)
+
+    def _work(self) -> None:
+        while True:
+            job, call = self._jobs.get()
+            try:
+                self._settle(call)
+            except Exception:  # a bug must not end the thread
+                _LOG.exception("a model call of %s could not be charged", call.terms.account)
+            finally:
+                self._over(job)
+
+    def _over(self, job: Job) -> None:
+        with self._turn:
+            self._open.discard(job)
+        job.done.set()
+
+    def _settle(self, call: ModelCall) -> None:
+        pause = _FIRST_SECONDS
+        while True:
+            try:
+                return self.ask(call.settling())
+            except FarthingError as error:
+                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not _again(error):
+                    return _give_up(call, error, self._door.outage.journal)
+                _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
+            self._closing.wait(pause)
+            pause = min(2 * pause, _LONGEST_SECONDS)
+
+    def beside(self, work: Callable[[], None]) -> Job:
+        """Do something in a thread of its own, for which the ledger waits when it is closed."""
+        job = Job()
+        with self._turn:
+            self._open.add(job)
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                self._over(job)
+
+        threading.Thread(target=run, name="farthing-metering", daemon=True).start()
+        return job
+
+    def report(self, call: ModelCall) -> Job:
+        """Tell the ledger how far a stream is, while it goes on."""
+        return self.beside(partial(self._report, call))
+
+    def _report(self, call: ModelCall) -> None:
+        try:
+            self.ask(call.reporting(monotonic()))
+        except FarthingError as error:
+            _LOG.info("the ledger could not be told how far a stream of %s is: %s", call.terms.account, error)
+
+    def idle(self, seconds: float) -> bool:
+        """Wait until all is settled that has ended; whether it is."""
+        until = monotonic() + seconds
+        # What is read to its end by somebody else is settled after that.
+        while jobs := self._jobs_open():
+            if not all(job.done.wait(max(0.0, until - monotonic())) for job in jobs):
+                return False
+        return True
+
+    def _jobs_open(self) -> list[Job]:
+        with self._turn:
+            return list(self._open)
+
+    def close(self) -> None:
+        """Settle what is left, and try nothing again."""
+        self._closing.set()
+        self.idle(CLOSING_SECONDS)
+
+
+_SETTLERS: Final[WeakSet[Settler]] = WeakSet()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for each in list(_SETTLERS):
+        each.idle(5)
+
+
+class AsyncSettler:
+    """Settles in tasks of an event loop; one for each client."""
+
+    def __init__(self, door: AsyncDoor) -> None:
+        self._door = door
+        self.loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self._document = Document()
+
+    async def document(self) -> str:
+        """What the workspace says of metering: asked for once, and then again beside the calls."""
+        found = self._document
+        if found.due():
+            if found.known:
+                self.spawn(self.ask(found.reading()))
+            else:
+                await self.ask(found.reading())
+        return found.text
+
+    async def ask(self, steps: Steps[T]) -> T:
+        """Run steps to their end."""
+        try:
+            call = next(steps)
+            while True:
+                try:
+                    answer = await self._door.ask(call)
+                except FarthingError as error:
+                    call = steps.throw(error)
+                else:
+                    call = steps.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def bears(self, error: FarthingError) -> bool:
+        """Whether the client lets calls through that the ledger couldn't be asked for."""
+        return self._door.outage.bears(error)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something in a task of its own, for which the ledger waits when it is closed."""
+        task = self.loop.create_task(work, name="farthing-metering")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def settle(self, call: ModelCall) -> asyncio.Task[None]:
+        """Settle a call that has ended, whatever becomes of who made it."""
+        return self.spawn(self._settle(call))
+
+    def settle_from_anywhere(self, call: ModelCall) -> None:
+        """The same where it is not known in which thread: an answer was dropped that nobody has read."""
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.settle, call)
+
+    async def settled(self, call: ModelCall) -> None:
+        """Settle it and wait for that, though not for long."""
+        await asyncio.wait([self.settle(call)], timeout=WAIT_SECONDS)
+
+    async def _settle(self, call: ModelCall) -> None:
+        pause = _FIRST_SECONDS
+        while True:
+            try:
+                return await self.ask(call.settling())
+            except FarthingError as error:
+                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not _again(error):
+                    return await asyncio.to_thread(_give_up, call, error, self._door.outage.journal)
+                _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._closing.wait()
+            pause = min(2 * pause, _LONGEST_SECONDS)
+
+    def report(self, call: ModelCall) -> asyncio.Task[None]:
+        """Tell the ledger how far a stream is, while it goes on."""
+        return self.spawn(self._report(call))
+
+    async def _report(self, call: ModelCall) -> None:
+        try:
+            await self.ask(call.reporting(monotonic()))
+        except FarthingError as error:
+            _LOG.info("the ledger could not be told how far a stream of %s is: %s", call.terms.account, error)
+
+    async def idle(self, seconds: float) -> bool:
+        """Wait until all is settled that has ended; whether it is."""
+        until = monotonic() + seconds
+        # What is read to its end by somebody else is settled after that.
+        while tasks := [task for task in self._tasks if not task.done()]:
+            _, left = await asyncio.wait(tasks, timeout=max(0.0, until - monotonic()))
+            if left:
+                return False
+        return True
+
+    async def aclose(self) -> None:
+        """Settle what is left, and try nothing again."""
+        self._closing.set()
+        await self.idle(CLOSING_SECONDS)
+
+
+def settler_of(ledger: Client) -> Settler:
+    """The one of a client."""
+    door = ledger._door
+    found = door.attached.get("llm")
+    if not isinstance(found, Settler):
+        found = door.attached["llm"] = Settler(door)
+    return found
+
+
+def async_settler_of(ledger: AsyncClient) -> AsyncSettler:
+    """The one of an asynchronous client."""
+    door = ledger._door
+    found = door.attached.get("llm")
+    if not isinstance(found, AsyncSettler):
+        found = door.attached["llm"] = AsyncSettler(door)
+    return found
+
+
+def settled(ledger: Client, seconds: float = CLOSING_SECONDS) -> bool:
+    """Wait until all metered calls are settled that have ended; whether they are. Closing the ledger does so, too."""
+    return settler_of(ledger).idle(seconds)
+
+
+async def asettled(ledger: AsyncClient, seconds: float = CLOSING_SECONDS) -> bool:
+    """The same on an event loop."""
+    return await async_settler_of(ledger).idle(seconds)

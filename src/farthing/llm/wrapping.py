@@ -1,0 +1,214 @@
+"""Metering a vendor's client: what it asks a model is held for before, followed while it is answered, and charged.
+
+    api = meter(OpenAI(), ledger=ledger, account="alice")
+
+gives a client that does all that the other one does, on the same connections. The other one stays as it was, and so do
+its class and its library.
+"""
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from inspect import iscoroutinefunction
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+from wrapt import FunctionWrapper
+
+from farthing.client.aio.client import AsyncClient
+from farthing.client.finishing import afinished
+from farthing.client.sync.client import Client
+
+from . import anthropic, openai
+from .call import Ended, ModelCall
+from .following import Watch, afollow, follow
+from .policy import Given, chosen
+from .reading import Reader
+from .settling import AsyncSettler, Settler, async_settler_of, settler_of
+from .terms import Said, goes_on, terms_of
+
+V = TypeVar("V")
+Vendor = Callable[[str], Reader | None]
+VENDORS: Final[Mapping[str, Vendor]] = {"openai": openai.reader_of, "anthropic": anthropic.reader_of}
+"""How calls are read, by the library whose client makes them."""
+
+
+def meter(
+    client: V, *, ledger: Client | AsyncClient, account: str | None = None, policy: Given = None,
+    provider: str | None = None, service: str | None = None, operation: str | None = None, product: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> V:  # fmt: skip
+    """A client of OpenAI's or Anthropic's library whose calls are charged to an account: credits are held before, and
+    what was used is charged after, by the policy. Without an account, each call needs one, by `metering`.
+
+    An asynchronous client takes an asynchronous ledger. `provider` is who answers, where that isn't whom the library
+    was made for. Clients made of it (`with_options`, `copy`) are metered alike; one that is metered already is metered
+    anew, in place of what was said before.
+    """
+    said = Said(
+        account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
+        metadata=metadata or {},
+    )  # fmt: skip
+    chosen("", service or "", policy)  # what can't be meant is refused here
+    made: V = _metered(client, ledger, said)
+    return made
+
+
+def _metered(client: Any, ledger: Client | AsyncClient, said: Said) -> Any:
+    reader_of = _vendor(client)
+    client = client.__dict__.get("_farthing_of", client)
+    if iscoroutinefunction(client.post) != isinstance(ledger, AsyncClient):
+        wanted = "an asynchronous one: farthing.aconnect" if iscoroutinefunction(client.post) else "farthing.connect"
+        raise TypeError(f"the ledger of such a client must be {wanted}")
+    made = copy.copy(client)
+    for name in [name for name in made.__dict__ if isinstance(getattr(type(made), name, None), cached_property)]:
+        del made.__dict__[name]  # they would go on asking by the other one
+    made._farthing_of = client
+    if isinstance(ledger, AsyncClient):
+        made.post = FunctionWrapper(made.post, _AsyncPosting(ledger, reader_of, said))
+    else:
+        made.post = FunctionWrapper(made.post, _Posting(settler_of(ledger), reader_of, said))
+    for name in ("copy", "with_options"):
+        made.__dict__[name] = _remade(getattr(client, name), ledger, said)
+    return made
+
+
+def _remade(make: Callable[..., Any], ledger: Client | AsyncClient, said: Said) -> Callable[..., Any]:
+    def made(*args: Any, **kwargs: Any) -> Any:
+        return _metered(make(*args, **kwargs), ledger, said)
+
+    return made
+
+
+def _vendor(client: Any) -> Vendor:
+    for kind in type(client).__mro__:
+        if (found := VENDORS.get(kind.__module__.partition(".")[0])) is not None:
+            return found
+    raise TypeError(f"meter takes clients of {' and '.join(VENDORS)}, not {type(client).__name__}: see `metered`")
+
+
+class _Begun(Struct):
+    """A call that is about to be made."""
+
+    call: ModelCall
+    watch: Watch
+
+
+class _Reading:
+    """What both ways of posting have in common."""
+
+    def __init__(self, reader_of: Vendor, said: Said) -> None:
+        self._reader_of = reader_of
+        self._said = said
+
+    def _reader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reader | None:
+        """How what is posted is read; None where it asks no model."""
+        path = args[0] if args else kwargs.get("path")
+        return self._reader_of(path) if isinstance(path, str) and isinstance(kwargs.get("body"), Mapping) else None
+
+    def _begun(self, reader: Reader, kwargs: dict[str, Any], document: str) -> _Begun:
+        """The call; what is asked is made ready for its usage to be told."""
+        body = kwargs["body"]
+        call = ModelCall(reader.asked(body), terms_of(self._said, document))
+        kwargs["body"] = reader.prepared(body)
+        return _Begun(call, Watch(call, reader))
+
+
+def _response_of(result: Any, streams: bool) -> Any:
+    """The response whose body is still to come; None where the answer is there."""
+    response = getattr(result, "http_response", None) or (getattr(result, "response", None) if streams else None)
+    return None if response is None or hasattr(response, "_content") else response
+
+
+def _answer_of(result: Any, watch: Watch) -> None:
+    """What an answer says that is there."""
+    response = getattr(result, "http_response", None)
+    if response is not None:
+        watch.answered(response.content)
+    else:
+        watch.call.see(watch.reader.answered(result))
+
+
+def _how(error: BaseException, streams: bool) -> Ended:
+    """How a call has ended that was never answered."""
+    if isinstance(getattr(error, "status_code", None), int):
+        return "refused"
+    return "cut" if streams else "lost"
+
+
+class _Posting(_Reading):
+    """Posts for threads."""
+
+    def __init__(self, settler: Settler, reader_of: Vendor, said: Said) -> None:
+        super().__init__(reader_of, said)
+        self._settler = settler
+
+    def __call__(self, post: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if (reader := self._reader(args, kwargs)) is None:
+            return post(*args, **kwargs)
+        begun = self._begun(reader, kwargs, self._settler.document())
+        call = begun.call
+        self._settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, self._settler.bears)))
+        try:
+            result = post(*args, **kwargs)
+        except BaseException as error:
+            call.end(_how(error, call.asked.stream), error)
+            self._settler.settle(call, wait=True)
+            raise
+        response = _response_of(result, call.asked.stream)
+        if response is not None:
+            follow(response, begun.watch, self._settler)
+        else:
+            _answer_of(result, begun.watch)
+            call.end("finished")
+            self._settler.settle(call, wait=True)
+        return result
+
+
+class _AsyncPosting(_Reading):
+    """Posts for tasks."""
+
+    def __init__(self, ledger: AsyncClient, reader_of: Vendor, said: Said) -> None:
+        super().__init__(reader_of, said)
+        self._ledger = ledger
+
+    async def __call__(self, post: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if (reader := self._reader(args, kwargs)) is None:
+            return await post(*args, **kwargs)
+        settler = async_settler_of(self._ledger)
+        begun = self._begun(reader, kwargs, await settler.document())
+        await self._open(begun.call, settler)
+        return await self._answered(post, args, kwargs, begun, settler)
+
+    async def _open(self, call: ModelCall, settler: AsyncSettler) -> None:
+        try:
+            await afinished(settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, settler.bears))))
+        except asyncio.CancelledError:
+            call.end("refused")
+            settler.settle(call)
+            raise
+
+    async def _answered(
+        self, post: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], begun: _Begun,
+        settler: AsyncSettler,
+    ) -> Any:  # fmt: skip
+        call = begun.call
+        try:
+            result = await post(*args, **kwargs)
+        except BaseException as error:
+            call.end(_how(error, call.asked.stream), error)
+            if isinstance(error, Exception):
+                await settler.settled(call)
+            else:
+                settler.settle(call)
+            raise
+        response = _response_of(result, call.asked.stream)
+        if response is not None:
+            afollow(response, begun.watch, settler)
+        else:
+            _answer_of(result, begun.watch)
+            call.end("finished")
+            await settler.settled(call)
+        return result

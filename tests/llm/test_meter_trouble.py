@@ -1,0 +1,159 @@
+"""Metered calls while the ledger is down, and when their process is killed: nothing is lost, and nothing given away."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import farthing
+from farthing.fakes.models import HEADER, Remote
+from farthing.llm import meter, settled, settling
+from tests.api.serving import Server
+from tests.client.driving import serve
+from tests.client.outages import Shop, hurry
+from tests.llm.ledgers import CARD, evidence, open_ledger, read, worth
+from tests.llm.streams import storm
+from tests.llm.vendors import Vendors, asking, last
+
+pytestmark = pytest.mark.xdist_group("models")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+@pytest.fixture
+def shop(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    hurry(monkeypatch)
+    monkeypatch.setattr(settling, "_FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(settling, "WAIT_SECONDS", 0.05)
+    made = Shop(server, "sync", tmp_path)
+    made.direct.rate_cards.put(CARD, reason="The first", effective_from=None)
+    yield made
+    made.close()
+
+
+def until(true: Any) -> None:
+    """Wait for something."""
+    while not true():
+        threading.Event().wait(0.02)
+
+
+def stream_of(api: Any, habits: dict[str, Any]) -> Any:
+    _, given = asking(api, None, "chat")
+    return api.chat.completions.create(**given, stream=True, extra_headers={HEADER: json.dumps(habits)})
+
+
+@pytest.mark.parametrize("client", ["queue", "raise"])
+def test_a_ledger_that_is_down_at_the_end_gets_the_charge_when_it_is_back(
+    shop: Shop, vendors: Vendors, models: Remote, client: str
+):
+    account = shop.funded(f"end-{client}", 10_000)
+    ledger = shop.open() if client == "queue" else shop.open(on_unavailable="raise", journal=None)
+    stream = stream_of(meter(vendors.openai, ledger=ledger, account=account), {"hold_after": 3})
+    read(stream, 4)
+    shop.way.shut()
+    models.post("release")
+    assert read(stream) > 2  # the answer goes on, and ends, as if nothing were
+    assert shop.charges(account) == []
+    shop.way.open()
+    until(lambda: shop.charges(account))
+    (charge,) = shop.charges(account)
+    assert (charge.amount, evidence(charge)["charged_by"]) == (worth(last(models)), "provider")
+    assert settled(ledger)
+    assert shop.direct.balance(account).held == 0
+
+
+def test_a_ledger_that_is_down_at_the_beginning_is_told_later_where_its_client_queues(
+    shop: Shop, vendors: Vendors, models: Remote
+):
+    account = shop.funded("beginning", 10_000)
+    ledger = shop.open()
+    shop.way.shut()
+    read(stream_of(meter(vendors.openai, ledger=ledger, account=account), {}))
+    shop.way.open()
+    until(lambda: shop.charges(account))
+    (charge,) = shop.charges(account)
+    assert (charge.amount, charge.hold) == (worth(last(models)), None)
+    assert "no_hold" in evidence(charge)
+
+
+def test_a_ledger_that_is_down_at_the_beginning_refuses_where_its_client_raises(
+    shop: Shop, vendors: Vendors, models: Remote
+):
+    ledger = shop.open(on_unavailable="raise", journal=None)
+    api, before = meter(vendors.openai, ledger=ledger, account="nobody"), models.get("state")["calls"]
+    shop.way.shut()
+    with pytest.raises(farthing.Unavailable):
+        stream_of(api, {})
+    assert models.get("state")["calls"] == before
+
+
+def test_what_is_refused_for_good_lies_on_the_shelf_of_the_journal(shop: Shop, vendors: Vendors):
+    account = shop.funded("shelved", 10_000)
+    ledger = shop.open()
+    stream = stream_of(meter(vendors.openai, ledger=ledger, account=account, policy={"hold": "nothing"}), {})
+    shop.direct.accounts.change_settings(account, frozen=True)
+    read(stream)
+    assert settled(ledger)
+    (parked,) = ledger.journal.parked()
+    assert (parked.code, shop.charges(account)) == ("frozen", [])
+    shop.direct.accounts.change_settings(account, frozen=False)
+    assert ledger.journal.retry(parked) is None
+    assert len(shop.charges(account)) == 1
+
+
+KILLED = """
+    import os, signal
+    import farthing, openai
+    from farthing.llm import meter, settled
+
+    ledger = farthing.connect({url!r})
+    policy = {{"report_tokens": 1}}
+    api = openai.OpenAI(base_url={base!r}, api_key="k", max_retries=0)
+    api = meter(api, ledger=ledger, account="alice", policy=policy)
+    stream = api.chat.completions.create(
+        model="m", messages=[{{"role": "user", "content": "Hi!!"}}], stream=True,
+        extra_headers={{"x-fake": '{{"hold_after": 5}}'}},
+    )
+    for _ in range(5):
+        next(stream)
+        assert settled(ledger)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_has_delivered_is_charged_when_its_hold_expires(tmp_path: Path, models: Remote):
+    url = f"sqlite:///{tmp_path}/credits.db"
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 10_000)
+    code = dedent(KILLED).format(url=url, base=f"{models.url}/v1")
+    killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    with farthing.connect(url, clock=farthing.VirtualClock(datetime.now(UTC) + timedelta(hours=1))) as later:
+        later.jobs.run_due()
+        (hold,) = later.entries("alice", kinds="hold")
+        (charge,) = later.charges.list("alice")
+        reported = later.holds.get(charge.hold or "").metered
+    assert (hold.metadata or {})["metering"]["model_asked"] == "m"
+    # Whose turn it is, and four tokens; of the last one nobody may have heard.
+    assert charge.amount == reported
+    assert reported in (5 + 30, 5 + 40)
+
+
+def test_streams_at_once_of_which_a_third_are_cut_are_charged_as_they_are_billed(tmp_path: Path, models: Remote):
+    try:
+        ended = asyncio.run(storm(tmp_path, models, 30, 5, lambda text: None))
+    finally:
+        models.post("habits")
+    assert ended.keys() == {"finished", "cut"}

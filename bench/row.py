@@ -53,6 +53,11 @@ class Options:
         return 100_000 if self.full else 1_000 if self.quick else 20_000
 
     @property
+    def events(self) -> int:
+        """Events that are sent."""
+        return 50_000 if self.full else 500 if self.quick else 10_000
+
+    @property
     def imports(self) -> int:
         """Grants of a file that is imported."""
         return 1_000_000 if self.full else 2_000 if self.quick else 100_000

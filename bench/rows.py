@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from bench import rows_disk, rows_import, rows_itself, rows_others, rows_process, rows_renewals, rows_reports
+from bench import (
+    rows_disk,
+    rows_import,
+    rows_itself,
+    rows_others,
+    rows_process,
+    rows_renewals,
+    rows_reports,
+    rows_told,
+    rows_webhooks,
+)
 from bench.row import Options, Row
 
 Measure = Callable[[Options], Row]
@@ -59,6 +69,14 @@ ROWS: dict[str, tuple[str, Measure]] = {
         "charges while grants are imported against charges without, PostgreSQL",
         partial(rows_import.beside, "pg_importing", "postgres"),
     ),
+    "pg_webhooks": (
+        "webhooks, alone and beside one that hangs, PostgreSQL (--full: 50,000)",
+        partial(rows_webhooks.webhooks, "pg_webhooks", "postgres"),
+    ),
+    "pg_told": (
+        "charges that an endpoint asks for against charges without one, PostgreSQL",
+        partial(rows_told.told, "pg_told", "postgres"),
+    ),
     "slow_commit": ("a commit that takes 1 ms longer, for each contender", rows_disk.slow_commit),
     "http16": (
         "charges over HTTP on SQLite at 16 connections against FastAPI",
@@ -102,6 +120,14 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "import": (
         "importing grants, SQLite (--full: a million)",
         partial(rows_import.importing, "import", "sqlite"),
+    ),
+    "webhooks": (
+        "webhooks, alone and beside one that hangs, SQLite (--full: 50,000)",
+        partial(rows_webhooks.webhooks, "webhooks", "sqlite"),
+    ),
+    "told": (
+        "charges that an endpoint asks for against charges without one, SQLite",
+        partial(rows_told.told, "told", "sqlite"),
     ),
     "memory": ("memory of a server process along a million charges", rows_process.memory),
     "clean_exit": ("SIGTERM under load: nothing acknowledged is lost", rows_process.clean_exit),

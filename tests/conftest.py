@@ -1,25 +1,43 @@
 """Fixtures for all tests: a fresh ledger on a SQLite file, its clock, a way to play commands on it; PostgreSQL."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from farthing.clock import FakeClock
 from farthing.core.commands import Command
 from farthing.core.outcomes import Outcome
 from farthing.stores import migrate
+from tests.memory import put_files_in_memory
 from tests.postgres import TEMPLATE, Cluster, Databases, Shared, cluster
 from tests.support import START_US, Book
+
+# How long it takes to make an example up, and to try it, is the machine's affair.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _run: list[Shared] = []
 """The run that this process began: empty in a worker, which belongs to another's."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say through the environment whose run this is; a cluster is brought up only when a test asks for it."""
+    """Say through the environment whose run this is, and where its files are best put; a cluster is brought up only
+    when a test asks for it."""
     if not hasattr(config, "workerinput"):
+        compile_once()
+        put_files_in_memory()
         _run.append(Shared.begin())
+
+
+def compile_once() -> None:
+    """Let the workers, and the programs that tests start, keep what they compile: each would do it again for nearly
+    a second where the shell says PYTHONDONTWRITEBYTECODE."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def pytest_unconfigure() -> None:

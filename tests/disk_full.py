@@ -113,7 +113,7 @@ def play(
     ballast.unlink()
     mend()
     # The first of them may find the service just about to try again.
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while charges.ask() != 200 and time.monotonic() < until:
         time.sleep(0.1)
     after = [charges.ask() for _ in range(AFTER)]

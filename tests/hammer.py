@@ -36,7 +36,7 @@ import apsw
 
 from tests.hammer_callers import ACCOUNTS, UNIT, expect, http_worker, refund_worker
 from tests.postgres import Cluster, cluster, free_port
-from tests.scans import agree, folded_agrees
+from tests.scans import agree, fold_what_waits, folded_agrees
 
 FARTHING = [sys.executable, "-c", "from farthing.cli import main; main()"]
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +75,7 @@ class Server:
 
     def get(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status and body of a page."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -98,7 +98,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        expect(self.process.wait(30) == 0, f"SIGTERM ended the server with {self.process.returncode}: {self.words()}")
+        expect(self.process.wait(60) == 0, f"SIGTERM ended the server with {self.process.returncode}: {self.words()}")
 
     def restart(self) -> None:
         """In good order: worker by worker where it has several."""
@@ -355,13 +355,11 @@ def verify_reports(url: str, seed: int) -> int:
     """Hold every report against a scan of the entries, as the servers have left the sums and when all is folded; how
     many entries there are to report."""
     from farthing.app import open_ledger
-    from farthing.jobs.folding import fold_all
-    from farthing.stores.rollups import Rollups
 
     with open_ledger(url) as ledger:
         now = ledger.clock.now_us()
         ledger.wait(agree(ledger.database, "main", now, seed))
-        ledger.wait(fold_all(Rollups(ledger.database), now))
+        ledger.wait(fold_what_waits(ledger.database, now))
         ledger.wait(folded_agrees(ledger.database))
         return ledger.wait(agree(ledger.database, "main", now, seed))
 

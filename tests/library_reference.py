@@ -24,6 +24,7 @@ from farthing.client import (
     report_results,
     results,
     statement_results,
+    webhook_results,
 )
 from farthing.client.errors import FarthingError
 from tests.reference import sentences
@@ -40,6 +41,7 @@ _RESULTS = {
     "Products and providers of payments": product_results,
     "Payments": payment_results,
     "Jobs and events": job_results,
+    "Webhooks": webhook_results,
     "Keys, workspaces, payments, audit": admin_results,
     "Parts and forms": forms,
 }

@@ -47,6 +47,13 @@ def make_quick(patch: SET = setattr, unknown_for: float = 3.0) -> None:
     patch(engine, "UNKNOWN_FOR_SECONDS", unknown_for)
 
 
+def make_patient(patch: SET = setattr, lock_timeout: str = "50s") -> None:
+    """Time-outs so long that only a lock that a test holds can be the reason for one, however busy the machine is."""
+    patient = {"lock_timeout": lock_timeout, "statement_timeout": "55s", "idle_in_transaction_session_timeout": "60s"}
+    patch(postgres_link, "SETTINGS", {**postgres_link.SETTINGS, **patient})
+    patch(postgres_link, "ANSWER_SECONDS", 60.0)
+
+
 QUICK_FARTHING = [
     sys.executable, "-c", "from tests.partition import make_quick; make_quick(); from farthing.cli import main; main()",
 ]  # fmt: skip

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.memory import is_in_memory
+
 OWNER = "farthing"
 """The superuser of a cluster; gets in without a password."""
 GUARDED = "guarded"
@@ -28,7 +30,7 @@ GUARDED = "guarded"
 TEMPLATE = "farthing_template"
 UNPRIVILEGED_USERS = ("postgres", "nobody")
 PROGRAMS = Path("/usr/lib/postgresql")
-READY_SECONDS = 30
+READY_SECONDS = 60
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
     "fsync": "on",
@@ -400,14 +402,16 @@ class Shared:
 class Databases:
     """Databases of one process of a run in the shared cluster."""
 
-    AT_ONCE = 80
-    """How many are left standing (8 MB each) before the oldest goes, which costs a checkpoint."""
+    AT_ONCE = 40
+    """How many are left standing (9 MB each) before the oldest goes, which costs a checkpoint."""
 
     def __init__(self, postgres: Cluster) -> None:
         from farthing.stores.postgres_sync import SyncConnection
 
         self._postgres = postgres
         self._db = SyncConnection(postgres.dsn)
+        # Copying files is half the work, and waits for all of them to be flushed: on a disk that takes longer.
+        self._strategy = "file_copy" if is_in_memory(postgres.folder) else "wal_log"
         self._made: list[str] = []
         self._count = 0
 
@@ -417,7 +421,7 @@ class Databases:
             self._db.execute(f'drop database "{self._made.pop(0)}" with (force)')
         self._count += 1
         name = f"test_{os.getpid()}_{self._count}"
-        self._db.execute(f'create database "{name}" template "{template}"')
+        self._db.execute(f'create database "{name}" template "{template}" strategy {self._strategy}')
         if not keep:
             self._made.append(name)
         return self._postgres.dsn_of(name)

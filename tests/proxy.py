@@ -78,7 +78,7 @@ class Proxy:
         """End it, with all its connections."""
         self._run(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def __enter__(self) -> "Proxy":
@@ -90,7 +90,7 @@ class Proxy:
     # On its own thread
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def _do(self, act: Callable[[], object]) -> None:
         async def work() -> None:

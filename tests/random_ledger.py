@@ -58,7 +58,7 @@ def empty_ledger(path: Path) -> Path:
     migrate.migrate(db, migrate.discover("sqlite"), 1)
     for name, settings in WORKSPACES.items():
         row = (name, name.title(), "live", "credits", 6, 1, settings)
-        db.execute("insert into workspace values (?, ?, ?, ?, ?, ?, ?)", row)
+        db.execute("insert into workspace values (?, ?, ?, ?, ?, ?, ?, '')", row)
     db.close()
     return path
 

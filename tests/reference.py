@@ -130,11 +130,13 @@ def page() -> str:
 
 def main() -> None:
     """Write all of them."""
+    from tests.events_reference import EVENTS, events
     from tests.library_reference import LIBRARY, library
 
     PAGE.write_text(page())
     LIBRARY.parent.mkdir(exist_ok=True)
     LIBRARY.write_text(library())
+    EVENTS.write_text(events())
 
 
 if __name__ == "__main__":

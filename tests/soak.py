@@ -5,6 +5,7 @@ and the seed, tells its progress by `say`, and raises when something is wrong; g
 """
 
 import argparse
+import asyncio
 import random
 import sys
 import tempfile
@@ -19,13 +20,18 @@ from typing import Any
 from farthing.app import open_ledger
 from farthing.backends import backend_of
 from farthing.core.catalogue import Provider
+from farthing.fakes.models import Options as Models
+from farthing.fakes.models import running as models
 from tests.api import fuzz
 from tests.commerce.orders import storm as sell
 from tests.conftest import make_template
-from tests.hammer import hammer, postgres_anvil
+from tests.hammer import FARTHING, hammer, postgres_anvil
 from tests.jobs.storm import storm
+from tests.llm.streams import storm as stream
 from tests.model.twin import MakeBook
 from tests.model.walk import Walk, on_both, on_sqlite
+from tests.outbox import javascript
+from tests.outbox.storm import storm as post
 from tests.partition import Storm, fill, make_quick, network_trouble
 from tests.postgres import TEMPLATE, Databases, cluster
 from tests.proxy import Proxy
@@ -249,6 +255,45 @@ def sell_for_long(options: argparse.Namespace, seed: int) -> None:
         with cluster(database="orders") as made:
             told = sell(made.dsn, provider, options.orders, options.ends, rng, say)
         say(f"orders: {provider} on PostgreSQL: {told}")
+
+
+@long_form("streams", "metered streams at once, a third of them cut", streams=(1_000, "streams to begin"))
+def stream_for_long(options: argparse.Namespace, seed: int) -> None:
+    """The ledger equals the books of the provider of models, to the unit."""
+    with tempfile.TemporaryDirectory() as folder, models(Models(seed=seed)) as remote:
+        remote.be_patient(600)
+        ended = asyncio.run(stream(Path(folder), remote, options.streams, seed, say))
+    say(f"streams: {dict(ended)}, all charged as they were billed")
+
+
+@long_form(
+    "webhooks",
+    "workers that send events, side by side, killed again and again, on both databases",
+    events=(20_000, "events to send"),
+    slain=(100, "times to kill a worker"),
+)
+def post_for_long(options: argparse.Namespace, seed: int) -> None:
+    """Each event at least once, whoever is killed."""
+    rng = random.Random(seed)
+    how: dict[str, Any] = {"leaves": 0.01, "words": [*FARTHING, "worker"]}
+    with tempfile.TemporaryDirectory() as folder:
+        told = post(f"sqlite:///{folder}/post.db", options.events, options.slain, 2, rng, say, **how)
+    say(f"webhooks: on SQLite: {told}")
+    with cluster(database="post") as made:
+        told = post(made.dsn, options.events, options.slain, 2, rng, say, **how)
+    say(f"webhooks: on PostgreSQL: {told}")
+
+
+@long_form(
+    "webhooks-js",
+    "what we sign, verified by the JavaScript library of Standard Webhooks (needs node and npm, which gets it)",
+    messages=(1_000, "messages to verify"),
+)
+def verify_in_javascript(options: argparse.Namespace, seed: int) -> None:
+    """Bodies and secrets by chance; what was changed on its way must not be taken."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = javascript.verify(Path(folder), options.messages, random.Random(seed))
+    say(f"webhooks-js: {told}")
 
 
 def main(words: list[str]) -> int:

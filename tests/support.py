@@ -5,7 +5,10 @@ the engine's loop is a list of callbacks that the book itself empties.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,10 +65,30 @@ class SteadyIds:
         return make_id(prefix, at, 0, self.made, bucket)
 
 
+@cache
+def migrated() -> bytes:
+    """A file that was migrated, without a workspace: made once in each process, since it is always the same."""
+    with closing(sqlite.connect(":memory:", create=True)) as db:
+        migrate.migrate(db, migrate.discover("sqlite"), START_US)
+        return db.serialize("main")
+
+
+def lay(path: Path) -> None:
+    """Put a migrated file there, so that opening it finds nothing to do; its rights are those that the program gives.
+    (The migrations themselves are proven in tests/stores.)"""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        file.write(migrated())
+
+
 def new_database(path: Path | str, workspaces: Iterable[Workspace] = (MAIN,)) -> apsw.Connection:
     """A migrated database with workspaces, open."""
-    db = sqlite.connect(path, create=True)
-    migrate.migrate(db, migrate.discover("sqlite"), START_US)
+    if path == ":memory:":
+        db = sqlite.connect(path, create=True)
+        db.deserialize("main", migrated())
+    else:
+        lay(Path(path))
+        db = sqlite.connect(path)
     for w in workspaces:
         add_workspace(db, w)
     return db

@@ -12,7 +12,7 @@ from farthing.stores.access import Act
 from tests.postgres import Cluster
 
 
-def wait_for(what, seconds: float = 10) -> None:
+def wait_for(what, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < until
@@ -74,7 +74,7 @@ def test_while_the_server_is_down_it_is_not_known_and_afterwards_it_is_again(pos
         postgres_cluster.kill()
         wait_for(lambda: watch.generation is None)
         postgres_cluster.start()
-        wait_for(lambda: watch.generation is not None, seconds=20)
+        wait_for(lambda: watch.generation is not None)
         watch.stop()
 
 

@@ -330,7 +330,7 @@ def test_of_two_copies_into_one_target_one_goes_on(full, empty, small_pages):
 @pytest.mark.parametrize("target", DIALECTS)
 def test_a_target_with_data_of_its_own_is_refused_and_stays_as_it_is(target, full, empty):
     here, there = full("sqlite"), empty(target)
-    ask(there, "insert into workspace values ('mine', 'Mine', 'live', 'credits', 6, 1, '{}')")
+    ask(there, "insert into workspace values ('mine', 'Mine', 'live', 'credits', 6, 1, '{}', '')")
     before = rows_of(there)
     with pytest.raises(TargetNotEmpty, match=r"data of its own \(workspace\)"):
         copy(here, there)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from tests.events_reference import EVENTS, events
 from tests.library_reference import LIBRARY, library
 from tests.reference import PAGE, page
 
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_reference_is_made_from_this_code() -> None:
     assert PAGE.read_text() == page(), "run `python -m tests.reference`"
     assert LIBRARY.read_text() == library(), "run `python -m tests.reference`"
+    assert EVENTS.read_text() == events(), "run `python -m tests.reference`"
 
 
 def test_every_method_and_every_error_of_the_library_has_its_words() -> None:

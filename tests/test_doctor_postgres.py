@@ -227,11 +227,11 @@ def test_doctor_finds_nothing_while_others_write(served, monkeypatch):
                         ledger.do(GiveGrant(workspace=workspace, account=account, amount=9, key=f"g{number}"))
                         ledger.do(TakeCharge(workspace=workspace, account=account, amount=2, key=f"c{number}"))
                 if number == 12:
-                    done.wait(20)
+                    done.wait(60)
 
     thread = threading.Thread(target=write)
     thread.start()
-    done.wait(20)
+    done.wait(60)
     try:
         reports = [examine(served) for _ in range(5)]
     finally:

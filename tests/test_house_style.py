@@ -35,6 +35,7 @@ FILE_LINES = 400
 
 # What core may import: nothing that reads a clock, draws a random number or touches the world.
 CORE_IMPORTS = {
+    "base64",
     "bisect",
     "collections",
     "copy",
@@ -59,6 +60,7 @@ CORE_MAY_NOT_CALL = {"open", "print", "input", "eval", "exec", "compile", "__imp
 DIRECTORIES = {
     "api_key": "found by its hash, before the workspace is known",
     "audit": "acts of people on a workspace, not on an account",
+    "billing": "a charge without the buyer, found by its key before anything else is known",
     "checkout": "says whose a purchase will be: found before the account is known",
     "config": "one row per setting of the database",
     "customer": "as whom a provider knows an account, for all that is bought there",
@@ -79,6 +81,7 @@ DIRECTORIES = {
     "receipt": "of a payment, whose account may not be known yet",
     "token_issuer": "whose tokens a workspace takes: found before the account is known",
     "users": "people: found by name and address, whatever the account",
+    "webhook_endpoint": "who is told of the events of a workspace, whatever their accounts",
     "workspace": "the tenants themselves",
 }
 
@@ -256,7 +259,7 @@ def test_a_package_stands_in_one_extra_and_whoever_lacks_it_is_told_which():
     told = {normal(packages[name][0]): extra for name, extra in EXTRA_OF.items()}
     # The data of time zones is nothing that is imported by name.
     assert declared == told | {"tzdata": "sqlite"}
-    assert extras["all"] == ["farthing[server]"]
+    assert extras["all"] == ["farthing[server,llm]"]
 
 
 # Locks

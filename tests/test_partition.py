@@ -94,7 +94,7 @@ def test_a_commit_that_falls_into_a_hole_is_answered_by_what_became_of_it(cut: C
     cut.proxy.at_commit(what)
 
     def heal() -> None:
-        assert cut.proxy.met.wait(20)
+        assert cut.proxy.met.wait(60)
         time.sleep(1.5)
         cut.proxy.heal()
 
@@ -128,7 +128,7 @@ def test_a_charge_that_the_network_delivers_late_is_never_carried_out_after_some
     cut.proxy.at_commit("hole before")
     caller = threading.Thread(target=lambda: patiently(cut.ledger, charge("late")))
     caller.start()
-    assert cut.proxy.met.wait(20)
+    assert cut.proxy.met.wait(60)
     others = [entry_of(patiently(cut.direct, charge(f"other-{n}"))) for n in range(3)]
     cut.proxy.heal()
     caller.join()
@@ -137,7 +137,7 @@ def test_a_charge_that_the_network_delivers_late_is_never_carried_out_after_some
 
 def patiently(ledger: Ledger, command: Command) -> Outcome:
     """Ask again for as long as the database is busy or away."""
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while True:
         try:
             return ledger.do(command, timeout=PATIENCE_SECONDS)
@@ -186,7 +186,7 @@ def test_the_locks_of_a_session_that_nobody_can_reach_end_by_themselves(cut: Cut
     cut.proxy.at_commit("hole before")
     caller = threading.Thread(target=lambda: patiently(cut.ledger, hold("k")))
     caller.start()
-    assert cut.proxy.met.wait(20)
+    assert cut.proxy.met.wait(60)
     assert lost_sessions(cut.url) == 1
     entry_of(patiently(cut.direct, charge("other")))
     assert lost_sessions(cut.url) == 0

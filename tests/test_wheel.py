@@ -105,10 +105,10 @@ def test_installed_it_is_a_program_that_serves_and_charges(bin: Path, tmp_path: 
             json.dumps(charge).encode(),
             {"X-API-Key": key, "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.load(answer)["data"]["newBalance"] == 92.5
         serving.send_signal(signal.SIGTERM)
-        assert serving.wait(20) == 0
+        assert serving.wait(60) == 0
     finally:
         serving.kill()
         serving.communicate()

@@ -45,6 +45,11 @@ class Ledger:
         """The database, as it was named; it may hold a password."""
         return self.backend.url
 
+    @property
+    def own_loop(self) -> "LoopThread | None":
+        """The loop that it runs on, where that is one of its own."""
+        return self._own_loop
+
     async def schema(self) -> migrate.Status:
         """Where the database's schema stands now, by the migrations that this process was started with."""
         rows = await self.database.rows(migrate.APPLIED)
@@ -90,6 +95,11 @@ class LoopThread:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it there, and wait for its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    @property
+    def runs(self) -> bool:
+        """Whether something can still be run there."""
+        return self.loop.is_running()
 
     def stop(self) -> None:
         """End the loop and its thread."""

@@ -32,6 +32,7 @@ MAX_BATCH: Final = 256
 MAX_QUEUE: Final = 10_000
 RACES: Final = 3
 UNKNOWN_FOR_SECONDS: Final = 5.0
+MOST_SAID: Final = 10_000
 
 Result = Outcome | Exception
 _process = 0
@@ -167,6 +168,8 @@ class Engine:
         self._loop_thread = 0
         self._task: asyncio.Task[None] | None = None
         self._guard = threading.Lock()
+        self._said: dict[str, None] = {}
+        """What refusals have told once, lately: whoever runs against a limit again and again writes nothing more."""
 
     # Asking
 
@@ -413,6 +416,7 @@ class Engine:
         try:
             # What is not well-formed may be more than a database can take; `decide` refuses it.
             await store.load([t.command for t in batch if check(t.command) is None], context, again=again)
+            context.now = self._clock.now_us()
             results, accepted = self._decide(batch, context)
             if accepted:
                 await store.save(accepted)
@@ -432,6 +436,8 @@ class Engine:
             if committing and not isinstance(error, StoreError):
                 raise Unknown(f"the commit failed in an unforeseen way: {error!r}") from error
             raise
+        if not overtaken:
+            self._note_said(results)
         if self._observer is not None:
             self._observer.committed(len(batch), time.perf_counter() - began)
         return _without(overtaken, batch, results) if overtaken else results
@@ -449,10 +455,21 @@ class Engine:
             if ticket.dry:
                 continue
             keep = outcome.accepted if isinstance(outcome, Refused) else outcome
-            if keep is not None and keep.account is not None:
+            if keep is not None and keep.account is not None and not (keep is not outcome and self._was_said(keep)):
                 context.apply(keep)
                 accepted.append(keep)
         return results, accepted
+
+    def _was_said(self, kept: Accepted) -> bool:
+        """Whether all that a refusal would leave behind is there."""
+        return not kept.entries and all(once in self._said for once in _once(kept))
+
+    def _note_said(self, results: Sequence[Result]) -> None:
+        for result in results:
+            if type(result) is Refused and result.accepted is not None:
+                self._said.update(dict.fromkeys(_once(result.accepted)))
+        while len(self._said) > MOST_SAID:
+            del self._said[next(iter(self._said))]
 
     def _failure(self, command: Command, error: Exception) -> Exception:
         return error if isinstance(error, StoreError) else self._crash(command, error)
@@ -463,6 +480,11 @@ class Engine:
         crashed = Crashed(f"{Crashed.__doc__} ({type(error).__name__})")
         crashed.__cause__ = error
         return crashed
+
+
+def _once(kept: Accepted) -> list[str]:
+    """What it tells once."""
+    return [event.once for event in kept.events if event.once]
 
 
 def _without(accounts: frozenset[AccountKey], batch: Sequence[Ticket], results: list[Result]) -> list[Result | None]:

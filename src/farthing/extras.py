@@ -22,6 +22,7 @@ EXTRA_OF: Final[Mapping[str, str]] = {
     "structlog": "server",
     "uvicorn": "server",
     "uvloop": "server",
+    "wrapt": "llm",
 }
 """By the name that a package is imported by."""
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -30,6 +31,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "postgres": "a ledger in PostgreSQL needs the package {}, which is not installed: pip install 'farthing[postgres]'",
     "cli": "the program farthing needs the package {}, which is not installed: pip install 'farthing[cli]', or "
     "'farthing[server]' for all that it can do",
+    "llm": "farthing.llm needs the package {}, which is not installed: pip install 'farthing[llm]'",
     "server": "farthing serve needs the package {}, which is not installed: pip install 'farthing[server]'",
 }
 

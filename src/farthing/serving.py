@@ -36,6 +36,7 @@ from farthing.api.v1 import V1, Desk
 from farthing.app import ConfigWatch, Ledger
 from farthing.backends import Backend, SqliteFile, backend_of
 from farthing.core.credentials import hash_key, looks_like, redact
+from farthing.core.events import TYPES
 from farthing.core.people import Issuer, User
 from farthing.desks import Watch, desk_on
 from farthing.identity.jwks import KeySets
@@ -161,7 +162,7 @@ def build_app(
     settings: Settings, ledger: Ledger, watch: Watch, metrics: Metrics, log: FilteringBoundLogger
 ) -> App:  # fmt: skip
     """The application: faces, pages and what stands around them, on an open ledger."""
-    desk = desk_on(ledger, watch, metrics)
+    desk = desk_on(ledger, watch, metrics, private_webhooks=settings.webhook_private == "allow")
     auth = _key_auth(desk, watch)
     hosts = Hosts(desk.reports.workspaces, lambda: watch.generation)
     logins, sessions = Logins(ledger.database), Sessions(desk.access.secret)
@@ -181,7 +182,10 @@ def build_app(
     people = (Accounting(desk, tokens), Login(login, tokens, hosts))
     senders = Senders(desk.reports.workspace, desk.providers, lambda: watch.generation)
     told = Notifications(desk.commerce.receiving, senders, wherefrom, desk.now_us, metrics.notified, log)
-    documents = {"": openapi.document(faces, __version__), "accounting": openapi.document(people, __version__)}
+    documents = {
+        "": openapi.document(faces, __version__, tuple(TYPES.values())),
+        "accounting": openapi.document(people, __version__),
+    }
     checks = {
         "database": pages.database_check(ledger.reports, settings.allow_unsafe),
         "schema": _schema_check(ledger),
@@ -207,6 +211,7 @@ def build_app(
         access_log=settings.access_log,
         engine=ledger.engine,
         parting=parting,
+        ending=desk.listening.aclose,
     )
 
 

@@ -15,6 +15,8 @@ PREFIX = "FARTHING_"
 MOST_WORKERS = 128
 MOST_LANES = 64
 MOST_PROXIES = 10
+MOST_WEBHOOKS_AT_ONCE = 256
+MOST_WEBHOOK_SECONDS = 60
 
 
 class SettingsError(ValueError):
@@ -78,6 +80,20 @@ class Settings(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fold_seconds: float = 2.0
     """How often what was booked is added to the sums that reports are read from; 0 leaves it to other processes.
     Reports are exact either way: what the sums lack is read from the entries."""
+    webhook_seconds: float = 1.0
+    """How often the outbox is looked at for events that other processes have put there; what this one commits is sent
+    at once. 0 leaves sending to other processes."""
+    webhook_timeout: float = 20.0
+    """Seconds that an endpoint has to answer; one that takes longer is tried again later."""
+    webhooks_at_once: int = 16
+    """Requests that a process has on their way at a time to one endpoint."""
+    webhook_private: Literal["refuse", "allow"] = "refuse"
+    """Whether events may go to private addresses, and by plain http: for tests, and for receivers in a network of one's
+    own where nobody else makes endpoints."""
+    delivery_days: int = 30
+    """For how many days the tries to deliver events are kept; 0: for ever."""
+    event_days: int = 90
+    """For how many days events are kept, to be listed and sent again; 0: for ever."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
@@ -115,7 +131,10 @@ def _read(name: str, kind: Any, text: str) -> Any:
 def _checked(settings: Settings) -> Settings:
     if not 0 <= settings.port <= 65_535:
         raise SettingsError(f"port must be from 0 to 65535, not {settings.port}")
-    for name in ("body_limit", "max_queue", "max_batch", "request_timeout", "sweep_seconds", "workers", "lanes"):
+    for name in (
+        "body_limit", "max_queue", "max_batch", "request_timeout", "sweep_seconds", "workers", "lanes",
+        "webhook_timeout", "webhooks_at_once",
+    ):  # fmt: skip
         if getattr(settings, name) <= 0:
             raise SettingsError(f"{name} must be above zero")
     if settings.rate_limit < 0:
@@ -124,10 +143,15 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"trusted_proxies must be from 0 to {MOST_PROXIES}")
     if settings.public_url and not settings.public_url.startswith(("https://", "http://")):
         raise SettingsError("public_url must begin with https:// or http://")
-    for name in ("fold_seconds", "renew_seconds"):
+    if not settings.webhook_timeout <= MOST_WEBHOOK_SECONDS:
+        raise SettingsError(f"webhook_timeout must be at most {MOST_WEBHOOK_SECONDS} seconds")
+    for name in ("delivery_days", "event_days"):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{name} must be zero (for ever) or above")
+    for name in ("fold_seconds", "renew_seconds", "webhook_seconds"):
         if getattr(settings, name) < 0:
             raise SettingsError(f"{name} must be zero (never here) or above")
-    for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES)):
+    for name, most in (("workers", MOST_WORKERS), ("lanes", MOST_LANES), ("webhooks_at_once", MOST_WEBHOOKS_AT_ONCE)):
         if getattr(settings, name) > most:
             raise SettingsError(f"{name} must be at most {most}")
     return settings

@@ -25,6 +25,7 @@ from farthing.settings import Settings
 from farthing.stores.contract import StoreError
 from farthing.stores.jobs import Jobs
 from farthing.stores.migrate import require_current
+from farthing.stores.outbox import Outbox
 from farthing.stores.purchases import Purchases
 
 T = TypeVar("T")
@@ -113,7 +114,7 @@ async def working(
     figures = asyncio.create_task(_keep_figures(ledger, metrics))
     runner = runner_on(
         ledger, settings, Watching(metrics, log), traffic=lambda: metrics.commands, on_renewals=metrics.renewed,
-        on_payments=metrics.notified,
+        on_payments=metrics.notified, on_tried=metrics.webhook_tried,
     )  # fmt: skip
     serving = asyncio.create_task(runner.serve()) if settings.jobs else None
     try:
@@ -126,10 +127,10 @@ async def working(
 
 
 async def _keep_figures(ledger: Ledger, metrics: Metrics) -> None:
-    jobs, purchases = Jobs(ledger.database), Purchases(ledger.database)
+    jobs, purchases, outbox = Jobs(ledger.database), Purchases(ledger.database), Outbox(ledger.database)
     while True:
         try:
-            found, waiting = await jobs.figures(), await purchases.waiting()
+            found, waiting, unsent = await jobs.figures(), await purchases.waiting(), await outbox.figures()
         except StoreError:
             # What was known last stays; that the database is away is told by others.
             await asyncio.sleep(FIGURES_SECONDS)
@@ -138,6 +139,8 @@ async def _keep_figures(ledger: Ledger, metrics: Metrics) -> None:
         late = 0 if oldest is None else max(ledger.clock.now_us() - oldest, 0)
         metrics.jobs_stand(found.parked, late / MICRO)
         metrics.payments_wait(waiting)
+        age = 0 if unsent.oldest_at is None else max(ledger.clock.now_us() - unsent.oldest_at, 0)
+        metrics.webhooks_wait(unsent.waiting, age / MICRO)
         await asyncio.sleep(FIGURES_SECONDS)
 
 

@@ -34,7 +34,8 @@ from farthing.settings import Settings
 from farthing.stores.access import Act
 from farthing.stores.statements import in_words_of
 from farthing.working import Observer
-from tests.support import START_US
+from tests.api.documents import documents_made_once
+from tests.support import START_US, lay
 
 T = TypeVar("T")
 ME = Act("test", START_US)
@@ -43,7 +44,7 @@ Build = Callable[[Settings, Ledger, Watch, Metrics, FilteringBoundLogger], App]
 
 def wait_for(condition: Callable[[], object]) -> None:
     """Wait until it holds; give up after a time that only something broken takes."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < ends, "it never came"
         time.sleep(0.005)
@@ -108,6 +109,8 @@ class Server:
         log = make_logger("info", self.log, redact)
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._loop_thread = ThreadPoolExecutor(1, thread_name_prefix="test-server")
+        if not url and not self.path.exists():
+            lay(self.path)
         self.ledger = self._at_home(self._open(url or f"sqlite:///{self.path}", log, inline))
         self.metrics.depth = lambda: self.ledger.engine.depth
         own = workspace or WorkspaceSettings()
@@ -118,7 +121,8 @@ class Server:
             self._at_home(self.ledger.access.create_workspace(row, ME))
         self.watch = ConfigWatch(lambda: self.ledger.backend.config(self.clock))
         self.watch.start()
-        self.app = build(self.settings, self.ledger, self.watch, self.metrics, log)
+        with documents_made_once():
+            self.app = build(self.settings, self.ledger, self.watch, self.metrics, log)
         self._start()
         self.key = self.new_key()
 
@@ -130,7 +134,7 @@ class Server:
         self.port: int = sock.getsockname()[1]
         self._server = HttpServer(self.app, self.settings, lambda _: ready.set())
         self._serving = self._loop_thread.submit(lambda: self._runner.run(self._server.serve([sock])))
-        assert ready.wait(10)
+        assert ready.wait(60)
 
     async def _open(self, url: str, log: FilteringBoundLogger, inline: bool) -> Ledger:
         self._loop = asyncio.get_running_loop()
@@ -149,11 +153,11 @@ class Server:
 
     def close(self) -> None:
         self._server.should_exit = True
-        self._serving.result(20)
+        self._serving.result(60)
         self.watch.stop()
         self._at_home(self.app.aclose())
         self._at_home(self.ledger.aclose())
-        self._loop_thread.submit(self._runner.close).result(20)
+        self._loop_thread.submit(self._runner.close).result(60)
         self._loop_thread.shutdown()
 
     def __enter__(self) -> "Server":
@@ -168,7 +172,7 @@ class Server:
         """Run something that reads or changes the database, on the loop that it belongs to."""
         if self.ledger.backend.dialect == "sqlite":
             return asyncio.run(work)
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Rows of a statement of our own, with ? for its values."""
@@ -217,7 +221,7 @@ class Server:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()

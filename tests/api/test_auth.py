@@ -35,7 +35,7 @@ NEEDS = {
 
 def until(status: int, call: Callable[[], Answer]) -> Answer:
     """Call again until it answers so; what waits for a clock that others watch needs some patience."""
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while (answer := call()).status != status:
         assert time.monotonic() < ends, answer
         time.sleep(0.02)

@@ -23,7 +23,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def connect(server: Server) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -63,14 +63,14 @@ def test_a_head_that_comes_in_pieces_is_not_given_more_time(impatient: Server):
 
 
 def test_a_connection_that_was_used_may_rest_longer_than_a_head_may_take(impatient: Server):
-    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", impatient.port, timeout=60)
     for _ in range(2):
         connection.request("GET", "/livez")
         assert connection.getresponse().read()
         connection.sock.settimeout(0.5)
         with pytest.raises(TimeoutError):
             connection.sock.recv(1)
-        connection.sock.settimeout(20)
+        connection.sock.settimeout(60)
     connection.close()
 
 

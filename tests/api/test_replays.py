@@ -72,7 +72,7 @@ def at_once(callers: int, call: Callable[[int], Answer]) -> list[Answer]:
     gate = threading.Barrier(callers)
 
     def wait_and_call(number: int) -> Answer:
-        gate.wait(20)
+        gate.wait(60)
         return call(number)
 
     with ThreadPoolExecutor(callers) as pool:

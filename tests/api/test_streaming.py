@@ -68,7 +68,7 @@ def server(tap: Tap, tmp_path: Path) -> Iterator[Server]:
 
 
 def begin(server: Server) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", PATH, headers={"X-API-Key": server.key})
     return connection
 
@@ -121,7 +121,7 @@ def test_the_first_part_has_to_come_in_time(server: Server, tap: Tap):
     response = begin(server).getresponse()
     assert response.status == 503
     assert msgspec.json.decode(response.read())["code"] == "unavailable"
-    assert tap.closed.wait(10)
+    assert tap.closed.wait(60)
 
 
 def test_nothing_at_all_is_an_empty_answer(server: Server, tap: Tap):
@@ -177,7 +177,7 @@ def test_when_the_client_goes_nothing_more_is_made(server: Server, tap: Tap):
     assert response.read(1) == b"x"
     response.close()
     connection.close()
-    assert tap.closed.wait(10)
+    assert tap.closed.wait(60)
     wait_for(lambda: ends(server) == [(499, None)])
 
 
@@ -189,9 +189,9 @@ def test_a_client_that_takes_nothing_is_left(server: Server, tap: Tap, monkeypat
             yield b"x" * 1_000_000
 
     tap.parts = parts
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as sock:
         sock.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\nX-API-Key: {server.key}\r\n\r\n".encode())
-        assert tap.closed.wait(10)
+        assert tap.closed.wait(60)
         wait_for(lambda: ends(server) == [(499, None)])
 
 
@@ -208,5 +208,5 @@ def test_others_are_answered_meanwhile(server: Server, tap: Tap):
     reading.start()
     assert server.send("GET", "/livez").status == 200
     stop.set()
-    reading.join(10)
+    reading.join(60)
     assert not reading.is_alive()

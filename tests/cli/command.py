@@ -102,7 +102,7 @@ class Running:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, and what it still said."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
 
@@ -123,7 +123,7 @@ def program(*words: str, folder: Path, **environment: str) -> Iterator[Running]:
         assert started.stdout is not None
         line = started.stdout.readline()
         if not line:
-            raise AssertionError(f"it ended with {started.wait(10)}: {started.communicate()[1]}")
+            raise AssertionError(f"it ended with {started.wait(60)}: {started.communicate()[1]}")
         yield Running(started, json.loads(line))
     finally:
         if started.poll() is None:
@@ -141,7 +141,7 @@ def execute(*words: str, folder: Path, input: str = "", **environment: str) -> D
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def until(right: Any, seconds: float = 10) -> None:
+def until(right: Any, seconds: float = 60) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not right():

@@ -32,7 +32,7 @@ def token(by: str) -> str:
 
 def ask(address: str, exchange: Exchange) -> tuple[int, Any]:
     """What a server answers."""
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     try:
         headers = {"Authorization": f"Bearer {token(exchange.by)}", "Content-Type": "application/json"}
         connection.request(exchange.method, exchange.path, exchange.body or None, headers)

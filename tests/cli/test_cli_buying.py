@@ -9,6 +9,7 @@ import pytest
 
 from farthing.core.purchases import Order, Receipt
 from farthing.fakes.digistore24 import KEY, Options, Remote, running
+from farthing.stores.billing import Billings
 from farthing.stores.purchases import Purchases
 from tests.cli.command import URL, Cli
 from tests.support import START_US
@@ -34,7 +35,7 @@ def shop(ledger: Cli, fake: Remote, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 def test_buy_prints_a_link_of_the_providers_for_this_account(shop: Cli, fake: Remote):
     url = shop.told("buy", "alice", "bot/pack", "--email", "alice@example.com").strip()
-    assert "alice@example.com" in httpx2.get(url).text
+    assert "alice@example.com" in httpx2.get(url, timeout=60).text
     order = fake.post("orders", link=url)
     assert (order["custom"], order["lines"][0]["product_id"], order["money"][0]["amount"]) == (
         "alice",
@@ -60,6 +61,27 @@ def test_what_can_not_be_bought_ends_with_a_code(shop: Cli, fake: Remote, monkey
     code, name, sentence = shop.fails("buy", "alice", "bot/pack", "--provider", "digistore24")
     assert (code, name) == (1, "provider_key_missing")
     assert "env:DS24_KEY" in sentence
+
+
+def test_buy_charges_without_the_buyer_once_under_its_key(shop: Cli, fake: Remote):
+    from farthing.app import open_ledger
+
+    order = fake.post("orders", product_id="500011", amount="9.00", custom="eve", force_rebilling=True)["id"]
+    bought("eve", order)
+    charged = ("buy", "eve", "bot/pack", "--charge", "--key")
+    told = shop.ok(*charged, "k1")
+    assert (told["state"], told["key"], told["again"]) == ("succeeded", "k1", False)
+    assert fake.get(f"orders/{told['payment']}")["lines"][0]["product_id"] == "500011"
+    assert shop.ok(*charged, "k1")["payment"] == told["payment"]
+    assert told["payment"] in shop.told(*charged, "k1")
+    assert shop.fails(*charged, "k1", "--order", order)[:2] == (1, "key_conflict")
+    assert shop.fails(*charged, "k2")[:2] == (4, "provider_rate_limited")
+    assert shop.fails("buy", "nobody", "bot/pack", "--charge")[:2] == (1, "failed")
+    assert shop.fails("buy", "eve", "bot/nothing", "--charge")[:2] == (1, "offer_not_found")
+    assert shop.fails("buy", "eve", "bot/pack", "--charge", "--keep-method")[:2] == (2, "usage")
+    assert shop.fails("buy", "eve", "bot/pack", "--key", "k3")[:2] == (2, "usage")
+    with open_ledger(URL) as ledger:
+        assert ledger.wait(Billings(ledger.database).get("main", "cli:k1")) is not None
 
 
 def bought(account: str, id: str) -> None:

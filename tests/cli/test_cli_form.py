@@ -48,7 +48,9 @@ def test_the_commands_are_those_that_were_promised():
     assert set(NAMES) == {
         *("init", "serve", "demo", "migrate", "grant", "grant-many", "charge", "balance", "ledger", "statement"),
         *("workspace create", "workspace list", "workspace show", "clock accept"),
-        *("worker", "events", "jobs list", "jobs run", "jobs retry"),
+        *("worker", "events", "listen", "jobs list", "jobs run", "jobs retry"),
+        *(f"webhooks {name}" for name in ("create", "list", "show", "update", "rotate", "test", "deliveries")),
+        *("webhooks redeliver", "webhooks delete"),
         *("settings list", "settings get", "settings set"),
         *("keys create", "keys list", "keys revoke", "keys rotate", "keys import"),
         *("issuers add", "issuers list", "issuers remove", "audit"),
@@ -66,7 +68,7 @@ def test_the_commands_are_those_that_were_promised():
         ),
         *(f"prices card {name}" for name in ("list", "show", "check", "put", "history", "withdraw")),
         *(f"prices quarantine {name}" for name in ("list", "activate", "refuse")),
-        *("explain", "usage list", "usage stats", "usage export", "prices backtest"),
+        *("explain", "usage list", "usage stats", "usage export", "prices backtest", "usage import", "usage reconcile"),
         *(f"reports {name}" for name in ("revenue", "models", "accounts", "spend")),
         *("doctor", "rebuild", "backup", "restore", "copy", "import"),
         *(*(f"retention {name}" for name in ("run", "status", "verify", "show")), "accounts erase"),
@@ -75,6 +77,8 @@ def test_the_commands_are_those_that_were_promised():
         *("buy", "orders list", "orders show", "orders claim"),
         *(f"providers {name}" for name in ("set digistore24", "set stripe", "list", "show", "remove")),
         *(f"payments {name}" for name in ("list", "show", "unmatched", "assign", "retry", "reconcile")),
+        *(f"payments {name}" for name in ("methods", "prefer", "forget", "charges", "release")),
+        *(f"top-ups {name}" for name in ("show", "set", "off", "attempts", "check", "paused", "resume")),
         *(
             "subscribe",
             "unsubscribe",
@@ -83,7 +87,7 @@ def test_the_commands_are_those_that_were_promised():
             *(f"subscriptions {name}" for name in ("list", "show", "change", "resume")),
         ),
         *("journal list", "journal retry", "journal drop"),
-        *("fakes digistore24", "fakes stripe"),
+        *("fakes digistore24", "fakes models", "fakes stripe"),
     }
 
 
@@ -102,6 +106,7 @@ def test_every_command_takes_database_and_json(name: str):
     # archive is files; who plays a provider knows of no ledger.
     other = {
         "fakes digistore24": set(),
+        "fakes models": set(),
         "fakes stripe": set(),
         "copy": {"--from", "--to"},
         "price": set(),
@@ -193,7 +198,7 @@ def test_whoever_reads_only_the_beginning_hears_no_complaint(funded: Cli):
     assert listing.stderr is not None
     assert listing.stderr.read() == b""
     listing.stderr.close()
-    assert listing.wait(30) == 1
+    assert listing.wait(60) == 1
 
 
 @pytest.mark.parametrize(

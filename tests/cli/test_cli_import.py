@@ -334,7 +334,7 @@ def many(count: int) -> None:
 def test_killed_in_the_middle_it_goes_on_where_it_was(ledger: Cli) -> None:
     many(1_500)
     importing = start("--gentle")
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while entries() < 100:
         assert time.monotonic() < until
         time.sleep(0.01)

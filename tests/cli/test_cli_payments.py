@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from farthing.cli import charges
 from farthing.clock import FakeClock
 from farthing.core.catalogue import Product, TopUp
 from farthing.stores.products import Products
@@ -155,3 +156,48 @@ def test_where_nothing_can_be_compared_the_command_says_why(shop: Market, cli: C
     assert cli.fails(*words, "--provider", "paypal")[:2] == (2, "invalid")
     assert cli.fails("payments", "reconcile", "-w", "other", "--provider", "stripe")[:2] == (1, "provider_key_missing")
     assert shop.server.clock.now_us() > START_US
+
+
+def test_what_an_account_can_be_charged_by_is_listed_preferred_and_forgotten(shop: Market, cli: Cli):
+    account = shop.account()
+    cut = cli.told("payments", "methods", account, "--provider", "stripe", "-w", "main")
+    assert cut == "it has left nothing that could be charged\n"
+    shop.set("stripe", success_url="https://shop.example/")
+    pack = Product(id="kit", top_ups=(TopUp(id="one", credits=UNIT, price="2.00", currency="EUR"),))
+    shop.server.run(Products(shop.server.ledger.database).put("main", pack, ACT))
+    words = ("buy", account, "kit/one", "--provider", "stripe", "--keep-method", "-w", "main")
+    shop.pay.post(f"checkouts/{cli.ok(*words)['url'].rpartition('/')[2]}/pay")
+    (found,) = pays(cli, "methods", account, "--provider", "stripe")["data"]
+    assert (found["brand"], found["last4"], found["charged"]) == ("visa", "4242", True)
+    assert "visa 4242" in cli.told("payments", "methods", account, "--provider", "stripe", "-w", "main")
+    assert pays(cli, "prefer", account, found["id"], "--provider", "stripe")["charged"] is True
+    assert pays(cli, "forget", account, found["id"], "--provider", "stripe")["id"] == found["id"]
+    again = cli.fails("payments", "forget", account, found["id"], "--provider", "stripe", "-w", "main")
+    assert again[:2] == (1, "payment_method_not_found")
+    there = cli.fails("payments", "methods", account, "--provider", "digistore24", "-w", "main")
+    assert there[0] == 2
+
+
+def test_a_charge_of_which_nobody_knows_is_shown_and_released_after_a_look(
+    shop: Market, cli: Cli, monkeypatch: pytest.MonkeyPatch
+):
+    account = shop.account()
+    shop.buy(account, force_rebilling=True)
+    shop.ds24.post("weather", mode="cut", function="createBillingOnDemand")
+    words = ("buy", account, "writer/1000", "--charge", "--key", "again-1", "--provider", "digistore24", "-w", "main")
+    assert cli.ok(*words)["state"] == "pending"
+    shop.ds24.post("weather", mode="fine")
+    (found,) = pays(cli, "charges")["data"]
+    assert (found["key"], found["account"], found["provider"]) == ("cli:again-1", account, "digistore24")
+    release = ("payments", "release", "again-1", "-w", "main")
+    assert cli.fails(*release)[:2] == (1, "charge_too_new")
+    forward(shop, 1)
+    assert cli.ok(*words)["state"] == "pending", "by itself it is never asked for again"
+    monkeypatch.setattr(charges, "ON_ITS_WAY_US", 0)
+    assert pays(cli, "release", "cli:again-1", "--reason", "Digistore24 has none")["key"] == "cli:again-1"
+    assert cli.told("payments", "charges", "-w", "main") == "what became of every charge is known\n"
+    assert cli.ok(*words)["state"] == "succeeded"
+    assert cli.fails(*release)[:2] == (1, "charge_known")
+    assert cli.fails("payments", "release", "nothing", "-w", "main")[:2] == (1, "charge_not_found")
+    (record,) = cli.ok("audit", "--action", "charge.release", "-w", "main")["data"]
+    assert record["subject"] == "cli:again-1"

@@ -21,7 +21,7 @@ def card(price: str) -> str:
 
 def charged_until(over: threading.Event, port: int, api_key: str, account: str) -> list[dict[str, Any]]:
     """Charges on a connection of its own, one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"X-API-Key": api_key, "Content-Type": "application/json"}
     made: list[dict[str, Any]] = []
     while not over.is_set():
@@ -55,7 +55,7 @@ def test_two_workers_switch_to_a_new_card_at_the_same_instant(cli: Cli, url: str
             over.wait(2.6)
         finally:
             over.set()
-        charges = [each for work in going for each in work.result(30)]
+        charges = [each for work in going for each in work.result(60)]
     # Whichever worker it was that priced them: by their own time, to the microsecond.
     by_version: dict[str, list[datetime]] = {"default@1": [], "default@2": []}
     for each in charges:

@@ -26,7 +26,7 @@ def call(running: Running, path: str, key: str, **body: Any) -> dict[str, Any]:
         json.dumps(body).encode(),
         {"X-API-Key": key, "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         answer = json.load(response, parse_float=Decimal)
     assert answer["success"]
     data: dict[str, Any] = answer["data"]
@@ -34,7 +34,7 @@ def call(running: Running, path: str, key: str, **body: Any) -> dict[str, Any]:
 
 
 def get(running: Running, path: str) -> str:
-    with urllib.request.urlopen(f"{running.address}{path}", timeout=10) as response:
+    with urllib.request.urlopen(f"{running.address}{path}", timeout=60) as response:
         text: str = response.read().decode()
         return text
 
@@ -78,7 +78,7 @@ def test_serve_in_words_prints_one_line(key: str, tmp_path: Path):
         assert serving.stdout is not None
         assert re.fullmatch(r"listening on http://127\.0\.0\.1:[0-9]+\n", serving.stdout.readline())
         serving.terminate()
-        assert serving.communicate(timeout=30) == ("", "")
+        assert serving.communicate(timeout=60) == ("", "")
         assert serving.returncode == 0
     finally:
         serving.kill()
@@ -143,7 +143,7 @@ def test_commands_work_beside_a_running_server(key: str, tmp_path: Path, cli: Cl
                 assert cli.ok("rebuild", "alice", "--check")["differences"] == []
             finally:
                 stop.set()
-            going.result(30)
+            going.result(60)
         assert (report["ok"], report["wrong_accounts"]) == (True, 0)
         assert copied["accounts"] == 1
         assert cli.ok("balance", "alice")["earned"] == "150"
@@ -166,7 +166,7 @@ def test_a_revoked_key_is_refused_by_a_running_server_within_a_second(key: str, 
                 return error.code == 401
             return False
 
-        until(refused, seconds=5)
+        until(refused)
         deduct(serving, key, "u2")
 
 
@@ -238,7 +238,7 @@ def test_a_connection_that_asks_nothing_is_ended(key: str, tmp_path: Path):
     with program("serve", "--port", "0", "--request-timeout", "0.4", folder=tmp_path) as serving:
         port = int(serving.address.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as silent:
-            silent.settimeout(10)
+            silent.settimeout(60)
             assert silent.recv(1_000).startswith(b"HTTP/1.1 408")
 
 
@@ -248,7 +248,7 @@ def test_a_connection_that_asks_nothing_is_ended(key: str, tmp_path: Path):
 def run_line(line: str) -> dict[str, Any]:
     """A line as it would be pasted."""
     assert shlex.split(line)[0] == "curl"
-    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout, parse_float=Decimal)
     assert answer["success"], answer
@@ -322,7 +322,7 @@ def test_the_demo_in_words_shows_key_and_lines(tmp_path: Path):
         assert text.count("\ncurl -s http://127.0.0.1:") == 5
         assert "cs_test_" in text
         demo.send_signal(signal.SIGINT)
-        _, err = demo.communicate(timeout=30)
+        _, err = demo.communicate(timeout=60)
         assert (demo.returncode, err) == (0, "farthing: made sample data in demo-data/farthing.db\n")
     finally:
         demo.kill()

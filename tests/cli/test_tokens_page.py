@@ -31,7 +31,7 @@ def test_its_program_reads_a_balance(funded: Cli):
     funded.ok(*shlex.split(COMMANDS[0].partition(" < ")[0]), input=f"{SECRET}\n")
     with program("serve", "--port", "0", folder=Path.cwd()) as served:
         here = code.replace("http://127.0.0.1:8787", served.address)
-        done = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([sys.executable, "-c", here], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == (printed, "")
 
 

@@ -32,7 +32,7 @@ class Exchange:
         sent = self.body if body is None else body
         head = re.sub(rb"(?i)\r\ncontent-length: [0-9]+", b"", self.head)
         head = head.replace(b"\r\n", b"\r\nconnection: close\r\ncontent-length: %d\r\n" % len(sent), 1)
-        with socket.create_connection(("127.0.0.1", self._behind), timeout=10) as real:
+        with socket.create_connection(("127.0.0.1", self._behind), timeout=60) as real:
             real.sendall(head + b"\r\n\r\n" + sent)
             return b"".join(iter(lambda: real.recv(65_536), b""))
 
@@ -99,7 +99,7 @@ class Flaky:
             except OSError:
                 return
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(60)
                 exchange = self._read(connection)
                 self.seen.append(exchange)
                 step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]

@@ -41,7 +41,7 @@ class Way:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._behind), timeout=10)
+                far = socket.create_connection(("127.0.0.1", self._behind), timeout=60)
                 self._ends |= {near, far}
                 for one, other in ((near, far), (far, near)):
                     threading.Thread(target=self._pump, args=(one, other), daemon=True).start()

@@ -95,12 +95,12 @@ def test_closing_waits_for_what_is_being_done_and_begins_nothing_more() -> None:
     def work() -> bool:
         rounds.append(len(rounds))
         within.set()
-        ended.wait(10)
+        ended.wait(60)
         return False
 
     mine = Background(work)
     mine.start()
-    assert within.wait(10)
+    assert within.wait(60)
     threading.Timer(0.05, ended.set).start()
     mine.close()
     assert ended.is_set()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import apsw
@@ -213,36 +214,43 @@ def test_in_process_a_busy_database_is_queued_for_as_well(
 ) -> None:
     hurry(monkeypatch)
     path = tmp_path / "credits.db"
-    place = Place(kind, f"sqlite:///{path}", on_unavailable="queue", journal=tmp_path / "journal", timeout=0.2)
+    # Who waits for his answers as long as the machine takes.
+    patient = Place(kind, f"sqlite:///{path}")
+    place = Place(kind, patient.url, on_unavailable="queue", journal=tmp_path / "journal", timeout=0.2)
     try:
+        direct = patient.open()
+        direct.grant("alice", 100)
         client = place.open(max_retries=0)
-        client.grant("alice", 100)
         other = apsw.Connection(str(path))
         other.execute("begin immediate")
         assert client.charge("alice", 5).status == "queued"
         other.execute("rollback")
         drained(client)
-        assert client.balance("alice").balance == 95
+        assert direct.balance("alice").balance == 95
     finally:
         place.close()
+        patient.close()
 
 
 def test_in_process_a_network_that_swallows_all_is_queued_for_as_well(
     kind: Kind, tmp_path: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hurry(monkeypatch)
+    patient = Place(kind, postgres_url)
     with Proxy(postgres_url) as proxy:
         place = Place(kind, proxy.url, on_unavailable="queue", journal=tmp_path / "journal", timeout=1)
         try:
+            direct = patient.open()
+            direct.grant("alice", 100)
             client = place.open(max_retries=0)
-            client.grant("alice", 100)
             proxy.hole()
             assert client.charge("alice", 5).status == "queued"
             proxy.heal()
             drained(client)
-            assert [made.amount for made in client.charges.list("alice")] == [5]
+            assert [made.amount for made in direct.charges.list("alice")] == [5]
         finally:
             place.close()
+            patient.close()
 
 
 # Holds
@@ -331,6 +339,29 @@ def test_what_is_refused_later_is_parked_with_its_reason_and_the_others_go_on(sh
     assert sorted(each for each in told if each[0] in ("replay", "park")) == [
         ("park", account, 2, False), ("park", f"{account} nobody", 4, False), ("replay", account, 3, True)
     ]  # fmt: skip
+
+
+def told_of(shop: Shop, account: str) -> list[Any]:
+    return [each for each in shop.direct.events.list(type="journal.parked") if each.account == account]
+
+
+def test_what_is_parked_is_told_as_an_event_once(shop: Shop, account: str) -> None:
+    client = shop.open()
+    shop.funded(account)
+    shop.direct.accounts.change_settings(account, frozen=True)
+    shop.way.shut()
+    client.charge(account, 5, key=f"{account} late")
+    shop.way.open()
+    drained(client)
+    (parked,) = client.journal.parked()
+    assert client.journal.retry(parked).code == "frozen"
+    wait_for(lambda: told_of(shop, account))
+    (event,) = told_of(shop, account)
+    assert event.data == {"call": "charge", "key": f"{account} late", "error": "frozen", "host": gethostname()}
+    again = shop.direct.events.parked(
+        call="charge", key=f"{account} late", error="frozen", host="elsewhere", account=account
+    )
+    assert again.told is False
 
 
 def test_what_is_parked_may_be_sent_again_once_its_reason_is_gone(shop: Shop, account: str) -> None:

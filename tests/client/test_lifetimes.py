@@ -181,7 +181,7 @@ def test_several_workspaces_have_to_be_told_apart(server: Server) -> None:
 
 def test_an_http_client_of_ones_own_is_used_and_stays_open(server: Server) -> None:
     address = f"http://127.0.0.1:{server.port}"
-    with httpx2.Client(headers={"x-request-id": "mine"}) as own:
+    with httpx2.Client(headers={"x-request-id": "mine"}, timeout=60) as own:
         client = farthing.connect(address, api_key=server.new_key(), http_client=own)
         with pytest.raises(farthing.AccountNotFound) as caught:
             client.balance("nobody")
@@ -220,7 +220,7 @@ def test_closing_finishes_what_was_asked_and_refuses_the_rest(where: tuple[str, 
         asked = [pool.submit(work, number) for number in range(8)]
         wait_for(lambda: len(made) > 40)
         client.close()
-        ends = [future.result(20) for future in asked]
+        ends = [future.result(60) for future in asked]
     assert {type(error) for error in ends} == {farthing.ClientClosed}
     with farthing.connect(where[0], **where[1]) as again:
         assert again.balance(account).balance == 1_000 - len(made)
@@ -432,7 +432,7 @@ def test_a_fork_gets_a_clear_error_or_connections_of_its_own(
 
 def test_an_http_client_of_ones_own_is_not_used_in_a_fork(server: Server) -> None:
     address, key = f"http://127.0.0.1:{server.port}", server.new_key()
-    with httpx2.Client() as own, farthing.connect(address, api_key=key, http_client=own) as client:
+    with httpx2.Client(timeout=60) as own, farthing.connect(address, api_key=key, http_client=own) as client:
 
         def child() -> None:
             with pytest.raises(farthing.Forked):

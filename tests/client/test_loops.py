@@ -196,7 +196,7 @@ def test_loops_in_several_threads_share_a_client(where: str, path: Path, server:
             thread.start()
         home.run(work(client))
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert failed == []
         assert home.run(client.balance("shared by loops")).balance == 50
         home.run(client.aclose())

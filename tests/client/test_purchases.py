@@ -25,7 +25,7 @@ def fake() -> Iterator[Remote]:
 def shop(client: Any, fake: Remote) -> Any:
     """A client of a ledger that sells a top-up."""
     fields = {"currency": "eur", "unit_amount": "900", "product_data[name]": "Pack"}
-    made = httpx2.post(f"{fake.url}/v1/prices", data=fields, headers={"authorization": f"Bearer {KEY}"})
+    made = httpx2.post(f"{fake.url}/v1/prices", data=fields, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
     pack = {"id": "pack", "credits": 500, "price": "9.00", "currency": "EUR", "sold_as": {"stripe": made.json()["id"]}}
     client.products.put("bot", top_ups=[pack])
     client.providers.put("stripe", api_key=KEY, base_url=fake.url, success_url=BACK)
@@ -36,12 +36,26 @@ def test_links_and_checkouts_lead_to_the_providers_pages(shop: Any, fake: Remote
     found = shop.purchases.links(account, "bot")
     assert (found.provider, found.tier, [link.offer for link in found.links]) == ("stripe", None, ["bot/pack"])
     url = shop.purchases.checkout(account, "bot/pack", cancel_url=BACK).url
-    assert httpx2.get(url).status_code == 200
+    assert httpx2.get(url, timeout=60).status_code == 200
     assert shop.purchases.portal(account, return_url=BACK).url.startswith(fake.url)
     with pytest.raises(farthing.NotFound):
         shop.purchases.checkout(account, "bot/nothing")
     with pytest.raises(farthing.Invalid, match="success_url"):
         shop.purchases.checkout(account, "bot/pack", success_url="nowhere")
+
+
+def test_a_top_up_is_bought_without_the_buyer_with_what_he_has_left(shop: Any, fake: Remote, account: str):
+    nothing = shop.purchases.buy(account, "bot/pack")
+    assert (nothing.state, nothing.reason, nothing.payment) == ("failed", "no_payment_method", None)
+    url = shop.purchases.checkout(account, "bot/pack", keep_method=True).url
+    fake.post(f"checkouts/{url.rpartition('/')[2]}/pay")
+    done = shop.purchases.buy(account, "bot/pack", provider="stripe", key=f"for-{account}")
+    assert (done.account, done.offer, done.provider, done.state) == (account, "bot/pack", "stripe", "succeeded")
+    assert shop.purchases.buy(account, "bot/pack", provider="stripe", key=f"for-{account}") == done
+    with pytest.raises(farthing.KeyConflict):
+        shop.purchases.buy(account, "bot/pack", order="A", provider="stripe", key=f"for-{account}")
+    with pytest.raises(farthing.NotFound):
+        shop.purchases.buy(account, "bot/nothing")
 
 
 def test_what_was_bought_is_listed(shop: Any, account: str):
@@ -51,3 +65,28 @@ def test_what_was_bought_is_listed(shop: Any, account: str):
         shop.purchases.order("stripe", "sub_nothing")
     with pytest.raises(farthing.NotFound):
         shop.purchases.claim("stripe", "sub_nothing", account)
+
+
+def test_what_an_account_has_left_is_listed_preferred_and_forgotten(shop: Any, fake: Remote, account: str):
+    shop.accounts.create(account)
+    for card in ("4242424242424242", "5555555555554444"):
+        url = shop.purchases.checkout(account, "bot/pack", keep_method=True).url
+        fake.post(f"checkouts/{url.rpartition('/')[2]}/pay", card=card)
+    new, old = shop.purchases.methods(account)
+    assert (new.brand, new.last4, new.charged, old.charged) == ("mastercard", "4444", True, False)
+    assert shop.purchases.prefer_method(account, old.id).charged
+    assert shop.purchases.forget_method(account, old.id, provider="stripe").id == old.id
+    assert [(each.id, each.charged) for each in shop.purchases.methods(account)] == [(new.id, True)]
+    with pytest.raises(farthing.NotFound):
+        shop.purchases.forget_method(account, old.id)
+
+
+def test_the_books_are_compared(shop: Any, fake: Remote, account: str):
+    url = shop.purchases.checkout(account, "bot/pack").url
+    payment = fake.post(f"checkouts/{url.rpartition('/')[2]}/pay")["payment_intent"]
+    done = shop.payments.reconcile("stripe", recent=True)
+    assert (done.provider, done.agrees) == ("stripe", False)
+    assert payment in [each.payment for each in done.findings if each.kind == "missing_here"]
+    assert done.totals["EUR"].paid_here == "0"
+    with pytest.raises(farthing.Invalid, match="provider"):
+        shop.payments.reconcile("paypal")

@@ -24,6 +24,8 @@ from farthing.client import (
     report_results,
     results,
     statement_results,
+    top_up_results,
+    webhook_results,
 )
 from farthing.client.answers import Answer, read_answer
 from farthing.client.calls import Call
@@ -60,7 +62,17 @@ ANSWERS: dict[str, Any] = {
     "removeProvider": product_results.Provider,
     "createLinks": product_results.PurchaseLinks,
     "createCheckout": product_results.Checkout,
+    "createPurchase": product_results.Purchase,
+    "listPaymentMethods": Page[product_results.PaymentMethod],
+    "preferPaymentMethod": product_results.PaymentMethod,
+    "forgetPaymentMethod": product_results.MethodForgotten,
     "createPortal": product_results.Portal,
+    "showAutoTopUp": top_up_results.AutoTopUp,
+    "putAutoTopUp": top_up_results.AutoTopUpChanged,
+    "removeAutoTopUp": top_up_results.AutoTopUpChanged,
+    "listTopUpAttempts": Page[top_up_results.TopUpAttempt],
+    "resumeAutoTopUp": top_up_results.AutoTopUpResumed,
+    "checkAutoTopUp": top_up_results.AutoTopUpChecked,
     "listOrders": Page[product_results.OrderLine],
     "showOrder": product_results.Order,
     "claimOrder": product_results.Order,
@@ -75,6 +87,16 @@ ANSWERS: dict[str, Any] = {
     "listJobs": Page[job_results.Job],
     "retryJob": job_results.Job,
     "listEvents": Page[job_results.Event],
+    "streamEvents": job_results.Event,
+    "listWebhooks": Page[webhook_results.Webhook],
+    "createWebhook": webhook_results.MadeWebhook,
+    "getWebhook": webhook_results.Webhook,
+    "updateWebhook": webhook_results.Webhook,
+    "deleteWebhook": webhook_results.Webhook,
+    "rotateWebhookSecret": webhook_results.MadeWebhook,
+    "testWebhook": webhook_results.WebhookTest,
+    "listDeliveries": Page[webhook_results.Delivery],
+    "redeliver": webhook_results.Redelivered,
     "createAccount": results.Opened,
     "listAccounts": Page[results.Account],
     "showAccount": results.Account,
@@ -120,6 +142,8 @@ ANSWERS: dict[str, Any] = {
     "listUnmatchedPayments": Page[payment_results.Payment],
     "showPayment": payment_results.Payment,
     "assignPayment": payment_results.Payment,
+    "tellParked": job_results.ParkedTold,
+    "reconcilePayments": payment_results.Reconciled,
     "listProviderEvents": Page[payment_results.ProviderEvent],
     "showProviderEvent": payment_results.WholeProviderEvent,
     "retryProviderEvent": payment_results.EventRetried,
@@ -141,7 +165,19 @@ ANSWERS: dict[str, Any] = {
 }
 NOUNS = [
     *("", "accounts", "grants", "charges", "holds", "rate_cards", "prices", "reports", "settings"),
-    *("payments", "keys", "issuers", "users", "workspaces", "jobs", "events", "products", "providers", "purchases"),
+    *(
+        "payments",
+        "keys",
+        "issuers",
+        "users",
+        "workspaces",
+        "jobs",
+        "events",
+        "webhooks",
+        "products",
+        "providers",
+        "purchases",
+    ),
 ]
 WITHOUT = {"exportUsage": "`export_usage` makes the same bytes of the pages of listUsage, which can be asked for again"}
 """Operations that the client does in another way."""

@@ -33,7 +33,8 @@ class Bazaar:
         db = self.server.ledger.database
         for each in (plan("free", 10), plan("starter", 100), plan("max", 9000)):
             self.server.run(Plans(db).put("main", each, ACT))
-        self.put(self.product())
+        self.sold = self.product()
+        self.put(self.sold)
         return self
 
     def _set_all(self) -> None:
@@ -93,7 +94,7 @@ class Bazaar:
         if interval:
             fields["recurring[interval]"] = interval
         headers = {"authorization": f"Bearer {LIVE_KEY}"}
-        made = httpx2.post(f"{self.pay.url}/v1/prices", data=fields, headers=headers)
+        made = httpx2.post(f"{self.pay.url}/v1/prices", data=fields, headers=headers, timeout=60)
         return str(made.json()["id"])
 
     # CountWerk

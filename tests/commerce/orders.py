@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol
 
+import httpx2
 import msgspec
 
 from farthing.app import Ledger, open_ledger
@@ -33,8 +34,10 @@ from tests.support import MAIN, UNIT
 Say = Callable[[str], None]
 BUYERS = 4
 """Who buy at the same time."""
+PATIENCE_SECONDS = 900
+"""For a month of all orders at once."""
 HABITS = {"duplicate": 0.1, "lose_answer": 0.1, "delay": 0.2, "delay_seconds": 900}
-CREDITS = {"201": 1_000, "102": 2_000, "writer/1000": 1_000, "writer/pro": 2_000}
+CREDITS = {"201": 1_000, "101": 100, "102": 2_000, "writer/1000": 1_000, "writer/pro": 2_000}
 _receipt = msgspec.json.Decoder(Receipt)
 Expected = Counter[str]
 """Credits of each account, in smallest units."""
@@ -62,27 +65,38 @@ class Seller(Protocol):
 
 
 class Digistore24Seller:
-    """Top-ups, also several at once and with upsells, and subscriptions; refunds and chargebacks, whole and in part."""
+    """Top-ups, also several at once, in installments and with upsells, and subscriptions, some of them upgraded on the
+    stand-in's own page; refunds and chargebacks, whole and in part."""
 
     provider: Provider = "digistore24"
 
     def __init__(self, url: str, held: ExitStack, seed: int) -> None:
         options = digistore24.Options(notify=url, passphrase=PASSPHRASE, allow_http=True)
         self.fake = held.enter_context(digistore24.running(options))
-        self.fake.post("habits", **HABITS, seed=seed)
+        self.fake.be_patient(PATIENCE_SECONDS)
+        # Nobody knows how the real one names what a refund is of: each seed has its way.
+        self.fake.post("habits", **HABITS, seed=seed, refunds_by_number=seed % 2 == 1)
+        way = self.fake.post("upgrades", to_product_id="102", types={"101": "upgrade"})
+        self._upgrade = f"{self.fake.url}/upgrade/{way['id']}-{way['authkey']}"
 
     def settings(self) -> dict[str, Any]:
         return {"passphrase": PASSPHRASE, "api_key": digistore24.KEY, "base_url": self.fake.url}
 
     def buy(self, account: str, rng: random.Random) -> None:
-        given: dict[str, Any] = rng.choice(({}, {}, {"quantity": 3}, {"upsells": [{"product_id": "102", "amount": 7}]}))
+        given: dict[str, Any] = rng.choice((
+            {}, {}, {"quantity": 3}, {"upsells": [{"product_id": "102", "amount": 7}]},
+            {"amount": "4.00", "installments": 3},
+        ))  # fmt: skip
         wanted = {"product_id": "201", "amount": "10.00"} | given
         if rng.random() < 0.3:
-            wanted = {"product_id": "102", "amount": "19.90", "installments": 0}
+            wanted = {"product_id": rng.choice(("101", "102")), "amount": "19.90", "installments": 0}
         order = self.fake.post("orders", custom=account, declined=rng.random() < 0.1, **wanted)
+        if order["money"] and wanted["product_id"] == "101" and rng.random() < 0.7:
+            taken = httpx2.post(f"{self._upgrade}/{order['id']}", data={"action": "pay"}, timeout=60)
+            order = self.fake.get(f"orders/{taken.headers['location'].rpartition('/')[2]}")
         if order["money"] and rng.random() < 0.3:
-            kind, payment = rng.choice(("refund", "refund", "chargeback")), order["money"][0]["id"]
-            for amount in rng.choice((("3.33",), ("2.50", "4.10"), (None,))):
+            kind, payment = rng.choice(("refund", "refund", "chargeback")), rng.choice(order["money"])["id"]
+            for amount in rng.choice((("3.33",), ("2.50", "1.10"), (None,))):
                 self.fake.post(f"orders/{order['id']}/{kind}", amount=amount, transaction_id=payment)
 
     def wait(self, seconds: float) -> None:
@@ -95,12 +109,17 @@ class Digistore24Seller:
         expected: Expected = Counter()
         payments: dict[str, tuple[str, int, Fraction]] = {}
         back: Counter[str] = Counter()
-        for order in self.fake.get("books")["orders"].values():
+        orders = self.fake.get("books")["orders"]
+        for order in orders.values():
+            owner = order
+            while owner["upgraded_order_id"]:
+                owner = orders[owner["upgraded_order_id"]]
             for moved in order["transactions"]:
                 amount = Fraction(moved["amount"])
                 if moved["type"] == "payment":
-                    times = int(amount / 10) if moved["product_id"] == "201" else 1
-                    payments[moved["id"]] = order["custom"], CREDITS[moved["product_id"]] * times * UNIT, amount
+                    credits = _part(CREDITS[moved["product_id"]] * UNIT, order["installments"], moved["sequence"])
+                    is_several = moved["product_id"] == "201" and order["installments"] == 1
+                    payments[moved["id"]] = owner["custom"], credits * (int(amount / 10) if is_several else 1), amount
                 else:
                     back[moved["payment"]] += amount  # type: ignore[assignment]  # a Counter counts fractions as well
         for id, (account, credits, amount) in payments.items():
@@ -108,8 +127,16 @@ class Digistore24Seller:
         return expected, len(payments)
 
 
+def _part(credits: int, parts: int, number: int) -> int:
+    """What one of several installments gives."""
+    if parts < 2:
+        return credits
+    return round(Fraction(credits * number, parts)) - round(Fraction(credits * (number - 1), parts))
+
+
 class StripeSeller:
-    """Checkouts of top-ups, also of several, and of subscriptions; refunds, whole and in part, and disputes."""
+    """Checkouts of top-ups, also of several, and of subscriptions; refunds, whole and in part, some of which fail;
+    and disputes."""
 
     provider: Provider = "stripe"
 
@@ -144,11 +171,19 @@ class StripeSeller:
     def _want_back(self, payment: str, rng: random.Random) -> None:
         status = rng.choice(("", "", "won", "lost"))
         if status:
-            dispute = self.fake.post(f"payments/{payment}/dispute")["id"]
+            dispute = self.fake.post(f"payments/{payment}/dispute", amount=rng.choice((None, None, 400)))["id"]
             self.fake.post(f"disputes/{dispute}/close", status=status)
             return
         for amount in rng.choice(((333,), (250, 410), (None,))):
-            self.fake.post(f"payments/{payment}/refund", amount=amount)
+            made = self.fake.post(f"payments/{payment}/refund", amount=amount)
+            if rng.random() < 0.3:
+                self._fail(made["id"])
+
+    def _fail(self, refund: str) -> None:
+        """The bank does not take it, in a second in which nothing else happens to the payment."""
+        self.wait(2)
+        self.fake.post(f"refunds/{refund}/end", well=False)
+        self.wait(2)
 
     def wait(self, seconds: float) -> None:
         with self._turn:  # one at a time puts its clock forward
@@ -163,7 +198,7 @@ class StripeSeller:
         for each in payments:
             metadata = each["metadata"]
             credits = CREDITS[metadata["farthing_product"]] * quantity_of(metadata) * UNIT
-            gone = credits if each["lost"] else round(credits * Fraction(each["refunded"], each["paid"]))
+            gone = round(credits * Fraction(each["refunded"] + each["lost"], each["paid"]))
             expected[metadata["farthing_account"]] += credits - gone
         return expected, len(payments)
 

@@ -195,7 +195,7 @@ def test_a_customer_comes_to_the_portal(shop: Bazaar):
     assert refused(shop, "accounts/nobody/portal") == (404, "customer_not_found")
     checkout(shop, "erik")
     made = shop.v1.made("accounts/erik/portal", {"return_url": BACK}, key=None)
-    assert (made["account"], httpx2.get(made["url"]).status_code) == ("erik", 200)
+    assert (made["account"], httpx2.get(made["url"], timeout=60).status_code) == ("erik", 200)
     assert refused(shop, "accounts/erik/portal", return_url="there") == (400, "invalid")
 
 

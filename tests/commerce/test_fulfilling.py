@@ -188,6 +188,16 @@ async def test_an_order_that_an_upgrade_took_the_place_of_ends_without_the_subsc
 
 
 @story
+async def test_an_order_whose_place_another_accounts_took_still_ends_its_own_subscription(shop):
+    await shop.tell(tier("T1", "101"))
+    await shop.tell(tier("T2", "102", order="O2", replaces="O1", came_of="O1", account="bob"))
+    assert [await shop.balance(each) for each in ("alice", "bob")] == [100, 2000]
+    await shop.tell(Ended(provider="digistore24", at=START_US, order="O1"))
+    assert (await shop.of("alice")).ended_at is not None
+    assert (await shop.of("bob")).ended_at is None
+
+
+@story
 async def test_a_cancellation_ends_with_what_is_paid_and_can_be_taken_back(shop):
     await shop.tell(tier(paid_until=START_US + 30 * DAY))
     await shop.tell(Canceled(provider="digistore24", at=START_US + 1, order="O1"))

@@ -7,13 +7,17 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import httpx2
 import pytest
 import stripe as library
 
 from farthing.commerce.digistore24.client import Digistore24
 from farthing.commerce.digistore24.signature import sign
 from farthing.commerce.digistore24.wanted import Checkout, PaymentPlan
+from farthing.commerce.stripe.orders import Checkout as StripeCheckout
+from farthing.commerce.stripe.orders import Every, Owner, Price
 from farthing.core.commands import SetAccount, TakeCharge
+from farthing.core.purchases import returned
 from farthing.desks import Unwatched, runner_on
 from farthing.fakes.digistore24 import KEY
 from farthing.fakes.stripe.sender import signature
@@ -23,6 +27,7 @@ from farthing.stores.erasing import Erasing
 from farthing.stores.purchases import Purchases
 from farthing.stores.subscriptions import Subscriptions
 from farthing.stores.users import Users
+from tests.api.v1.client import Client
 from tests.commerce.market import LIVE_KEY, PASSPHRASE, SECRET, Market, market
 from tests.support import START_US, UNIT
 
@@ -285,7 +290,7 @@ def test_two_partial_refunds_of_stripe_that_come_out_of_order_take_their_sum(sho
         shop.pay.post(f"payments/{payment}/refund", amount=amount)
     shop.pay.post("events/release", order="reversed")
     assert shop.balance(account) == -400
-    assert shop.receipt(payment, "stripe").returned == {"all": "5.00"}
+    assert returned(shop.receipt(payment, "stripe")) == 5
     assert "payment.refunded" in shop.told_of(account)
 
 
@@ -302,6 +307,45 @@ def test_a_refund_that_names_its_order_alone_is_of_its_only_payment(shop):
     assert shop.receipt(of_payment(shop, order)).taken == 1000 * UNIT
 
 
+def test_a_refund_that_names_all_that_was_paid_at_once_is_of_its_own_item(shop):
+    account = shop.account()
+    shop.ds24.post("habits", refunds_by_number=True, hold=True)
+    try:
+        order = shop.buy(account, upsells=[{"product_id": "102", "amount": "20.00"}])
+        first, second = [each["id"] for each in order["money"]]
+        shop.ds24.post(f"orders/{order['id']}/refund", amount="4.00", transaction_id=second)
+        refund = shop.ds24.get("messages")["messages"][-1]
+        # Before its payment nobody can tell which it is of; it comes again, and takes nothing that is another's.
+        shop.ds24.post("messages/release", ids=[refund["id"]])
+        assert shop.answers()[-1][0] == 503
+        shop.ds24.post("messages/release", order="reversed")
+        shop.ds24.post(f"messages/{refund['id']}/resend")
+    finally:
+        shop.ds24.post("habits", refunds_by_number=False)
+    assert shop.receipt(first).returned == {}
+    assert [shop.receipt(second).returned[name] for name in shop.receipt(second).returned] == ["4.00"]
+    assert shop.balance(account) == 1000 + 2000 - 400
+
+
+def test_a_refund_that_names_nothing_that_is_known_is_kept_and_shown_after_a_day(shop):
+    account = shop.account()
+    order = shop.buy(account, upsells=[{"product_id": "102", "amount": "20.00"}])
+    first = order["money"][0]["id"]
+    refund = {
+        "event": "on_refund", "transaction_type": "refund", "transaction_id": "R7", "payment_id": "",
+        "parent_transaction_id": first, "order_item_id": "99999",
+    }  # fmt: skip
+    assert shop.send("digistore24", body(shop, refund)).status == 503
+    later = 86_400
+    for provider in (shop.ds24, shop.pay):
+        provider.post("clock/advance", seconds=later)
+    kept = shop.kept(body(shop, refund))
+    tried_again(shop, later)
+    assert shop.kept(body(shop, refund)).outcome == "unmatched: it does not say which payment it is about"
+    assert kept.done_at is None
+    assert (shop.balance(account), shop.receipt(first).returned) == (3000, {})
+
+
 def test_a_dispute_at_stripe_pins_and_its_end_decides(shop):
     account = shop.account()
     payment = shop.check_out(account)["payment_intent"]
@@ -314,6 +358,50 @@ def test_a_dispute_at_stripe_pins_and_its_end_decides(shop):
 
 
 # Accounts
+
+
+@pytest.mark.parametrize("tier", [False, True])
+def test_what_goes_back_of_another_workspaces_payment_is_nothing_of_ours(shop, tier):
+    payment = of_another_workspace(shop, tier)
+    dispute = shop.pay.post(f"payments/{payment}/dispute")["id"]
+    shop.pay.post(f"disputes/{dispute}/close", status="won")
+    refund = shop.pay.post(f"payments/{payment}/refund", amount=300)["id"]
+    shop.pay.post(f"refunds/{refund}/end", well=False)
+    told = {each.kind for each in shop.came() if payment in each.body}
+    assert told >= {"charge.dispute.created", "charge.dispute.closed", "charge.refunded", "refund.failed"}
+    assert {each.outcome for each in shop.came() if payment in each.body} == {"nothing to do"}
+    assert shop.server.run(shop.purchases.receipt("main", "stripe", payment)) is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_dispute_of_what_is_not_known_waits_for_who_can_tell_whose_it_is(shop):
+    payment = of_another_workspace(shop, False)
+    shop.pay.post("habits", hold=True)
+    shop.pay.post(f"payments/{payment}/dispute")
+    shop.pay.post("weather", mode="cut")
+    shop.pay.post("events/release")
+    (told,) = [each for each in shop.came() if each.kind == "charge.dispute.created" and payment in each.body]
+    assert told.outcome.startswith("failed: Stripe: ")
+    shop.pay.post("weather", mode="fine")
+    shop.pay.post("rules", keys=["sk_live_new"])
+    assert tried_again(shop, 61)[1] == 0
+    shop.pay.post("rules", keys=[LIVE_KEY])
+    # A key that is refused tells nobody; it may be ours, and is shown.
+    assert shop.receipt(payment, "stripe").dispute
+
+
+def of_another_workspace(shop: Market, tier: bool) -> str:
+    """A payment that another workspace's checkout took, by the same account at Stripe."""
+    before = shop.pay.get("books")["payments"]
+    owner = Owner(workspace="other", account="zoe", product="writer/pro")
+    price = Price(amount_minor=1_000, currency="EUR", name="x", every=Every(interval="month") if tier else None)
+    wanted = StripeCheckout(owner=owner, price=price, success_url="https://shop.example/")
+    make = shop.stripe.check_out_subscription if tier else shop.stripe.check_out
+    session = asyncio.run(make(wanted, f"other-{shop.account()}"))
+    shop.pay.post(f"checkouts/{session.id}/pay")
+    shop.pay.post("events/send")
+    (payment,) = shop.pay.get("books")["payments"].keys() - before.keys()
+    return str(payment)
 
 
 def test_a_frozen_account_and_one_whose_texts_are_erased_get_what_they_paid_for(shop):
@@ -393,6 +481,93 @@ def test_an_upgrade_counts_at_once_and_a_downgrade_when_what_was_paid_is_over(sh
         provider.post("clock/advance", seconds=later)
     tried_again(shop, later)
     assert tier_of(shop, account) == "basic"
+
+
+def by_page(shop: Market, order: str, product: str, kind: str) -> str:
+    """The buyer of an order takes what is offered to him on Digistore24's own page; the new order."""
+    way = shop.ds24.post("upgrades", to_product_id=product, types={"101": kind, "102": kind})
+    taken = httpx2.post(f"{shop.ds24.url}/upgrade/{way['id']}-{way['authkey']}/{order}", data={"action": "pay"})
+    return taken.headers["location"].rpartition("/")[2]
+
+
+def test_an_order_that_came_of_another_on_digistore24s_own_page_is_of_the_same_account(shop):
+    account = shop.account()
+    old = shop.buy(account, product_id="101", amount="10.00", installments=0)["id"]
+    new = by_page(shop, old, "102", "upgrade")
+    assert shop.ds24.get(f"orders/{new}")["custom"] == ""
+    assert (tier_of(shop, account), shop.balance(account)) == ("pro", 2100)
+    beside = by_page(shop, new, "201", "special_offer")
+    assert shop.balance(account) == 3100
+    states = [shop.server.run(shop.purchases.order("main", "digistore24", id)).order.state for id in (old, new, beside)]
+    assert states == ["replaced", "open", "open"]
+
+
+def test_an_upgrade_that_is_told_before_its_order_waits_for_that(shop):
+    account = shop.account()
+    shop.ds24.post("habits", hold=True)
+    old = shop.buy(account, product_id="101", amount="10.00", installments=0)["id"]
+    new = by_page(shop, old, "102", "upgrade")
+    first, second = [each["id"] for each in shop.ds24.get("messages")["messages"][-2:]]
+    shop.ds24.post("messages/release", ids=[second])
+    assert shop.answers()[-1][0] == 503
+    assert shop.server.run(shop.purchases.order("main", "digistore24", new)) is None
+    shop.ds24.post("messages/release", ids=[first])
+    shop.ds24.post(f"messages/{second}/resend")
+    assert (tier_of(shop, account), shop.balance(account)) == ("pro", 2100)
+
+
+def test_who_claims_an_order_has_what_came_of_it(shop):
+    account = shop.account()
+    old = shop.buy("", product_id="101", amount="10.00", installments=0)["id"]
+    new = by_page(shop, old, "102", "upgrade")
+    assert shop.server.run(shop.purchases.order("main", "digistore24", new)).order.account == ""
+    client = Client(shop.server, shop.server.new_key("admin"))
+    client.made(f"orders/digistore24/{old}/claim", {"account": account}, 200)
+    assert shop.server.run(shop.purchases.order("main", "digistore24", new)).order.account == account
+    assert shop.balance(account) == 2100
+    again = shop.buy("", product_id="101", amount="10.00", installments=0)
+    newer = by_page(shop, again["id"], "102", "upgrade")
+    client.made(f"payments/digistore24/{of_payment(shop, again)}/assign", {"account": account}, 200)
+    assert shop.server.run(shop.purchases.order("main", "digistore24", newer)).order.account == account
+
+
+def test_a_subscription_that_has_ended_and_is_paid_again_has_an_open_order(shop):
+    account = shop.account()
+    order = shop.buy(account, product_id="102", amount="20.00", installments=0)["id"]
+    shop.ds24.post(f"orders/{order}/tell", event="last_paid_day")
+    assert tier_of(shop, account) == ""
+    shop.pass_time(60)
+    for provider in (shop.ds24, shop.pay):
+        provider.post("clock/advance", days=32)
+    kept = shop.server.run(shop.purchases.order("main", "digistore24", order))
+    assert (kept.order.state, tier_of(shop, account)) == ("open", "pro")
+
+
+@pytest.mark.parametrize("provider", ["digistore24", "stripe"])
+def test_an_end_that_is_told_before_its_beginning_waits_for_that(shop, provider):
+    account = shop.account()
+    if provider == "digistore24":
+        shop.ds24.post("habits", hold=True)
+        order = shop.buy(account, product_id="102", amount="20.00", installments=0)["id"]
+        shop.ds24.post(f"orders/{order}/tell", event="last_paid_day")
+        shop.ds24.post("messages/release", order="reversed")
+    else:
+        shop.pay.post("habits", hold=True)
+        order = shop.check_out(account, tier=True)["subscription"]
+        library.StripeClient(LIVE_KEY, base_addresses={"api": shop.pay.url}).v1.subscriptions.cancel(order)
+        shop.pay.post("events/release", order="reversed")
+    assert {each.done_at is None for each in shop.came() if order in each.body} == {False}
+    assert shop.server.run(shop.purchases.order("main", provider, order)).order.state == "ended"
+    assert (tier_of(shop, account), shop.balance(account)) == ("", 2000)
+
+
+def test_an_end_of_what_was_never_sold_here_is_shown_after_a_day(shop):
+    shop.buy(shop.account())
+    ended = body(shop, {"event": "last_paid_day", "order_id": "NOBODYS"})
+    assert shop.send("digistore24", ended).raw == b"OK"
+    assert shop.kept(ended).outcome == "waits for its order: nothing is known yet of NOBODYS"
+    assert tried_again(shop, 86_400) == (1, 0)
+    assert shop.kept(ended).outcome == "unmatched: nothing is known of its order"
 
 
 def test_what_is_paid_in_installments_is_credited_with_them(shop):

@@ -64,7 +64,7 @@ def test_what_is_paid_by_a_link_is_credited_to_who_asked_for_it(shop: Bazaar):
     large = next(
         option for option in shop.options("payer", buyer_email="p@x.example") if option["toProductId"] == "612"
     )
-    assert "p@x.example" in httpx2.get(large["url"]).text
+    assert "p@x.example" in httpx2.get(large["url"], timeout=60).text
     order = shop.ds24.post("orders", link=large["url"])
     assert (order["custom"], order["money"][0]["amount"]) == ("payer", "15.00")
     assert shop.market.balance("payer") == 1000

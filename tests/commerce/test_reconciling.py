@@ -67,8 +67,13 @@ def at_desk(market: Market, provider: str) -> Iterator["Desk"]:
     for each in market.pay.get("state", kind="subscription")["data"]:
         if each["status"] != "canceled":
             # Or it would be renewed in the middle of another test's day.
-            asyncio.run(market.stripe.end_subscription(each["id"], "", now=True))
+            api(market).subscriptions.cancel(each["id"])
     market.pay.post("events/send")
+
+
+def api(market: Market) -> Any:
+    """Stripe as others use it."""
+    return library.StripeClient(LIVE_KEY, base_addresses={"api": market.pay.url}).v1
 
 
 class Desk:
@@ -388,8 +393,7 @@ def test_a_trial_that_costs_nothing_is_no_charge_and_agrees(pay):
         "line_items": [{"price_data": price | {"product_data": {"name": "Pro"}}, "quantity": 1}],
         "subscription_data": {"trial_period_days": 7, "metadata": marks},
     }  # fmt: skip
-    api = library.StripeClient(LIVE_KEY, base_addresses={"api": shop.pay.url}).v1
-    session = api.checkout.sessions.create(wanted)
+    session = api(shop).checkout.sessions.create(wanted)
     shop.pay.post(f"checkouts/{session.id}/pay")
     shop.pay.post("events/send")
     assert shop.balance(account) == 2000
@@ -400,12 +404,31 @@ def test_a_trial_that_costs_nothing_is_no_charge_and_agrees(pay):
 def test_what_is_marked_for_another_workspace_or_for_no_subscription_is_of_others(pay):
     shop = pay.market
     pay.lost()
-    api = shop.stripe
     wanted = Checkout(
         owner=Owner(workspace="another", account="x", product="y"), success_url="https://shop.example/",
         price=Price(amount_minor=500, currency="EUR", name="Elsewhere"),
     )  # fmt: skip
-    session = asyncio.run(api.check_out(wanted, "elsewhere"))
+    session = asyncio.run(shop.stripe.check_out(wanted, "elsewhere"))
     shop.pay.post(f"checkouts/{session.id}/pay")
     done, found = pay.reconciled()
     assert (found, done.others, done.payments) == ([], 1, 0)
+    assert [(each.mark, each.amount) for each in done.elsewhere] == [("another", 5)]
+
+
+def test_a_payment_without_marks_is_of_others_unless_its_event_would_have_been_kept(pay):
+    shop = pay.market
+    pay.lost()
+    taken: Any = {"amount": 700, "currency": "eur", "payment_method": "pm_card_visa", "confirm": True}
+    stall = api(shop).payment_intents.create(taken)
+    old = api(shop).payment_intents.create({**taken, "metadata": {"userId": "ann"}})
+    price: Any = {"currency": "eur", "unit_amount": 300, "product_data": {"name": "A cup"}}
+    wanted: Any = {"mode": "payment", "success_url": "https://shop.example/"}
+    wanted["line_items"] = [{"price_data": price, "quantity": 1}]
+    session = api(shop).checkout.sessions.create(wanted)
+    cup = shop.pay.post(f"checkouts/{session.id}/pay")["payment_intent"]
+    done, found = pay.reconciled()
+    assert sorted((each.kind, each.payment) for each in found) == sorted(
+        [("missing_here", old.id), ("missing_here", cup)]
+    )
+    assert [(each.payment, each.mark, each.amount) for each in done.elsewhere] == [(stall.id, "", 7)]
+    assert (done.others, done.payments, done.sums["EUR"].paid_there) == (1, 2, 10)

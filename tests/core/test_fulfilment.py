@@ -274,10 +274,58 @@ def test_a_trial_costs_nothing_and_stays():
     assert isinstance(back.command, TakeBack)
 
 
+MOVED: dict[str, Any] = {"product": "102", "order": "ORDER1", "payment": "T2", "amount": "4.00", "change": True}
+
+
+def test_an_order_that_is_moved_in_the_middle_of_a_period_is_not_held_to_the_whole_price():
+    first = fulfil(paid(product="101"), known())
+    dear = Catalogue([replace(CATALOGUE.products["writer"], tiers=tuple(
+        replace(tier, price="49.90", currency="EUR") for tier in CATALOGUE.products["writer"].tiers
+    ))])  # fmt: skip
+    done = fulfil(paid(**MOVED, within=True), known(catalogue=dear, order=first.order))
+    assert isinstance(done.command, Subscribe)
+    assert (done.command.plan, order(done).offer) == ("pro", "writer/pro")
+    alone = fulfil(paid(**MOVED), known(catalogue=dear))
+    assert alone.receipt is not None
+    assert alone.receipt.reason == "other_amount", "nobody knows what was moved"
+
+
+def test_more_of_the_tier_that_an_order_has_begins_no_period_unless_it_says_so():
+    first = fulfil(paid(product="102"), known())
+    more = fulfil(paid(**MOVED, within=True), known(order=first.order, subscription=subscription(order="ORDER1")))
+    assert more.receipt is not None
+    assert (more.command, more.receipt.reason) == (None, "other_amount")
+    anew = fulfil(paid(**MOVED), known(order=first.order, subscription=subscription(order="ORDER1")))
+    assert isinstance(anew.command, Renew)
+
+
+def test_an_older_payment_brings_no_order_back_to_the_tier_that_it_has_left():
+    had = fulfil(paid(product="102", at=START_US + DAY), known())
+    late = fulfil(paid(product="101", payment="T2", at=START_US), known(order=had.order))
+    assert late.receipt is not None
+    assert (late.command, late.receipt.reason, order(late).offer) == (None, "overtaken", "writer/pro")
+    beside = fulfil(paid(payment="T3", at=START_US), known(order=had.order))
+    assert isinstance(beside.command, GiveGrant), "a top-up of the same order is no tier"
+
+
 def test_what_an_upgrade_costs_is_the_providers_to_say():
     done = fulfil(paid(product="101", amount="4.20", replaces="ORDER0"), known())
     assert isinstance(done.command, Subscribe)
+    assert isinstance(fulfil(paid(product="101", amount="4.20", came_of="ORDER0"), known()).command, Subscribe)
     assert fulfil(paid(product="101", amount="4.20"), known()).command is None
+
+
+@pytest.mark.parametrize(
+    ("told", "owner", "whose"),
+    [("", "alice", "alice"), ("bob", "alice", "bob"), ("", "", ""), ("bob", "", "bob")],
+)
+def test_an_order_is_whose_the_one_is_that_it_came_of_unless_it_says_itself(told, owner, whose):
+    old = Order(provider="digistore24", id="ORDER0", account=owner, bought_at=START_US)
+    done = fulfil(paid(product="102", account=told, came_of="ORDER0", replaces="ORDER0"), known(came_of=old))
+    assert done.receipt is not None
+    assert (order(done).account, order(done).came_of, done.receipt.account) == (whose, "ORDER0", whose)
+    assert done.receipt.reason == (None if whose else "no_account")
+    assert isinstance(done.command, Subscribe) == bool(whose)
 
 
 # Money back
@@ -442,6 +490,21 @@ def test_what_becomes_of_the_order_becomes_of_the_subscription(fact, kind, state
     assert order(done).state == state
     if isinstance(done.command, Unsubscribe):
         assert done.command.at_once == (fact is Ended)
+
+
+@pytest.mark.parametrize(
+    ("state", "at", "after"),
+    [("ended", 2, "open"), ("ended", 0, "ended"), ("canceled", 2, "canceled"), ("replaced", 2, "replaced")],
+)
+def test_an_order_that_has_ended_and_is_paid_again_is_open(state, at, after):
+    first = fulfil(paid(product="102"), known())
+    before = replace(order(first), state=state, standing_at=START_US + 1)
+    again = paid(product="102", payment="T2", at=START_US + at, renewal=True)
+    done = fulfil(again, known(order=before, subscription=subscription(order="ORDER1", ended_at=START_US + 1)))
+    assert order(done).state == after
+    assert isinstance(done.command, Subscribe)
+    late = fulfil(Ended(provider="digistore24", at=START_US + 1, order="ORDER1"), known(order=order(done)))
+    assert order(late).state == ("open" if after == "open" else "replaced" if after == "replaced" else "ended")
 
 
 def test_a_cancellation_that_was_taken_back_before_it_is_told_is_no_news():

@@ -134,7 +134,7 @@ def test_an_answer_comes_after_the_commit(path):
 
     command = GiveGrant(**ALICE, amount=UNIT)
     engine.submit(command, answer)
-    assert done.wait(10)
+    assert done.wait(60)
     engine.close()
     assert seen == [[(command.id,)]]
 
@@ -196,7 +196,7 @@ class SlowStore(WrappedStore):
 
     async def load(self, commands: Sequence[Command], context: Context, *, again: bool = False) -> None:
         self.arrived.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         await super().load(commands, context, again=again)
 
 
@@ -214,7 +214,7 @@ def slow(path) -> Iterator[tuple[Engine, SlowStore]]:
     stores[0].go_on.set()
     engine.close()
     assert engine._thread is not None
-    engine._thread.join(20)
+    engine._thread.join(60)
 
 
 def test_a_task_that_is_cancelled_while_others_are_served_is_skipped(slow, path):
@@ -241,13 +241,13 @@ def test_closing_waits_for_what_was_accepted(slow, path):
     engine, store = slow
     told: list[Result] = []
     engine.submit(GiveGrant(**ALICE, amount=UNIT), told.append)
-    assert store.arrived.wait(10)
+    assert store.arrived.wait(60)
     for n in range(5):
         engine.submit(charge(f"k{n}"), told.append)
     closing = threading.Thread(target=engine.close)
     closing.start()
     store.go_on.set()
-    closing.join(20)
+    closing.join(60)
     assert len(told) == 6
     assert rows(path, "select count(*) from entry") == [(3,)], "opened, granted, and one of the five could be paid"
 
@@ -257,14 +257,14 @@ def test_closing_that_takes_too_long_tells_the_rest_and_does_nothing_for_them(sl
     first: list[Result] = []
     rest: list[Result] = []
     engine.submit(GiveGrant(**ALICE, amount=UNIT), first.append)
-    assert store.arrived.wait(10)
+    assert store.arrived.wait(60)
     engine.submit(charge(), rest.append)
     engine.close(timeout=0.05)
     assert [type(r) for r in rest] == [ShuttingDown]
     assert first == [], "it is being carried out: nobody may say that nothing was done"
     store.go_on.set()
     assert engine._thread is not None
-    engine._thread.join(20)
+    engine._thread.join(60)
     entry_of(first[0])
     assert rows(path, "select kind from entry order by number") == [("open",), ("grant",)]
 

@@ -24,6 +24,7 @@ from farthing.stores.access import Act
 from farthing.stores.postgres import PostgresStore
 from farthing.stores.postgres_sync import SyncConnection
 from farthing.timezones import calendar
+from tests.partition import make_patient
 from tests.support import UNIT, entry_of
 
 Kind = Callable[[str, int], Command]
@@ -51,6 +52,12 @@ def opening(account: str, number: int) -> Command:
 def refund(account: str, number: int) -> Command:
     """Runs under locks from the start."""
     return Refund(workspace="main", account=account, amount=UNIT)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that a test holds is waited for until it lets go, however busy the machine is."""
+    make_patient(monkeypatch.setattr)
 
 
 @pytest.fixture
@@ -125,7 +132,7 @@ def test_accounts_are_locked_in_one_order_wherever_they_lie_on_the_disk(url: str
             asked = ask(ledger, [kind(account, 0) for account in random.Random(SEED).sample(ACCOUNTS, len(ACCOUNTS))])
             wait_for_a_lock(url)
             assert free(url) == set(ACCOUNTS[middle + 1 :])
-        assert len(asked.result(20)) == len(ACCOUNTS)
+        assert len(asked.result(60)) == len(ACCOUNTS)
 
 
 def test_accounts_that_are_there_are_locked_before_any_is_opened(url: str):
@@ -136,8 +143,8 @@ def test_accounts_that_are_there_are_locked_before_any_is_opened(url: str):
             asked = ask(ledger, [opening("new", 0), charge(there, 0)])
             wait_for_a_lock(url)
             # Else he would wait for the one who waits for the lock.
-            opened = entry_of(ask(other, [opening("new", 0)]).result(3)[0])
-        granted, charged = map(entry_of, asked.result(20))
+            opened = entry_of(ask(other, [opening("new", 0)]).result(60)[0])
+        granted, charged = map(entry_of, asked.result(60))
     assert opened.number == 2, "after the entry of the account itself"
     assert (granted.number, charged.account) == (3, there)
     assert examine(url).findings == []

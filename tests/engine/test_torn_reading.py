@@ -49,7 +49,7 @@ def test_two_who_ask_for_the_same_are_told_the_same_though_one_comes_while_the_o
         ]
         theirs = between_its_statements(mine, other, make(*made), "_load_holds")
         first = entry_of(mine.do(make(*made)))
-        assert entry_of(theirs[0].result(20)) == first
+        assert entry_of(theirs[0].result(60)) == first
 
 
 def test_what_a_grant_would_repay_is_told_of_one_moment_though_somebody_else_repays_the_debt_meanwhile(postgres_url):
@@ -62,7 +62,7 @@ def test_what_a_grant_would_repay_is_told_of_one_moment_though_somebody_else_rep
         theirs = between_its_statements(mine, other, GiveGrant(**ALICE, amount=5 * UNIT), "_load_more")
         dry = entry_of(mine.wait(mine.engine.ask(GiveGrant(**ALICE, amount=9 * UNIT), dry=True)))
         assert (dry.balance, dry.debt) == (4 * UNIT, 0)
-        granted = entry_of(theirs[0].result(20))
+        granted = entry_of(theirs[0].result(60))
         assert (granted.number, granted.balance, granted.debt) == (dry.number, 0, 0)
 
 

@@ -46,7 +46,7 @@ class Shop:
     def __init__(self, fake: Remote, hook: Hook) -> None:
         self.fake, self.hook = fake, hook
         self.api = library.StripeClient(KEY, base_addresses={"api": fake.url}, max_network_retries=0).v1
-        self.http = httpx2.Client(base_url=fake.url, headers={"authorization": f"Bearer {KEY}"})
+        self.http = httpx2.Client(base_url=fake.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
 
     def since(self, customer: str = "") -> "Since":
         self.fake.post("events/send")
@@ -279,7 +279,7 @@ def test_errors_come_in_their_envelope(shop, method, path, body, status, code, p
     ],
 )
 def test_a_key_is_needed_that_may_do_it(shop, headers, status):
-    answer = httpx2.post(f"{shop.fake.url}/v1/customers", headers=headers)
+    answer = httpx2.post(f"{shop.fake.url}/v1/customers", headers=headers, timeout=60)
     assert answer.status_code == status
     assert "sk_test_other" not in answer.text
 
@@ -310,12 +310,16 @@ def test_what_is_refused_unbegun_leaves_the_key_unused_and_a_declined_card_uses_
 
 
 def test_the_same_key_twice_at_a_time_is_a_conflict(shop):
-    shop.fake.post("weather", mode="slow", times=1, seconds=0.25)
+    shop.fake.post("weather", mode="slow", times=1, seconds=600)
     options = {"idempotency_key": "at a time"}
     first = threading.Thread(target=lambda: shop.api.customers.create({}, options))
     first.start()
-    time.sleep(0.1)
+    patience = time.monotonic() + 60
+    while shop.fake.get("weather")["waiting"] == 0:
+        assert time.monotonic() < patience, "the first call never came"
+        time.sleep(0.01)
     error = refused(lambda: shop.api.customers.create({}, options), library.APIError)
+    shop.fake.post("weather", mode="fine")
     first.join()
     assert (error.http_status, error.error.code) == (409, "idempotency_key_in_use")
 

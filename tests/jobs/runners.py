@@ -78,7 +78,7 @@ def kind(name: str, work: Work, *, every_seconds: float = 60, alone: bool = Fals
 
 async def eventually(done: Callable[[], Awaitable[Any] | Any]) -> None:
     """Until something holds; only what is broken takes longer."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         found = done()
         if await found if asyncio.iscoroutine(found) else found:

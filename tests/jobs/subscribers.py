@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from farthing.app import Ledger, open_ledger
+from farthing.backends import sqlite_path
 from farthing.clock import FakeClock
 from farthing.core.commands import Command, Renew, Subscribe
 from farthing.core.outcomes import Outcome
@@ -19,7 +20,7 @@ from farthing.stores.plans import Plans
 from farthing.stores.schema import Place
 from farthing.stores.subscriptions import Subscriptions
 from tests.subscribing import after, renewal
-from tests.support import MAIN, START_US, UNIT, entry_of
+from tests.support import MAIN, START_US, UNIT, entry_of, lay
 
 ALL = Wanted(workspace="main")
 
@@ -42,9 +43,9 @@ class Club:
         return self
 
     def open(self, create: bool = False, **options: Any) -> None:
-        self.ledger = open_ledger(
-            self.url, create=create, clock=self.clock, inline_on=asyncio.get_running_loop(), reader=True
-        )
+        if create:
+            lay(sqlite_path(self.url))
+        self.ledger = open_ledger(self.url, clock=self.clock, inline_on=asyncio.get_running_loop(), reader=True)
         self.subscriptions = Subscriptions(self.ledger.database)
         self.renewals = Renewals(self.ledger.engine, self.subscriptions, self.ledger.clock.now_us, **options)
 

@@ -21,14 +21,14 @@ from farthing.stores.events import Events
 from farthing.stores.jobs import Jobs
 from farthing.stores.rollups import Rollups
 from tests.jobs.runners import Told
-from tests.support import MAIN
+from tests.support import MAIN, lay
 
 SOON = 0.02
 
 
 async def eventually(done: Callable[[], Any]) -> None:
     """Until something holds; the test's own limit ends it otherwise."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not await done():
         assert time.monotonic() < until
         await asyncio.sleep(SOON)
@@ -38,7 +38,8 @@ class Place:
     """A ledger whose entries are folded by a job."""
 
     def __init__(self, path: Path) -> None:
-        self.ledger = open_ledger(f"sqlite:///{path}", create=True, inline_on=asyncio.get_running_loop(), reader=True)
+        lay(path)
+        self.ledger = open_ledger(f"sqlite:///{path}", inline_on=asyncio.get_running_loop(), reader=True)
         self.told = Told()
         self.runners: dict[asyncio.Task[None], Runner] = {}
 

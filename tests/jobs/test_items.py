@@ -153,9 +153,10 @@ def tools_with(club: Club, engine: Any) -> Any:
     from farthing.jobs.kind import Tools
 
     db, reports, now_us = club.ledger.database, club.ledger.reports, club.ledger.clock.now_us
+    commerce = commerce_on(engine, db, reports, now_us)
     return Tools(
         engine=engine, database=db, reports=reports, now_us=now_us, every={"lapses": 15}, place=club.place(),
-        archives=None, receiving=commerce_on(engine, db, reports, now_us).receiving,
+        archives=None, receiving=commerce.receiving, topping_up=commerce.topping_up,
     )  # fmt: skip
 
 

@@ -8,12 +8,11 @@ import apsw
 from farthing.core.commands import DAY_US, Command
 from farthing.core.outcomes import Outcome
 from farthing.doctor import Report, examine
-from farthing.jobs.folding import fold_all
 from farthing.retention.archive import archives_in
 from farthing.retention.retiring import Done, Wanted, retire_all
 from farthing.stores.postgres_sync import SyncConnection
-from farthing.stores.rollups import Rollups
 from farthing.stores.schema import Place
+from tests.scans import fold_what_waits
 from tests.stores.shop import Shop
 
 MAIN: dict[str, Any] = {"workspace": "main", "account": "alice"}
@@ -40,7 +39,7 @@ class Aging:
 
     def fold(self) -> None:
         """Bring the sums of reports up to now."""
-        self.shop.wait(fold_all(Rollups(self.shop.ledger.database), self.shop.now))
+        self.shop.wait(fold_what_waits(self.shop.ledger.database, self.shop.now))
 
     def retire(self, days: int = 30, *, fold: bool = True, **more: Any) -> Done:
         """Archive what is older than so many days."""

@@ -101,7 +101,7 @@ def test_two_who_erase_from_one_file_at_once_both_do(local: Aging, monkeypatch: 
 
     def together(*args: object) -> int:
         found = texts_in(*args)  # type: ignore[arg-type]
-        meet.wait(5)
+        meet.wait(60)
         return found
 
     monkeypatch.setattr(erasing, "_texts_in", together)

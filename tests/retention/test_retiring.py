@@ -29,6 +29,7 @@ from farthing.stores.contract import result_of
 from farthing.stores.doctor_postgres import PostgresSource
 from farthing.stores.doctor_sqlite import SqliteSource
 from farthing.stores.postgres_sync import SyncConnection
+from farthing.stores.purchases import Purchases
 from farthing.stores.rollups import Rollups
 from farthing.stores.sqlite import SqliteDatabase
 from tests.random_ledger import RandomCommands, empty_ledger
@@ -182,6 +183,27 @@ def test_a_key_of_an_archived_entry_gives_the_first_answer_again(aging: Aging) -
     assert entry_of(aging.ask(commands["v1:c"]())).metadata == '{"b":2}'
     assert refusal_of(aging.ask(TakeCharge(**MAIN, amount=70, key="c", operation="chat"))) is Refusal.KEY_CONFLICT
     assert len(aging.rows("select 1 from entry")) == 1
+    assert sound(aging.doctor())
+
+
+def test_what_providers_said_goes_once_it_is_done_and_old_and_is_known_again_all_the_same(aging: Aging) -> None:
+    purchases, wait, began = Purchases(aging.shop.ledger.database), aging.shop.wait, aging.shop.now
+    for id, outcome in (("old", "credited to alice"), ("strange", "unmatched: of another merchant"), ("open", "")):
+        wait(purchases.received("main", "stripe", id, "invoice.paid", f"{{{id}}}", began, began))
+        if outcome:
+            wait(purchases.done("main", "stripe", id, outcome, began))
+    aging.wait_days(40)
+    wait(purchases.received("main", "stripe", "new", "invoice.paid", "{new}", aging.shop.now, aging.shop.now))
+    wait(purchases.done("main", "stripe", "new", "credited to alice", aging.shop.now))
+    assert aging.retire(dry_run=True).messages == 1
+    assert (aging.retire().messages, aging.retire().messages) == (1, 0)
+    events = {event.id: event for event in wait(purchases.events("main")).items}
+    assert {id for id, event in events.items() if not event.body} == {"old"}
+    kept = events["old"]
+    assert (kept.kind, kept.outcome) == ("invoice.paid", "credited to alice")
+    assert (kept.received_at, kept.done_at) == (began, began)
+    again = wait(purchases.received("main", "stripe", "old", "invoice.paid", "{old}", aging.shop.now, aging.shop.now))
+    assert (again.done_at, again.times) == (began, 2)
     assert sound(aging.doctor())
 
 

@@ -16,7 +16,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('directory') / 'ledger.db'}"
     else:
-        url = request.getfixturevalue("databases").make(TEMPLATE)
+        url = request.getfixturevalue("databases").make(TEMPLATE, keep=True)
     shop = Shop(url)
     yield shop
     shop.ledger.close()

@@ -3,13 +3,14 @@
 from typing import Any
 
 from farthing.app import Ledger, open_ledger
+from farthing.backends import sqlite_path
 from farthing.clock import FakeClock
 from farthing.core.commands import MINUTE_US, Command, GiveGrant, PlaceHold, TakeCharge
 from farthing.core.outcomes import Accepted
 from farthing.core.records import Entry, Workspace, WorkspaceSettings
 from farthing.stores.access import Act
 from farthing.stores.directory import Directory
-from tests.support import START_US, hold_id
+from tests.support import START_US, hold_id, lay
 
 ACT = Act("tester", START_US)
 
@@ -19,7 +20,9 @@ class Shop:
 
     def __init__(self, url: str) -> None:
         self.clock = FakeClock(START_US)
-        self.ledger: Ledger = open_ledger(url, create=url.startswith("sqlite"), clock=self.clock)
+        if url.startswith("sqlite"):
+            lay(sqlite_path(url))
+        self.ledger: Ledger = open_ledger(url, clock=self.clock)
         self.directory = Directory(self.ledger.database, self.ledger.reports)
         for id in ("main", "other"):
             w = Workspace(id, id, "live", "credits", 6, START_US, WorkspaceSettings())

@@ -35,7 +35,7 @@ from farthing.core.context import Context
 from farthing.core.decide import decide
 from farthing.core.ids import bucket_in, bucket_of
 from farthing.core.outcomes import Accepted, Outcome, Refused
-from farthing.core.records import Audit, Due, Entry, PaymentClaim, Workspace, WorkspaceSettings
+from farthing.core.records import Audit, Due, Entry, Event, PaymentClaim, Workspace, WorkspaceSettings
 from farthing.core.refundable import read_body
 from farthing.core.subscription import Subscription, end_key, renewal_key
 from farthing.stores.contract import Raced, Store, result_of
@@ -517,3 +517,79 @@ class StoreSuite:
         (again,) = self.play(make_store(), TakeCharge(**ALICE, amount=1, key="k"))
         assert isinstance(again, Accepted)
         assert (again.replayed, again.entry) == (True, first)
+
+    # What is told
+
+    ASKED = '[["whe_1",["charge.*","spend_limit.*"],0],["whe_2",["charge.created"],0]]'
+
+    def ask_for(self, execute, told=ASKED, workspace="main"):
+        execute(f"update workspace set told = '{told}' where id = '{workspace}'")
+
+    def told(self, execute):
+        return execute("select type, account, data from event order by id"), execute(
+            "select endpoint, account, number, attempts from outbox order by number, endpoint"
+        )
+
+    def test_events_and_their_deliveries_are_in_the_commit_of_what_they_tell(self, store, execute):
+        self.play(store, GiveGrant(**ALICE, amount=9), GiveGrant(**BOB, amount=9))
+        self.ask_for(execute)
+        charges = [TakeCharge(**ALICE, amount=2), TakeCharge(**BOB, amount=1), TakeCharge(**ALICE, amount=3)]
+        numbers = [entry_of(outcome).number for outcome in self.play(store, *charges)]
+        events, outbox = self.told(execute)
+        assert [(type, account) for type, account, _ in events] == [
+            ("charge.created", "alice"), ("charge.created", "bob"), ("charge.created", "alice"),
+        ]  # fmt: skip
+        assert sorted(outbox) == sorted(
+            (endpoint, charge.account, number, 0)
+            for charge, number in zip(charges, numbers, strict=True)
+            for endpoint in ("whe_1", "whe_2")
+        )
+        rows = execute("select e.bucket, o.bucket, e.at, o.due_at from event e join outbox o on o.event = e.id")
+        assert {(first == second, at, due_at) for first, second, at, due_at in rows} == {(True, self.at, self.at)}
+
+    def test_what_is_not_committed_is_not_told(self, store, execute):
+        self.accept(store, GiveGrant(**ALICE, amount=9))
+        self.ask_for(execute)
+        commands = [TakeCharge(**ALICE, amount=2), GiveGrant(**BOB, amount=1)]
+        self.run(store.save(self.decide(self.load(store, *commands), *commands)[1]))
+        self.run(store.rollback())
+        assert self.told(execute) == ([], [])
+
+    def test_who_asks_from_now_on_is_told_by_every_process_from_its_next_batch_on(self, store, make_store, execute):
+        other = make_store()
+        self.accept(store, GiveGrant(**ALICE, amount=9))
+        self.accept(other, TakeCharge(**ALICE, amount=1))
+        self.ask_for(execute)
+        for each in (other, store):
+            self.accept(each, TakeCharge(**ALICE, amount=1))
+        assert len(self.told(execute)[1]) == 4
+        self.ask_for(execute, "")
+        for each in (other, store):
+            self.accept(each, TakeCharge(**ALICE, amount=1))
+        assert len(self.told(execute)[1]) == 4
+
+    def test_what_a_workspace_is_told_is_no_other_s(self, store, execute):
+        self.ask_for(execute)
+        other: dict[str, Any] = {"workspace": "other", "account": "alice"}
+        self.play(store, GiveGrant(**other, amount=9), TakeCharge(**other, amount=1))
+        assert self.told(execute) == ([], [])
+
+    @pytest.mark.parametrize("at_once", [False, True])
+    def test_what_is_told_once_is_written_once_with_its_deliveries(self, store, make_store, execute, at_once):
+        self.play(store, GiveGrant(**ALICE, amount=9), SetAccount(**ALICE, spend_limit_day=1))
+        self.ask_for(execute)
+        before = self.look(store, Lapse(**ALICE)).accounts
+        refused = [TakeCharge(**ALICE, amount=5) for _ in range(3)]
+        for batch in [refused] if at_once else [[each] for each in refused]:
+            outcomes = self.play(make_store(), *batch)
+            assert {getattr(outcome, "code", None) for outcome in outcomes} == {"spend_limit"}
+        assert self.told(execute)[0] == [("spend_limit.reached", "alice", self.told(execute)[0][0][2])]
+        assert self.told(execute)[1] == [("whe_1", "alice", 3, 0)]
+        assert self.look(store, Lapse(**ALICE)).accounts == before
+
+    def test_an_event_about_another_account_rides_along_as_well(self, store, execute):
+        self.ask_for(execute, '[["whe_1",["*"],0]]')
+        event = Event("evt_" + "1" * 32, "main", "bob", 7, "jobs.parked", self.at, {"kind": "x"})
+        self.accept(store, GiveGrant(**ALICE, amount=9, records=(event,)))
+        assert ("jobs.parked", "bob", '{"kind":"x"}') in self.told(execute)[0]
+        assert ("whe_1", "bob", 2, 0) in self.told(execute)[1]

@@ -413,7 +413,7 @@ def test_of_several_runners_one_works_and_the_others_find_nothing_to_do(folder: 
     def run() -> None:
         conn = opened(database)
         try:
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             done.extend(migration.id for migration in migrate(conn, migrations, NOW))
         except BaseException as error:
             failures.append(error)

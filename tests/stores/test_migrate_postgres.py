@@ -270,7 +270,7 @@ def test_of_several_runners_one_works_and_the_others_find_nothing_to_do(postgres
 
     def run() -> None:
         with SyncConnection(postgres_empty_url) as db:
-            start.wait(timeout=10)
+            start.wait(timeout=60)
             try:
                 done.extend(migration.id for migration in migrate(db, migrations, NOW))
             except BaseException as error:

@@ -29,7 +29,7 @@ from tests.random_ledger import random_ledger
 UNIT = 1_000_000
 POOL = 3
 """Connections to the server: fewer than there are clients."""
-READY_SECONDS = 10
+READY_SECONDS = 60
 CONFIG = """
 [databases]
 * = host={server} port={server_port}

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from farthing.app import open_ledger
-from farthing.core.commands import GiveGrant
+from farthing.core.commands import GiveGrant, TakeCharge
 from farthing.stores.access import Act
-from farthing.stores.contract import Store
+from farthing.stores.contract import Overtaken, Store
 from farthing.stores.postgres import PostgresStore
 from tests.stores.suite import ALICE, BOB, WORKSPACES, StoreSuite
 from tests.support import MAIN, START_US
@@ -112,6 +112,20 @@ class TestWithoutLocks(PostgresSuite):
     """As long as nobody else writes the same accounts."""
 
     always_lock = False
+
+    def test_who_was_overtaken_tells_nothing_and_the_others_of_the_batch_do(self, store, make_store, execute):
+        self.play(store, GiveGrant(**ALICE, amount=9), GiveGrant(**BOB, amount=9))
+        self.ask_for(execute, '[["whe_1",["charge.created"],0]]')
+        late = TakeCharge(**ALICE, amount=2), TakeCharge(**BOB, amount=3)
+        kept = self.decide(self.load(store, *late), *late)[1]
+        self.accept(make_store(), TakeCharge(**ALICE, amount=5))
+        self.run(store.save(kept))
+        with pytest.raises(Overtaken):
+            self.run(store.commit())
+        events, outbox = self.told(execute)
+        told = [(account, msgspec.json.decode(data)["amount"]) for _, account, data in events]
+        assert sorted(told) == [("alice", "0.000005"), ("bob", "0.000003")]
+        assert sorted(account for _, account, _, _ in outbox) == ["alice", "bob"]
 
 
 def test_a_plan_made_of_an_empty_table_does_not_read_all_of_it_when_it_is_full(postgres_url: str) -> None:

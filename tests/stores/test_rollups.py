@@ -20,7 +20,7 @@ from farthing.stores.rollups import STRIKE_AFTER_US, Rollups
 from farthing.stores.usage_reports import UsageReports
 from farthing.timezones import calendar
 from tests.postgres import TEMPLATE
-from tests.scans import agree, folded_agrees
+from tests.scans import agree, fold_what_waits, folded_agrees
 from tests.stores.shop import Shop
 from tests.stores.traffic import Traffic
 from tests.support import START_US, USED
@@ -274,7 +274,7 @@ def test_entries_of_programs_without_lanes_wait_for_older_transactions(postgres_
     scan(shop)
     early.commit()
     scan(shop)
-    assert fold_everything(shop) == 2
+    assert shop.wait(fold_what_waits(shop.ledger.database, shop.now)) == 2
     scan(shop)
     shop.wait(folded_agrees(shop.ledger.database))
 
@@ -325,7 +325,7 @@ def test_a_ledger_that_was_copied_is_folded_from_its_entries(way: tuple[str, str
     try:
         assert execute(there, "select count(*) from rollup") == [(0,)]
         scan(there)
-        fold_everything(there)
+        there.wait(fold_what_waits(there.ledger.database, there.now))
         scan(there)
         there.wait(folded_agrees(there.ledger.database))
         assert examined(there) == []

@@ -173,7 +173,7 @@ def test_a_file_locked_by_another_process_is_waited_for(path, book):
     letting_go.start()
     assert book.accept(TakeCharge(**ALICE, amount=UNIT)).balance == 99 * UNIT
     letting_go.join()
-    assert holder.wait(20) == 0
+    assert holder.wait(60) == 0
     holder.stdin.close()
     holder.stdout.close()
 

@@ -90,9 +90,11 @@ class App:
         access_log: bool = False,
         engine: Engine | None = None,
         parting: Callable[[], Awaitable[None]] | None = None,
+        ending: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._pages = pages
         self._parting = parting
+        self._ending = ending
         self._limiter = limiter
         self._now_us = now_us
         self._observer = observer
@@ -123,6 +125,11 @@ class App:
         }
         limits = self._limits
         return HotPath(routes, engine, self, self.request_id, limits.body_bytes, limits.answer_seconds)
+
+    async def end_streams(self) -> None:
+        """Bring to their end the answers that have none of their own: the server is about to stop."""
+        if self._ending is not None:
+            await self._ending()
 
     async def aclose(self) -> None:
         """Finish what goes on in the background."""

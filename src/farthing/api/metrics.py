@@ -50,6 +50,9 @@ class Metrics:
         self._renewals: Counter[str] = Counter()
         self._notified: Counter[tuple[str, str]] = Counter()
         self._payments_waiting = 0
+        self._webhooks: Counter[str] = Counter()
+        self._webhooks_waiting = 0
+        self._webhooks_oldest_seconds = 0.0
         self._job_runs: Counter[tuple[str, str]] = Counter()
         self._job_items: Counter[tuple[str, str]] = Counter()
         self._job_alerts: Counter[str] = Counter()
@@ -94,6 +97,14 @@ class Metrics:
         self._payments_waiting = count
 
     # Told by the jobs
+
+    def webhook_tried(self, result: str, count: int) -> None:
+        """Events were sent to endpoints: delivered, failed or given_up."""
+        self._webhooks[result] += count
+
+    def webhooks_wait(self, count: int, oldest_seconds: float) -> None:
+        """So many events are still to be sent, in the whole database, and the oldest happened so long ago."""
+        self._webhooks_waiting, self._webhooks_oldest_seconds = count, oldest_seconds
 
     def renewed(self, run: RenewalRun) -> None:
         """Subscriptions that were due were renewed."""
@@ -160,6 +171,12 @@ class Metrics:
         yield _counted_by("farthing_payments_events", told, ("provider", "result"), self._notified)
         told = "Payments that wait for somebody, or for word of themselves; of the whole database."
         yield GaugeMetricFamily("farthing_payments_waiting", told, value=self._payments_waiting)
+        told = "Tries to send an event to an endpoint, by what came of them."
+        yield _counted("farthing_webhooks", told, "result", self._webhooks)
+        told = "Events that are still to be sent to endpoints, 100,000 at most; of the whole database."
+        yield GaugeMetricFamily("farthing_webhooks_waiting", told, value=self._webhooks_waiting)
+        told = "How long ago the oldest of those happened; of the whole database."
+        yield GaugeMetricFamily("farthing_webhooks_oldest_seconds", told, value=self._webhooks_oldest_seconds)
         yield from self._jobs()
         yield GaugeMetricFamily("farthing_queue_depth", "Commands that wait to be decided.", value=self.depth())
 

@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields as fields_of
 
+from farthing.core.events import EventType, example_of
+
 from .endpoint import Endpoint, Parameter
 
 Schema = dict[str, Any]
@@ -84,9 +86,11 @@ class Documented(Protocol):
         """An example of an error's body."""
 
 
-def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
-    """The whole document."""
-    schemas = _Schemas(faces)
+def document(
+    faces: Sequence[Documented], version: str, events: Sequence[EventType] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """The whole document; with the events that are sent to webhooks."""
+    schemas = _Schemas(faces, events)
     paths: dict[str, Any] = {}
     ways = dict.fromkeys(way for face in faces for way in face.schemes)
     for face in faces:
@@ -104,6 +108,7 @@ def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
         "security": [{next(iter(ways)): []}],
         "tags": [{"name": face.name} for face in faces],
         "paths": paths,
+        **({"webhooks": {event.name: {"post": _sent(event, schemas)} for event in events}} if events else {}),
         "components": {
             "schemas": schemas.components,
             "securitySchemes": {way: _SCHEMES[way] for way in ways},
@@ -117,8 +122,8 @@ def document(faces: Sequence[Documented], version: str) -> dict[str, Any]:
 class _Schemas:
     """The schemas of all types, made together: only so do types of one name in two faces get names of their own."""
 
-    def __init__(self, faces: Sequence[Documented]) -> None:
-        types = [t for face in faces for t in _types(face) if t is not None]
+    def __init__(self, faces: Sequence[Documented], events: Sequence[EventType]) -> None:
+        types = [t for face in faces for t in _types(face) if t is not None] + [event.data for event in events]
         made, components = msgspec.json.schema_components(types, ref_template=_REF)
         self._types = list(zip(types, made, strict=True))
         self.components: Mapping[str, Schema] = dict(sorted(components.items()))
@@ -151,6 +156,47 @@ def _operation(face: Documented, endpoint: Endpoint, schemas: _Schemas) -> dict[
         operation["requestBody"] = {"required": needed, "content": {_JSON: content}}
     operation["responses"] = {**_successes(face, endpoint, schemas), **_errors(face, endpoint, schemas)}
     return operation
+
+
+_SENT_HEADERS: Final[tuple[tuple[str, str, Schema], ...]] = (
+    ("webhook-id", "The event's id, the same at every try: what was received before is known by it.", {}),
+    ("webhook-timestamp", "When this try was made: Unix seconds.", {"pattern": "^[0-9]+$"}),
+    ("webhook-signature", "`v1,` and the base64 of an HMAC-SHA256 over `id.timestamp.body`; several, separated by "
+     "blanks, while a secret is replaced.", {}),
+)  # fmt: skip
+
+
+def _sent(event: EventType, schemas: _Schemas) -> dict[str, Any]:
+    """What a webhook is sent of a type of event."""
+    body = {
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"type": "string", "const": event.name},
+            "timestamp": {"type": "string", "format": "date-time", "description": "When it happened."},
+            "data": schemas.of(event.data),
+        },
+    }
+    recorded = "Always recorded." if event.always else "Recorded where a webhook or a listener asks for it."
+    return {
+        "operationId": f"on.{event.name}",
+        "summary": event.summary,
+        "description": f"{recorded}\n\nStandard Webhooks: verify the signature before anything else, answer with 2xx "
+        "within 20 s, and go by `webhook-id`: an event may come more than once.",
+        "security": [],
+        "parameters": [
+            {
+                "name": name, "in": "header", "required": True, "description": said,
+                "schema": {"type": "string", **more},
+            }
+            for name, said, more in _SENT_HEADERS
+        ],
+        "requestBody": {"required": True, "content": {_JSON: _content(body, {"example": example_of(event)})}},
+        "responses": {
+            "2XX": {"description": "Received. Whatever else is answered, the event is sent again later."},
+            "410": {"description": "Nobody is here any more: the webhook is disabled."},
+        },
+    }  # fmt: skip
 
 
 def _takes(endpoint: Endpoint) -> str:

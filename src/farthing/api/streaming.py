@@ -6,6 +6,7 @@ How long it takes in all has no limit; how long the client may let one part lie 
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any, Final, Literal
 
 from .endpoint import CONNECTION, Receive, Reply, Request, Send
@@ -40,7 +41,7 @@ async def pour(request: Request, reply: Reply, send: Send, stalled_seconds: floa
             if gone.done():
                 end = "gone"
             if end is None:
-                part = await anext(reply.parts, None)
+                part, end = await _next(reply.parts, gone)
         if end is None:
             await send({"type": "http.response.body", "body": b""})
             end = "whole"
@@ -50,6 +51,18 @@ async def pour(request: Request, reply: Reply, send: Send, stalled_seconds: floa
         await reply.parts.aclose()
         if end != "whole":
             await _cut(connection, request.receive)
+
+
+async def _next(parts: AsyncGenerator[bytes, None], gone: asyncio.Task[None]) -> tuple[bytes | None, End | None]:
+    """The next part, however long it takes to be there, unless the client goes meanwhile."""
+    coming = asyncio.ensure_future(anext(parts, None))
+    try:
+        await asyncio.wait({coming, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return (coming.result(), None) if coming.done() else (None, "gone")
+    finally:
+        if not coming.done():
+            coming.cancel()
+            await asyncio.wait({coming})
 
 
 async def _sent(part: bytes, send: Send, stalled_seconds: float) -> End | None:

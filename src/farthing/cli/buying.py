@@ -1,17 +1,19 @@
 """Buying: `buy` prints where an account buys an offer; `orders list`, `show` and `claim` are what was bought."""
 
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import uuid4
 
 import typer
 
 from .exits import Exit, Trouble, invalid, usage
 from .opening import Desk, at_desk, played
-from .options import Db, In, Json, enter
+from .options import Db, In, Json, Key, enter
 from .output import Answer, columns, pairs
 from .products import PANEL
-from .reading import write_time
+from .reading import KEY_PREFIX, read_key, write_time
 
 if TYPE_CHECKING:
+    from farthing.commerce.charges import Charged
     from farthing.commerce.links import Link
     from farthing.commerce.selling import Unsellable
     from farthing.commerce.troubles import ProviderTrouble
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from farthing.stores.purchases import Purchases
 
 MOST = 1_000
+TROUBLES = {
+    kind: f"provider_{kind}"
+    for kind in ("key_missing", "key_invalid", "key_forbidden", "rate_limited", "unavailable", "refused")
+}
+"""What trouble with a provider is called, among the reasons of a charge."""
 ProviderName = Annotated[str, typer.Argument(metavar="PROVIDER", help="digistore24 or stripe.")]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER", help="The provider's own id of it.")]
 
@@ -31,6 +38,7 @@ def register(app: typer.Typer) -> None:
         "buy",
         "$ farthing buy alice assistant/pack-500",
         "$ farthing buy alice assistant/professional --provider stripe --json",
+        "$ farthing buy alice assistant/pack-500 --charge --key top-up-4711",
         panel=PANEL,
     )(buy)
     group = typer.Typer(help="What accounts have bought.")
@@ -57,17 +65,31 @@ def buy(
     keep_method: Annotated[
         bool, typer.Option("--keep-method", help="What he pays with may be charged again without him.")
     ] = False,
+    charge: Annotated[
+        bool, typer.Option("--charge", help="Charge what he has left for that, without him; a top-up only.")
+    ] = False,
+    order: Annotated[
+        str, typer.Option("--order", metavar="ORDER", help="With --charge: the order that Digistore24 charges again.")
+    ] = "",
+    key: Key = None,
     workspace: In = None,
     db: Db = None,
     as_json: Json = False,
 ) -> Answer:  # fmt: skip
     """Print where an account buys an offer: a page of the provider's, made for it.
 
-    The credits come when the provider tells of the payment.
+    With --charge it is paid without him, once under its --key, which later tells what is known. Either way the credits
+    come when the provider tells of the payment.
     """
     from farthing.commerce.links import Buyer
 
-    _known_provider(provider)
+    known_provider(provider)
+    if charge:
+        if email or success_url or cancel_url or keep_method:
+            raise usage("--charge is without the buyer: --email, addresses and --keep-method go with a link")
+        return _charged(account, offer, provider or "", order, key, workspace, db)
+    if order or key is not None:
+        raise usage("--order and --key go with --charge")
     buyer = Buyer(email=email, success_url=success_url, cancel_url=cancel_url, keep_method=keep_method)
     with at_desk(db, workspace) as desk:
         found, link = played(desk.ledger, _link(desk, account, offer, provider or "", buyer))
@@ -86,22 +108,71 @@ async def _link(desk: Desk, account: str, offer: str, wanted: str, buyer: Any) -
         provider = await commerce.selling.provider(desk.workspace, wanted)
         return provider, await commerce.selling.checkout(desk.workspace, account, offer, provider, buyer=buyer)
     except (ProviderTrouble, Unsellable) as error:
-        raise _trouble(error) from error
+        raise trouble_of(error) from error
     finally:
         await commerce.aclose()
 
 
-def _trouble(error: "ProviderTrouble | Unsellable") -> Trouble:
+def _charged(
+    account: str, offer: str, provider: str, order: str, key: str | None, workspace: str | None, db: str | None
+) -> Answer:  # fmt: skip
+    from farthing.core.commands import text_error
+
+    if wrong := text_error(account):
+        raise invalid("account", wrong)
+    under = read_key(key) or KEY_PREFIX + uuid4().hex
+    with at_desk(db, workspace) as desk:
+        found, told = played(desk.ledger, _charge(desk, account, offer, provider, order, under))
+        if told.reason == "offer_not_found":
+            raise Trouble("offer_not_found", f"There is no top-up {offer!r}", Exit.NO)
+        facts: dict[str, Any] = {"workspace": desk.workspace.id, "account": account, "offer": offer, "provider": found}
+    shown = under.removeprefix(KEY_PREFIX)
+    facts |= {"key": shown, "state": told.state, "again": told.again}
+    facts |= {name: getattr(told, name) or None for name in ("payment", "url", "reason", "message")}
+    if told.state == "succeeded":
+        return Answer(facts, f"charged as {told.payment}; the credits come when {found} tells of it")
+    if told.state == "pending":
+        return Answer(facts, f"not known yet; the same --key tells later: {shown}")
+    del facts["message"]  # it has its place in every error
+    name = TROUBLES.get(told.reason, told.state)
+    text = f"{told.state.replace('_', ' ')}: {told.message or told.reason}" + (f"; {told.url}" if told.url else "")
+    raise Trouble(name, text, Exit.UNAVAILABLE if told.again else Exit.NO, **facts)
+
+
+async def _charge(
+    desk: Desk, account: str, offer: str, wanted: str, order: str, key: str
+) -> "tuple[Provider, Charged]":  # fmt: skip
+    from farthing.commerce.parts import commerce_on
+    from farthing.commerce.selling import Unsellable
+    from farthing.commerce.troubles import ProviderTrouble
+    from farthing.stores.access import AccessError
+
+    ledger = desk.ledger
+    commerce = commerce_on(ledger.engine, ledger.database, ledger.reports, desk.now_us)
+    try:
+        provider = await commerce.selling.provider(desk.workspace, wanted)
+        return provider, await commerce.charging.charge(desk.workspace, account, offer, provider, key, order=order)
+    except (ProviderTrouble, Unsellable) as error:
+        raise trouble_of(error) from error
+    except AccessError as error:
+        raise Trouble(error.code, str(error), Exit.NO, differs=list(error.differs)) from error
+    finally:
+        await commerce.aclose()
+
+
+def trouble_of(error: "ProviderTrouble | Unsellable") -> Trouble:
+    """Why a provider does not do what is asked."""
     from farthing.commerce.troubles import ProviderTrouble
 
     if isinstance(error, ProviderTrouble):
         return Trouble(f"provider_{error.kind}", error.message, Exit.UNAVAILABLE if error.passes else Exit.NO)
-    if error.code == "provider_needed":
+    if error.code in ("provider_needed", "methods_unknown"):
         return usage(f"--provider {error}")
     return Trouble(error.code, str(error), Exit.NO, **({"reason": error.reason} if error.reason else {}))
 
 
-def _known_provider(provider: str | None) -> None:
+def known_provider(provider: str | None) -> None:
+    """Refuse a name that is no provider's."""
     from farthing.core.catalogue import PROVIDERS
 
     if provider is not None and provider not in PROVIDERS:
@@ -127,10 +198,13 @@ def order_facts(order: "Order") -> dict[str, Any]:
 
 def receipt_facts(receipt: "Receipt", desk: Desk) -> dict[str, Any]:
     """A payment as programs read it."""
+    from farthing.core.purchases import taken_back
+
     return {
         "payment": receipt.payment, "amount": receipt.amount or None, "currency": receipt.currency or None,
         "at": write_time(receipt.at), "state": receipt.state, "reason": receipt.reason,
-        "credits": desk.write(receipt.credits), "taken": desk.write(receipt.taken), "entry": receipt.entry or None,
+        "credits": desk.write(receipt.credits), "taken": desk.write(taken_back(receipt)),
+        "entry": receipt.entry or None,
     }  # fmt: skip
 
 
@@ -159,7 +233,7 @@ def show(
     provider: ProviderName, order: OrderId, workspace: In = None, db: Db = None, as_json: Json = False
 ) -> Answer:  # fmt: skip
     """One order, with its payments."""
-    _known_provider(provider)
+    known_provider(provider)
     with at_desk(db, workspace) as desk:
         kept = desk.ledger.wait(purchases_of(desk).order(desk.workspace.id, provider, order))
         if kept is None:
@@ -196,7 +270,7 @@ def claim(
     from farthing.core.commands import text_error
     from farthing.stores.access import AccessError
 
-    _known_provider(provider)
+    known_provider(provider)
     if wrong := text_error(account):
         raise invalid("account", wrong)
     with at_desk(db, workspace) as desk:

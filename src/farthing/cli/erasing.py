@@ -7,7 +7,7 @@ import typer
 
 from .care import archive_files
 from .exits import Exit, Trouble, invalid
-from .opening import at_desk
+from .opening import Desk, at_desk
 from .options import Account, Db, In, Json, Yes, enter
 from .output import Answer, confirm
 
@@ -62,6 +62,8 @@ def erase(
     with at_desk(db, workspace) as desk:
         database = desk.ledger.database
         erasing = Erasing(database, Users(database))
+        if not dry_run:
+            _buy_nothing_more(desk, account)
         try:
             told = desk.ledger.wait(
                 erasing.erase(desk.workspace.id, account, desk.act(), reason, user=user, dry_run=dry_run)
@@ -81,6 +83,15 @@ def erase(
         Exit.NO if left else Exit.OK,
         left,
     )
+
+
+def _buy_nothing_more(desk: Desk, account: str) -> None:
+    """Who is erased is not charged by himself any more."""
+    from farthing.core.commands import SetAccount
+
+    found = desk.ledger.wait(desk.ledger.reports.account(desk.workspace.id, account, desk.now_us()))
+    if found is not None and found.settings.auto_top_up is not None:
+        desk.do(SetAccount(workspace=desk.workspace.id, account=account, auto_top_up=None))
 
 
 def _not_reached(told: "Erased", missing: list[tuple[int, int]]) -> list[str]:

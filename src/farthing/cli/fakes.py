@@ -1,4 +1,4 @@
-"""Stand-ins for payment providers: `fakes digistore24`, `fakes stripe`. For tests, here; no money is involved."""
+"""Stand-ins for providers: `fakes digistore24`, `fakes stripe`, `fakes models`. For tests, here; no money moves."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,9 +21,10 @@ Port = Annotated[int, typer.Option("--port", metavar="N", help="0 takes a free o
 
 def register(app: typer.Typer) -> None:
     """Enter the commands."""
-    group = typer.Typer(help="Payment providers to test against: stand-ins with books of their own.")
+    group = typer.Typer(help="Payment and model providers to test against: stand-ins with books of their own.")
     _enter_digistore24(group)
     _enter_stripe(group)
+    _enter_models(group)
     app.add_typer(group, name="fakes", rich_help_panel=PANEL)
 
 
@@ -84,7 +85,8 @@ Dump = Annotated[
     Path | None, typer.Option("--dump", metavar="FILE", help="At the end all that it knows is written there, as JSON.")
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="What ids are drawn from. Default: new ones every time.")
+    int | None,
+    typer.Option("--seed", metavar="N", help="What ids are drawn from, and chances. Default: new ones every time."),
 ]
 
 
@@ -194,3 +196,43 @@ def _seconds(text: str) -> float:
     from datetime import UTC
 
     return _moment(text).replace(tzinfo=UTC).timestamp()
+
+
+# Model providers
+
+
+def _enter_models(group: typer.Typer) -> None:
+    enter(
+        group,
+        "models",
+        "$ farthing fakes models",
+        "$ farthing fakes models --port 9002 --key sk-mine --model gpt-4o",
+        "$ farthing fakes models --seed 7 --json",
+    )(models)
+
+
+ModelKeys = Annotated[
+    list[str] | None,
+    typer.Option("--key", metavar="KEY", help="An API key that is taken. Without any, whatever comes."),
+]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME", help="A model that there is. Without any, whichever.")
+]
+
+
+def models(
+    key: ModelKeys = None,
+    model: Models = None,
+    seed: Seed = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8926,
+    as_json: Json = False,
+) -> None:
+    """Stand in for OpenAI and Anthropic: answers, streams, usage. It ends at SIGTERM, and forgets everything.
+
+    Point the client library's base address at it: OpenAI's at <address>/v1, Anthropic's at the address itself. What can
+    go wrong, and its books of every call, are under /_fake: see docs/how-to/fakes.md.
+    """
+    from farthing.fakes.models import Fake, Options
+
+    run(Fake(Options(tuple(key or []), tuple(model or []), seed)), host, port, as_json)

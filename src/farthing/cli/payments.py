@@ -1,12 +1,15 @@
 """Payments: `payments list`, `show`, `unmatched`, `assign`, `retry`: what came in, and what a person does where
-something does not fit; `payments reconcile` stands in a file of its own.
+something does not fit; `payments reconcile`, `payments methods` and `payments charges`, with their like, stand in files
+of their own.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .charges import charges, release
 from .exits import Exit, Trouble, invalid
+from .methods import forget, methods, prefer
 from .opening import Desk, at_desk, played
 from .options import Db, In, Json, enter
 from .output import Answer, columns, pairs
@@ -48,6 +51,11 @@ def register(app: typer.Typer) -> None:
         "$ farthing payments reconcile --provider digistore24 --from 2026-10-01 --to 2026-10-31",
         "$ farthing payments reconcile --provider stripe --json    (from a cron table, once a day)",
     )(reconcile)
+    enter(group, "methods", "$ farthing payments methods alice")(methods)
+    enter(group, "prefer", "$ farthing payments prefer alice pm_1PxAbc")(prefer)
+    enter(group, "forget", "$ farthing payments forget alice pm_1PxAbc")(forget)
+    enter(group, "charges", "$ farthing payments charges", "$ farthing payments charges --json")(charges)
+    enter(group, "release", "$ farthing payments release top-up-4711 --reason 'Digistore24 lists none'")(release)
     app.add_typer(group, name="payments", rich_help_panel=PANEL)
 
 

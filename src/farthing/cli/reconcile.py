@@ -14,10 +14,10 @@ from .periods import From, Timezone, To, read_period
 from .reading import write_time
 
 if TYPE_CHECKING:
-    from farthing.commerce.reconciling import Reconciled
+    from farthing.commerce.reconciling import Other, Reconciled
+    from farthing.core.catalogue import Provider
     from farthing.core.reconcile import Finding, Kind, Sums
 
-MOST_SHOWN: Final = 1_000
 HELP: Final = {
     "missing_here": "have the provider send its notification again (in its own back office), or retry one that failed: "
     "farthing payments unmatched",
@@ -36,7 +36,7 @@ NOTES: Final = {
 
 
 def reconcile(
-    provider: Annotated[str, typer.Option("--provider", metavar="NAME", help="digistore24 or stripe.")],
+    named: Annotated[str, typer.Option("--provider", metavar="NAME", help="digistore24 or stripe.")],
     since: From = None,
     until: To = None,
     timezone: Timezone = "UTC",
@@ -53,12 +53,12 @@ def reconcile(
     """
     from farthing.core.catalogue import PROVIDERS
 
-    if provider not in PROVIDERS:
-        raise invalid("provider", f"must be one of {', '.join(PROVIDERS)}, not {provider!r}")
+    provider = next((each for each in PROVIDERS if each == named), None)
+    if provider is None:
+        raise invalid("provider", f"must be one of {', '.join(PROVIDERS)}, not {named!r}")
     with at_desk(db, workspace) as desk:
         period = read_period(since, until, timezone, desk.now_us())
-        findings: list[Finding] = []
-        done = played(desk.ledger, _compared(desk, provider, period.start, period.end, recent, findings))
+        done, findings = played(desk.ledger, _compared(desk, provider, period.start, period.end, recent))
         facts = _facts(desk, done, findings)
     exit = Exit.OK if done.agrees else Exit.NO
     notes = [NOTES[provider]] if provider in NOTES else []
@@ -66,30 +66,21 @@ def reconcile(
 
 
 async def _compared(
-    desk: Desk, provider: str, since: int, until: int, recent: bool, findings: "list[Finding]"
-) -> "Reconciled":
-    from farthing.commerce.books import open_books
+    desk: Desk, provider: "Provider", since: int, until: int, recent: bool
+) -> "tuple[Reconciled, list[Finding]]":
     from farthing.commerce.clients import Clients
-    from farthing.commerce.reconciling import LATELY_US, Reconciling
+    from farthing.commerce.comparing import Comparing
     from farthing.commerce.troubles import ProviderTrouble
     from farthing.stores.directory import Directory
     from farthing.stores.providers import Providers
     from farthing.stores.purchases import Purchases
 
     ledger, now = desk.ledger, desk.now_us()
-
-    def found(finding: "Finding") -> None:
-        if len(findings) < MOST_SHOWN:
-            findings.append(finding)
-
     clients = Clients(Providers(ledger.database))
+    directory = Directory(ledger.database, ledger.reports)
+    comparing = Comparing(clients, Purchases(ledger.database), directory, ledger.reports)
     try:
-        async with open_books(clients, desk.workspace, provider, now) as books:
-            reconciling = Reconciling(
-                desk.workspace, books, Purchases(ledger.database), Directory(ledger.database, ledger.reports),
-                ledger.reports, found,
-            )  # fmt: skip
-            return await reconciling.run(since, until, now, 0 if recent else LATELY_US)
+        return await comparing.compare(desk.workspace, provider, since, until, now, recent=recent)
     except ProviderTrouble as trouble:
         code = Exit.UNAVAILABLE if trouble.passes else Exit.NO
         raise Trouble(f"provider_{trouble.kind}", f"nothing was compared: {trouble}", code) from trouble
@@ -104,6 +95,7 @@ def _facts(desk: Desk, done: "Reconciled", findings: "list[Finding]") -> dict[st
         "by_hand": done.by_hand, "others": done.others, "tests": done.tests,
         "totals": {currency: _sums(sums, desk) for currency, sums in sorted(done.sums.items())},
         "found": dict(sorted(done.findings.items())), "findings": [_finding(each) for each in findings],
+        "elsewhere": [_other(each) for each in done.elsewhere],
     }  # fmt: skip
 
 
@@ -121,6 +113,13 @@ def _finding(f: "Finding") -> dict[str, Any]:
         "kind": f.kind, "payment": f.payment or None, "order": f.order or None, "account": f.account or None,
         "there": f.there or None, "here": f.here or None, "message": f.message, "grants": list(f.grants),
         "help": _help(f.kind, f.provider),
+    }  # fmt: skip
+
+
+def _other(o: "Other") -> dict[str, Any]:
+    return {
+        "payment": o.payment, "order": o.order or None, "at": write_time(o.at), "amount": format(o.amount, "f"),
+        "currency": o.currency, "mark": o.mark or None,
     }  # fmt: skip
 
 
@@ -144,6 +143,8 @@ def _text(facts: dict[str, Any]) -> str:
         ]
         parts.append(columns(rows, right=range(1, 7)))
     parts.append(_differences(facts) if facts["found"] else "nothing differs")
+    if facts["elsewhere"]:
+        parts.append(_elsewhere(facts))
     return "\n\n".join(parts)
 
 
@@ -158,3 +159,14 @@ def _differences(facts: dict[str, Any]) -> str:
     told.append("What helps:")
     told += [f"- {kind}: {_help(kind, facts['provider'])}" for kind in facts["found"]]
     return "\n".join(told)
+
+
+def _elsewhere(facts: dict[str, Any]) -> str:
+    """What is of others, so that one can see that it is."""
+    rows = [("OF OTHERS", "AT", "PAID", "MADE FOR")]
+    rows += [
+        (o["payment"], o["at"], f"{o['amount']} {o['currency']}", o["mark"] or "nothing of ours")
+        for o in facts["elsewhere"]
+    ]
+    more = facts["others"] - len(facts["elsewhere"])
+    return "\n".join([columns(rows), *([f"and {more:,} more"] if more else [])])

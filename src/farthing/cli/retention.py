@@ -95,6 +95,7 @@ def _done(done: "Done") -> dict[str, Any]:
         "before": write_time(done.before),
         "accounts": done.accounts,
         "entries": done.entries,
+        "messages": done.messages,
         "file": done.file or None,
         "left": [{"account": account, "reason": why} for account, why in done.left],
         "left_in_all": done.skipped,
@@ -103,7 +104,8 @@ def _done(done: "Done") -> dict[str, Any]:
 
 def _in_words(done: "Done") -> str:
     where = f", in {done.file}" if done.file else ""
-    lines = [f"{done.workspace}: {done.entries:,} entries of {done.accounts:,} accounts{where}"]
+    more = f"; {done.messages:,} messages of providers without what they said" if done.messages else ""
+    lines = [f"{done.workspace}: {done.entries:,} entries of {done.accounts:,} accounts{where}{more}"]
     lines += [clean(f"  left for now: {account}: {why}") for account, why in done.left[:10]]
     return "\n".join([*lines, *([f"  and {done.skipped - 10:,} more"] if done.skipped > 10 else [])])
 

@@ -29,6 +29,7 @@ from . import (
     jobs,
     journal,
     keys,
+    listen,
     payments,
     plans,
     price,
@@ -44,8 +45,10 @@ from . import (
     simulate,
     statement,
     subscriptions,
+    top_ups,
     usage,
     users,
+    webhooks,
     workspaces,
 )
 from .exits import MEANING, Exit, Trouble, invalid
@@ -88,9 +91,10 @@ def root(
 
 
 for _room in (
-    *(setup, serve, jobs, demo, credits, statement, grant_many, quote, estimate, explain, usage, reports),
+    *(setup, serve, jobs, listen, webhooks),
+    *(demo, credits, statement, grant_many, quote, estimate, explain, usage, reports),
     *(price, prices),
-    *(products, providers, buying, payments, plans, subscriptions, simulate, workspaces),
+    *(products, providers, buying, payments, top_ups, plans, subscriptions, simulate, workspaces),
     *(settings, keys, users, issuers, audit, care, retention, erasing, copying, import_file, journal, clock, fakes),
 ):
     _room.register(app)

@@ -81,6 +81,34 @@ ArchiveDir = Annotated[
         help="Where archive files of old entries go. Default: of a SQLite file, its name with .archive behind it.",
     ),
 ]
+WebhookSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--webhook-seconds",
+        metavar="SECONDS",
+        help="How often what other processes have to tell is looked for; 0: nothing is sent here. Default: 1.",
+    ),
+]
+WebhookTimeout = Annotated[
+    float | None,
+    typer.Option("--webhook-timeout", metavar="SECONDS", help="How long an endpoint may take to answer. Default: 20."),
+]
+WebhooksAtOnce = Annotated[
+    int | None,
+    typer.Option("--webhooks-at-once", metavar="N", help="Requests on their way to one endpoint. Default: 16."),
+]
+WebhookPrivate = Annotated[
+    Literal["refuse", "allow"] | None,
+    typer.Option("--webhook-private", help="Whether events go to private addresses, and by http. Default: refuse."),
+]
+DeliveryDays = Annotated[
+    int | None,
+    typer.Option("--delivery-days", metavar="DAYS", help="How long tries are kept; 0: for ever. Default: 30."),
+]
+EventDays = Annotated[
+    int | None,
+    typer.Option("--event-days", metavar="DAYS", help="How long events are kept; 0: for ever. Default: 90."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -102,7 +130,7 @@ def serve(
     workers: Workers = None,
     lanes: Lanes = None,
     rate_limit: RateLimit = None,
-    max_body: MaxBody = None,
+    body_limit: MaxBody = None,
     request_timeout: RequestTimeout = None,
     max_queue: MaxQueue = None,
     max_batch: MaxBatch = None,
@@ -114,6 +142,12 @@ def serve(
     renew_seconds: RenewSeconds = None,
     fold_seconds: FoldSeconds = None,
     archive_dir: ArchiveDir = None,
+    webhook_seconds: WebhookSeconds = None,
+    webhook_timeout: WebhookTimeout = None,
+    webhooks_at_once: WebhooksAtOnce = None,
+    webhook_private: WebhookPrivate = None,
+    delivery_days: DeliveryDays = None,
+    event_days: EventDays = None,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"] | None,
         typer.Option("--log-level", help="The least level that is logged. Default: info."),
@@ -140,32 +174,10 @@ def serve(
     by a variable: FARTHING_HOST, FARTHING_RATE_LIMIT, FARTHING_BODY_LIMIT and so on. With several workers SIGHUP
     restarts them one after another, without refusing a connection.
     """
+    given = {name: value for name, value in locals().items() if name not in ("db", "as_json")}
     from farthing.settings import read_settings
 
-    settings = read_settings(
-        database_url=db or None,
-        host=host,
-        port=port,
-        workers=workers,
-        lanes=lanes,
-        rate_limit=rate_limit,
-        body_limit=max_body,
-        request_timeout=request_timeout,
-        max_queue=max_queue,
-        max_batch=max_batch,
-        engine=engine,
-        jobs=jobs,
-        sweep_seconds=sweep_seconds,
-        renew_seconds=renew_seconds,
-        fold_seconds=fold_seconds,
-        archive_dir=archive_dir,
-        log_level=log_level,
-        access_log=access_log,
-        share=share,
-        public_url=public_url,
-        trusted_proxies=trusted_proxies,
-        allow_unsafe=allow_unsafe,
-    )
+    settings = read_settings(database_url=db or None, **given)
     run(settings, lambda address: _listening(address, as_json))
 
 

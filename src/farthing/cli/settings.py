@@ -26,6 +26,10 @@ MEANING: Final = {
     "retention_days": "days that entries stay in the ledger before they move to an archive file; 0: for ever",
     "login": "whether the login service serves this workspace: on or off",
     "signup": "whether people may register themselves: open, or closed (only an admin makes users)",
+    "balance_low": "below it a balance counts as low, in credits; an account may say otherwise",
+    "balance_critical": "below it a balance counts as critical",
+    "expiring_days": "how many days before its end programs are told that a grant expires",
+    "metering": "how metered calls of models are held for and settled, as JSON; empty: as usual",
     "login_host": "the host at which the login service serves this workspace; empty where there is only one",
 }
 """What each setting does; a test holds it against `core.records.WorkspaceSettings`."""

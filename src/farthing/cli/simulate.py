@@ -108,6 +108,8 @@ class _Ahead:
     """A simulation on its way."""
 
     def __init__(self, desk: Desk, start: int, end: int, timezone: str, top: int) -> None:
+        from msgspec.structs import replace
+
         from farthing.core.simulation import Foretold, World
         from farthing.stores.ahead import Start
         from farthing.timezones import calendar, months_after
@@ -116,8 +118,8 @@ class _Ahead:
         self._start, self._end, self._timezone = start, end, timezone
         self._source = Start(desk.ledger.database)
         self._world = World(
-            workspace=desk.workspace, plans=desk.ledger.wait(self._source.plans(desk.workspace.id)), calendar=calendar,
-            months_after=months_after,
+            workspace=replace(desk.workspace, told=""),  # nobody is told of what is foretold
+            plans=desk.ledger.wait(self._source.plans(desk.workspace.id)), calendar=calendar, months_after=months_after,
         )  # fmt: skip
         self._foretold: Foretold = Foretold(calendar, timezone, top)
         self._headed = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
+from . import usage_files
 from .credits import require_account
 from .exits import Exit, Trouble, usage
 from .opening import Desk, at_desk
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
         "$ farthing usage export --from 2026-11-01 --to 2026-11-30 --out november.csv",
         "$ farthing usage export alice --format jsonl > alice.jsonl",
     )(export)
+    usage_files.register(GROUP)
     app.add_typer(GROUP, name="usage", rich_help_panel=PANEL)
 
 

@@ -33,6 +33,11 @@ class Gate:
             self._within += 1
             return True
 
+    @property
+    def shut_already(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._closed
+
     def leave(self) -> None:
         """Go out."""
         with self._turn:

@@ -39,6 +39,13 @@ class JobRun(Struct, frozen=True, kw_only=True):
     """Another process has it; or it failed, and waits."""
 
 
+class ParkedTold(Result, frozen=True, kw_only=True):
+    """What came of telling that a call waits in a journal."""
+
+    told: bool
+    """False: it was told before."""
+
+
 class Event(Result, frozen=True, kw_only=True):
     """Something that happened."""
 

@@ -4,6 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from .forms import Result, Written
 
 
@@ -40,6 +42,71 @@ class Payment(Written, frozen=True, kw_only=True):
     entry: str | None
     """The entry that credited it."""
     created_at: datetime
+
+
+class ReconciledSums(Result, frozen=True, kw_only=True):
+    """What a range comes to in one currency; money is decimal text."""
+
+    payments: int
+    paid_there: str
+    paid_here: str
+    returned_there: str
+    returned_here: str
+    agree: bool
+    credits: Decimal
+    """That were given for them."""
+    taken: Decimal
+    """That were taken back."""
+
+
+class Difference(Result, frozen=True, kw_only=True):
+    """Something that differs."""
+
+    kind: str
+    payment: str | None
+    order: str | None
+    account: str | None
+    there: str | None
+    here: str | None
+    message: str
+    grants: list[str]
+
+
+class PaymentElsewhere(Result, frozen=True, kw_only=True):
+    """A payment there that is no business of this workspace's."""
+
+    payment: str
+    order: str | None
+    at: datetime
+    amount: str
+    currency: str
+    mark: str | None
+    """The workspace that it was made for; None: it bears no mark of ours."""
+
+
+class Reconciled(Result, frozen=True, kw_only=True):
+    """A provider's books beside our own."""
+
+    provider: str
+    from_: datetime = msgspec.field(name="from")
+    to: datetime
+    """Not included."""
+    agrees: bool
+    payments: int
+    """That the provider has."""
+    receipts: int
+    """That were told of here."""
+    by_hand: int
+    others: int
+    tests: int
+    totals: dict[str, ReconciledSums]
+    """By currency."""
+    found: dict[str, int]
+    """How many differences of each kind."""
+    findings: list[Difference]
+    """The first thousand of them."""
+    elsewhere: list[PaymentElsewhere]
+    """The first hundred of the others."""
 
 
 class ProviderEvent(Result, frozen=True, kw_only=True):

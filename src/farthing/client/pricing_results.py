@@ -262,3 +262,10 @@ class WorkspaceSettings(Tagged, frozen=True, kw_only=True):
     login: str
     signup: str
     login_host: str
+    balance_low: Decimal
+    """Below it a balance counts as low, unless its account says otherwise."""
+    balance_critical: Decimal
+    expiring_days: int
+    """How many days before its end a grant is told of."""
+    metering: str = ""
+    """How metered calls of models are held for and settled, as JSON; empty: as usual."""

@@ -116,11 +116,49 @@ class Checkout(Result, frozen=True, kw_only=True):
     url: str
 
 
+class Purchase(Result, frozen=True, kw_only=True):
+    """A top-up that was bought without the buyer, as far as anybody knows what became of it."""
+
+    account: str
+    offer: str
+    provider: str
+    state: str
+    """succeeded, pending, declined, authentication_required (the buyer has to say yes, at `url`) or failed."""
+    payment: str | None
+    url: str | None
+    """Where the buyer can pay himself."""
+    reason: str | None
+    message: str | None
+    again: bool
+    """Whether the same key may go well later."""
+
+
 class Portal(Result, frozen=True, kw_only=True):
     """Where a customer manages what he has; it works for some minutes."""
 
     account: str
     url: str
+
+
+class PaymentMethod(Result, frozen=True, kw_only=True):
+    """What an account has left to be charged again."""
+
+    id: str
+    type: str
+    """In the provider's word: card, sepa_debit."""
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
+    charged: bool
+    """It is what a purchase without the buyer takes."""
+
+
+class MethodForgotten(Result, frozen=True, kw_only=True):
+    """A payment method that is never charged again."""
+
+    account: str
+    id: str
 
 
 class OrderLine(Written, frozen=True, kw_only=True):

@@ -39,6 +39,9 @@ class AccountSettings(Tagged, frozen=True, kw_only=True):
     spend_limit_day: Decimal | None
     spend_limit_month: Decimal | None
     timezone: str
+    balance_low: Decimal | None = None
+    """Below it the balance counts as low; None: as the workspace says."""
+    balance_critical: Decimal | None = None
 
 
 class AccountSettingsChanged(Done, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Literal
 from msgspec import Struct
 
 from farthing.core.catalogue import TopUp
+from farthing.core.facts import AnyFact
 from farthing.core.records import Workspace
 
 from .troubles import ProviderTrouble
@@ -30,10 +31,14 @@ class Wanted(Struct, frozen=True, kw_only=True):
     account: str
     offer: str
     sold: TopUp
+    quantity: int = 1
     key: str
-    """One for each charge that is meant, kept over its tries. Stripe carries it out once; Digistore24 knows no keys."""
+    """One for each charge that is meant, kept over its tries. Stripe carries it out once; Digistore24 knows none, and
+    is asked once."""
     order: str = ""
     """Which earlier order is charged again, where a provider charges orders."""
+    reference: str = ""
+    """What goes along with it, where a provider brings words of ours back with the payment."""
 
 
 class Charged(Struct, frozen=True, kw_only=True):
@@ -49,15 +54,26 @@ class Charged(Struct, frozen=True, kw_only=True):
     message: str = ""
     again: bool = False
     """Whether the same, under the same key, may go well later by itself."""
+    undone: bool = False
+    """Whether nothing was begun: it was not asked for, or the asking was refused."""
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """How a charge stands that was asked for a while ago."""
+
+    charged: Charged
+    """As it is by now; `again` says that the provider could not be asked. What is not paid never will be."""
+    facts: tuple[AnyFact, ...] = ()
+    """Of what was paid: what its notifications say as well."""
 
 
 def failed(reason: str, message: str) -> Charged:
     """Nothing was charged, and trying again changes nothing."""
-    return Charged(state="failed", reason=reason, message=message)
+    return Charged(state="failed", reason=reason, message=message, undone=True)
 
 
 def troubled(trouble: ProviderTrouble, *, asked: bool) -> Charged:
     """The provider could not be asked, or did not answer; `asked` says whether that was for money already."""
     if trouble.unknown and asked:
         return Charged(state="pending", reason="unknown", message=trouble.message)
-    return Charged(state="failed", reason=trouble.kind, message=trouble.message, again=trouble.passes)
+    return Charged(state="failed", reason=trouble.kind, message=trouble.message, again=trouble.passes, undone=True)

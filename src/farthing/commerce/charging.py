@@ -1,66 +1,214 @@
 """Charging: asks a provider for the price of a top-up while the buyer is away, by what he has paid with before. It
 never credits: the provider's notification does, once, as with every payment.
+
+The same key never asks twice for money. A row is put down before the provider is asked: who comes again under its key,
+at the same moment or after a crash, is told what is known; as long as nobody knows, that is `pending`, until the
+payment comes. Only a charge that surely was not begun may be asked for again. Stripe is asked again as well where its
+answer was lost, since its own keys make that the same charge.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.catalogue import Provider, TopUp
 from farthing.core.records import Workspace
+from farthing.stores.acts import AccessError
+from farthing.stores.billing import Billing, Billings, KeptBilling
+from farthing.stores.contract import Raced
 from farthing.stores.products import Products
 from farthing.stores.purchases import Purchases
 from farthing.stores.subscriptions import Subscriptions
 
-from .charges import Charged, Wanted, failed
+from .charges import Charged, Found, State, Wanted, failed
 from .digistore24.charging import charge as charge_digistore24
 from .links import Tools
 from .selling import Selling, Unsellable
 from .stripe.charging import charge as charge_stripe
+from .stripe.charging import find as find_at_stripe
 from .troubles import ProviderTrouble
 
 _CHARGE: Final[Mapping[Provider, Callable[[Tools, Wanted], Awaitable[Charged]]]] = {
     "digistore24": charge_digistore24,
     "stripe": charge_stripe,
 }
+KEPT_KEYS_US: Final[Mapping[Provider, int]] = {"digistore24": 0, "stripe": 23 * 3_600_000_000}
+"""How long a provider knows a key again, from when it was asked first: Stripe for a day at least."""
+MOST_ORDERS: Final = 5
+"""So many of an account's orders are tried, where it is not said which is to be charged again."""
+UNKNOWN: Final = Charged(
+    state="pending", reason="unknown", message="It was asked for, and nobody knows yet what became of it"
+)
+
+
+class _Turn(Struct, frozen=True):
+    """The right to ask for a charge, with its row as it was written for that."""
+
+    kept: KeptBilling
+    again: bool = False
+    """It was asked for before, and the provider will know its key."""
 
 
 class Charging:
     """Asks for money."""
 
     def __init__(
-        self, tools: Tools, selling: Selling, purchases: Purchases, products: Products, subscriptions: Subscriptions
+        self, tools: Tools, selling: Selling, purchases: Purchases, products: Products, subscriptions: Subscriptions,
+        billings: Billings,
     ) -> None:  # fmt: skip
         self._tools = tools
         self._selling = selling
         self._purchases = purchases
         self._products = products
         self._subscriptions = subscriptions
+        self._billings = billings
 
     async def charge(
-        self, workspace: Workspace, account: str, offer: str, provider: Provider, key: str, *, order: str = ""
+        self, workspace: Workspace, account: str, offer: str, provider: Provider, key: str, *, order: str = "",
+        quantity: int = 1, sold: TopUp | None = None,
     ) -> Charged:  # fmt: skip
-        """Ask for the price of a top-up, `product/top-up`. `key` is one for each charge that is meant; Digistore24
-        knows none: who asks there sees to it that it is done once. `order` is what is charged again there; without it
-        the one by which the account's subscription runs, else its newest."""
-        found = (await self._products.catalogue(workspace.id)).named(offer)
-        if found is None or not isinstance(found.sold, TopUp):
-            return failed("offer_not_found", f"there is no top-up {offer!r}")
-        if provider == "digistore24" and not order:
-            order = await self._order(workspace, account, provider)
-        wanted = Wanted(workspace=workspace, account=account, offer=offer, sold=found.sold, key=key, order=order)
-        charged = await _CHARGE[provider](self._tools, wanted)
-        if charged.state != "authentication_required" or charged.url:
-            return charged
-        return replace(charged, url=await self._link(workspace, account, offer, provider))
+        """Ask for the price of a top-up, `product/top-up`. `key` is one for each charge that is meant; raises
+        AccessError (key_conflict) where it was used for another. `order` is what is charged again at Digistore24;
+        without it the account's own are tried, until one can be. `sold` is what is bought where that is no offer."""
+        if sold is None:
+            found = (await self._products.catalogue(workspace.id)).named(offer)
+            sold = found.sold if found is not None and isinstance(found.sold, TopUp) else None
+        asked = Billing(
+            key=key, account=account, offer=offer, quantity=quantity, provider=provider, order=order,
+            asked_at=self._tools.now_us(),
+        )  # fmt: skip
+        if sold is None:
+            return await self._unsold(workspace, asked)
+        turn = await self._turn(workspace, provider, asked)
+        if isinstance(turn, Charged):
+            return turn
+        wanted = Wanted(
+            workspace=workspace, account=account, offer=offer, sold=sold, quantity=quantity, key=key,
+            order=order, reference=turn.kept.billing.comes_as,
+        )  # fmt: skip
+        charged = await self._asked(wanted, provider)
+        if charged.state == "authentication_required" and not charged.url:
+            charged = replace(charged, url=await self._link(workspace, account, offer, provider))
+        return await self._answered(workspace, turn, charged)
 
-    async def _order(self, workspace: Workspace, account: str, provider: Provider) -> str:
+    async def find(
+        self, workspace: Workspace, account: str, offer: str, provider: Provider, key: str, *, payment: str,
+        asked_at: int,
+    ) -> Found | None:  # fmt: skip
+        """How a charge stands that was asked for long ago; None where nobody can tell."""
+        if provider != "stripe":
+            return None
+        found = await find_at_stripe(self._tools, workspace, account, key, payment, asked_at)
+        if found is None or found.charged.state != "authentication_required":
+            return found
+        url = await self._link(workspace, account, offer, provider)
+        return replace(found, charged=replace(found.charged, url=url))
+
+    # Once
+
+    async def _unsold(self, workspace: Workspace, asked: Billing) -> Charged:
+        """What is known of a charge for something that is on sale no more; else that it never was."""
+        kept = await self._billings.get(workspace.id, asked.key)
+        if kept is None or kept.billing.state == "free":
+            return failed("offer_not_found", f"there is no top-up {asked.offer!r}")
+        _require_same(kept.billing, asked)
+        return _known(kept.billing)
+
+    async def _turn(self, workspace: Workspace, provider: Provider, asked: Billing) -> "_Turn | Charged":
+        """Whose turn it is to ask; what is known of the charge, where nobody shall ask now."""
+        kept = await self._billings.get(workspace.id, asked.key)
+        if provider == "digistore24" and (kept is None or kept.billing.state == "free"):
+            asked = replace(asked, comes_as=await self._tools.references.new(workspace.id, asked.account))
+        if kept is None and (kept := await self._billings.begin(workspace.id, asked)) is None:
+            return _Turn(KeptBilling(asked, 1))
+        assert kept is not None, "else it was begun just now"
+        return await self._taken_up(workspace, provider, kept, asked)
+
+    async def _taken_up(
+        self, workspace: Workspace, provider: Provider, kept: KeptBilling, asked: Billing
+    ) -> "_Turn | Charged":  # fmt: skip
+        """The same, of a key that was there before."""
+        before, again = kept.billing, False
+        if before.state == "free":
+            # What was not begun has used up no key, nor its content; but Stripe may remember it since then.
+            before = replace(asked, asked_at=before.asked_at) if KEPT_KEYS_US[provider] else asked
+        else:
+            _require_same(before, asked)
+            again = before.state == "asked" and asked.asked_at - before.asked_at < KEPT_KEYS_US[provider]
+            if not again:
+                return _known(before)
+        try:
+            # Who asks raises the version: an earlier one can't free what this one may have begun.
+            await self._billings.change(workspace.id, before, kept.version)
+        except Raced:
+            return await self._now(workspace, asked.key)
+        return _Turn(KeptBilling(before, kept.version + 1), again)
+
+    async def _answered(self, workspace: Workspace, turn: "_Turn", charged: Charged) -> Charged:
+        """Put down what was answered. The payment may have been faster, and tells more."""
+        mine = turn.kept
+        if charged.reason == "unknown" or (charged.undone and turn.again):
+            return UNKNOWN  # what a second asking is refused says nothing of the first
+        if charged.undone:
+            try:
+                await self._billings.change(workspace.id, replace(mine.billing, state="free"), mine.version)
+            except Raced:
+                return await self._now(workspace, mine.billing.key)
+            return charged
+        while (kept := await self._kept(workspace, mine.billing.key)).billing.state in ("asked", "free"):
+            # Stripe's payment has the same name when it comes.
+            comes_as = kept.billing.comes_as or charged.payment
+            after = replace(
+                kept.billing, state=charged.state, comes_as=comes_as, payment=charged.payment, url=charged.url,
+                reason=charged.reason, message=charged.message,
+            )  # fmt: skip
+            try:
+                await self._billings.change(workspace.id, after, kept.version)
+            except Raced:
+                continue
+            return charged
+        return _known(kept.billing)
+
+    async def _kept(self, workspace: Workspace, key: str) -> KeptBilling:
+        kept = await self._billings.get(workspace.id, key)
+        assert kept is not None, "charges stay"
+        return kept
+
+    async def _now(self, workspace: Workspace, key: str) -> Charged:
+        return _known((await self._kept(workspace, key)).billing)
+
+    # What, and where
+
+    async def _asked(self, wanted: Wanted, provider: Provider) -> Charged:
+        """What the provider answers; of several orders that it may charge, of the first that it does not refuse."""
+        if provider != "digistore24" or wanted.order:
+            if wanted.order and await self._is_anothers(wanted, provider):
+                return failed("order_of_another", f"order {wanted.order} is of another account")
+            return await _CHARGE[provider](self._tools, wanted)
+        orders = await self._orders(wanted.workspace, wanted.account, provider)
+        charged = await _CHARGE[provider](self._tools, replace(wanted, order=orders[0] if orders else ""))
+        for order in orders[1:]:
+            if not (charged.undone and charged.reason == "refused"):
+                break
+            charged = await _CHARGE[provider](self._tools, replace(wanted, order=order))
+        return charged
+
+    async def _is_anothers(self, wanted: Wanted, provider: Provider) -> bool:
+        """Whether somebody else would pay for it."""
+        kept = await self._purchases.order(wanted.workspace.id, provider, wanted.order)
+        return kept is not None and kept.order.account not in ("", wanted.account)
+
+    async def _orders(self, workspace: Workspace, account: str, provider: Provider) -> list[str]:
+        """Orders that may be charged again, the likeliest first: the one by which the subscription runs, then the
+        newest. Nobody but the provider knows which can; those that are charges themselves can not."""
         s = await self._subscriptions.of(workspace.id, account)
-        if s is not None and s.ended_at is None and s.billed_by == provider and s.order:
-            return s.order
+        first = [s.order] if s is not None and s.ended_at is None and s.billed_by == provider and s.order else []
+        made = await self._billings.payments_of(workspace.id, account)
         orders = await self._purchases.orders_of(workspace.id, account)
-        return next((each.id for each in orders if each.provider == provider and each.state == "open"), "")
+        own = [o.id for o in orders if o.provider == provider and o.state == "open" and o.id not in made]
+        return list(dict.fromkeys([*first, *own]))[:MOST_ORDERS]
 
     async def _link(self, workspace: Workspace, account: str, offer: str, provider: Provider) -> str:
         """Where the buyer can pay himself; empty where there is no such place now."""
@@ -68,3 +216,20 @@ class Charging:
             return (await self._selling.checkout(workspace, account, offer, provider)).url
         except (ProviderTrouble, Unsellable):
             return ""
+
+
+def _require_same(first: Billing, again: Billing) -> None:
+    """A key is for one charge."""
+    names = ("account", "offer", "quantity", "provider", "order")
+    differs = tuple(name for name in names if getattr(first, name) != getattr(again, name))
+    if differs:
+        message = f"this key was used before for another charge; it differs in {', '.join(differs)}"
+        raise AccessError(message, "key_conflict", differs=differs)
+
+
+def _known(billing: Billing) -> Charged:
+    """What is known of a charge that was asked for before."""
+    b = billing
+    if b.state in ("asked", "free"):
+        return UNKNOWN
+    return Charged(state=cast(State, b.state), payment=b.payment, url=b.url, reason=b.reason, message=b.message)

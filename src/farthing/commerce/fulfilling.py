@@ -6,24 +6,26 @@ done again, by anybody: the ledger's claim on the payment and the keys of what g
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.commands import CloseDispute, Command, GiveGrant, Renew, Subscribe
-from farthing.core.facts import AnyFact, DisputeClosed, Disputed, Paid, Refunded
-from farthing.core.fulfilment import Known, Noted, assigned, due, given_back, note, refused, told, too_late
+from farthing.core.facts import AnyFact, DisputeClosed, Disputed, Paid, Refunded, RefundFailed
+from farthing.core.fulfilment import Known, Noted, assigned, due, is_credit, note, refused, told
 from farthing.core.ids import bucket_of
 from farthing.core.outcomes import Accepted, Refusal, Refused
 from farthing.core.purchase_events import happened
 from farthing.core.purchases import Order, Receipt
-from farthing.core.records import Event, Workspace
+from farthing.core.records import Event, GrantTerms, Workspace
+from farthing.core.reversals import given_back, not_given, too_late
 from farthing.engine import Engine, Ids
 from farthing.stores.contract import Raced
 from farthing.stores.events import Events
 from farthing.stores.products import Products
 from farthing.stores.purchases import KeptOrder, KeptReceipt, Purchases
+from farthing.stores.reports import Execute
 from farthing.stores.subscriptions import Subscriptions
 
 T = TypeVar("T")
@@ -31,6 +33,9 @@ TRIES: Final = 20
 """So often somebody else may have been faster before we say that something is wrong."""
 _STALE: Final = frozenset({Refusal.SUBSCRIPTION_CHANGED, Refusal.SUBSCRIPTION_ENDED, Refusal.SUBSCRIPTION_NOT_FOUND})
 """A subscription moved on between the reading and the command."""
+REVERSALS: Final = (Refunded, RefundFailed, Disputed, DisputeClosed)
+OF_A_PAYMENT: Final = (Paid, *REVERSALS)
+"""Facts that name the payment that they are about."""
 CREDITS: Final = (GiveGrant, Subscribe, Renew)
 _NOBODYS_MONEY: Final = ("test_mode", "not_paid")
 _OVER: Final = frozenset(
@@ -46,16 +51,30 @@ _OVER: Final = frozenset(
 """Somebody else has ended what was to be ended."""
 
 
+class Watch(Protocol):
+    """Is told of receipts that change, in the transaction in which they do."""
+
+    async def told(
+        self, execute: Execute, workspace: Workspace, before: Receipt | None, after: Receipt, at: int
+    ) -> None:  # fmt: skip
+        """A receipt as it was, and as it is."""
+
+
 class Fulfilled(Struct, frozen=True):
     """What came of a fact."""
 
     order: Order | None
     receipt: Receipt | None
 
+    idle: bool = False
+    """It was told beside something else that says the same, or is about what is somebody else's."""
+
     @property
     def told(self) -> str:
         """In a few words, for people who look through what was sent."""
         r = self.receipt
+        if self.idle:
+            return "nothing to do"
         if r is None:
             return "noted" if self.order is not None else "unmatched: nothing is known of its order"
         if r.state == "waiting":
@@ -76,7 +95,7 @@ class Fulfilling:
 
     def __init__(
         self, engine: Engine, purchases: Purchases, products: Products, subscriptions: Subscriptions, events: Events,
-        now_us: Callable[[], int],
+        now_us: Callable[[], int], watch: Watch | None = None,
     ) -> None:  # fmt: skip
         self._engine = engine
         self._purchases = purchases
@@ -84,16 +103,17 @@ class Fulfilling:
         self._subscriptions = subscriptions
         self._events = events
         self._now_us = now_us
+        self._watch = watch
         self._ids = Ids()
 
     async def carry_out(self, workspace: Workspace, fact: AnyFact, request_id: str = "") -> Fulfilled:
         """Do what follows from a fact. Told twice it does nothing more; raises StoreError where it is not known to be
         done, so that it is told again."""
-        payment = fact.payment if isinstance(fact, Paid | Refunded | Disputed | DisputeClosed) else ""
-        account = fact.account if isinstance(fact, Paid) else ""
+        payment = fact.payment if isinstance(fact, OF_A_PAYMENT) else ""
+        account, came_of = (fact.account, fact.came_of) if isinstance(fact, Paid) else ("", "")
 
         async def once() -> Noted:
-            seen = await self._see(workspace, fact.provider, fact.order, payment, account)
+            seen = await self._see(workspace, fact.provider, fact.order, payment, account, came_of)
             noted = note(fact, seen.known)
             if noted.command is not None:
                 await self._ask(noted.command, request_id)
@@ -103,6 +123,8 @@ class Fulfilling:
         noted = await _until_nobody_is_faster(once)
         if not payment:
             return Fulfilled(noted.order, None)
+        if noted.receipt is None:
+            return Fulfilled(noted.order, None, idle=isinstance(fact, Refunded) and fact.aside)
         return Fulfilled(noted.order, await self._settle(workspace, fact.provider, payment, request_id))
 
     async def assign(
@@ -126,7 +148,10 @@ class Fulfilling:
         noted = await _until_nobody_is_faster(once)
         if noted.receipt is None:
             return None
-        return Fulfilled(noted.order, await self._settle(workspace, provider, payment, request_id, actor))
+        settled = await self._settle(workspace, provider, payment, request_id, actor)
+        if noted.order is not None and noted.order.account == account:
+            await self._hand_on(workspace, noted.order, actor, request_id)
+        return Fulfilled(noted.order, settled)
 
     async def rehearse(
         self, workspace: Workspace, provider: str, payment: str, account: str, offer: str
@@ -152,7 +177,8 @@ class Fulfilling:
         self, workspace: Workspace, provider: str, id: str, account: str, actor: str, request_id: str = ""
     ) -> Order | None:  # fmt: skip
         """Somebody says whose an order is that nobody knew the account of; its payments that wait for that are
-        credited. None where there is no such order; one that has an account keeps it."""
+        credited, and so are those of upgrades that came of it. None where there is no such order; one that has an
+        account keeps it."""
 
         async def once() -> Order | None:
             kept = await self._purchases.order(workspace.id, provider, id)
@@ -167,23 +193,41 @@ class Fulfilling:
             for receipt in await self._purchases.receipts_of_order(workspace.id, provider, id):
                 if receipt.receipt.reason == "no_account":
                     await self.assign(workspace, provider, receipt.receipt.payment, account, "", actor, request_id)
+            await self._hand_on(workspace, order, actor, request_id)
         return order
+
+    async def _hand_on(self, workspace: Workspace, order: Order, actor: str, request_id: str) -> None:
+        """Whose an order is, those are that came of it, where nobody knew that."""
+        for each in await self._purchases.unclaimed_after(workspace.id, order.provider, order.id):
+            await self.claim_order(workspace, order.provider, each.id, order.account, actor, request_id)
 
     # Reading
 
-    async def _see(self, workspace: Workspace, provider: str, order: str, payment: str, account: str) -> _Seen:
+    async def _see(
+        self, workspace: Workspace, provider: str, order: str, payment: str, account: str, came_of: str = ""
+    ) -> _Seen:  # fmt: skip
         receipt = await self._purchases.receipt(workspace.id, provider, payment) if payment else None
         order = order or (receipt.receipt.order if receipt else "")
         kept = await self._purchases.order(workspace.id, provider, order) if order else None
+        before = await self._purchases.order(workspace.id, provider, came_of) if came_of else None
         owner = (kept.order.account if kept else "") or (receipt.receipt.account if receipt else "") or account
+        owner = owner or (before.order.account if before else "")
         known = Known(
             workspace=workspace,
             catalogue=await self._products.catalogue(workspace.id),
             order=kept.order if kept else None,
             receipt=receipt.receipt if receipt else None,
+            came_of=before.order if before else None,
             subscription=await self._subscriptions.of(workspace.id, owner) if owner else None,
+            terms=await self._terms(workspace, receipt.receipt) if receipt else None,
         )
         return _Seen(known, kept, receipt)
+
+    async def _terms(self, workspace: Workspace, receipt: Receipt) -> GrantTerms | None:
+        """Those of a payment's grant, where credits of it are to be given again."""
+        if all(each.grant for each in receipt.again):
+            return None
+        return await self._purchases.grant(workspace.id, receipt.account, receipt.grant)
 
     # Writing
 
@@ -206,7 +250,12 @@ class Fulfilling:
             Event(self._ids("evt", at, bucket), workspace.id, after.account, bucket, type, at, data)
             for type, data in happened(before.receipt if before else None, after, workspace.scale)
         ]
-        also = partial(self._events.write, events=events) if events else None
+
+        async def also(execute: Execute) -> None:
+            await self._events.write(execute, events)
+            if self._watch is not None:
+                await self._watch.told(execute, workspace, before.receipt if before else None, after, at)
+
         await self._purchases.keep(workspace.id, orders, [(after, before.version if before else 0)], also)
 
     async def _replaced(self, workspace: Workspace, noted: Noted) -> list[tuple[Order, int]]:
@@ -214,11 +263,11 @@ class Fulfilling:
         if noted.order is None or noted.replaced in ("", noted.order.id):
             return []
         old = await self._purchases.order(workspace.id, noted.order.provider, noted.replaced)
-        return (
-            []
-            if old is None or old.order.state == "replaced"
-            else [(replace(old.order, state="replaced"), old.version)]
-        )
+        if old is None or old.order.state == "replaced":
+            return []
+        if noted.order.account and old.order.account not in ("", noted.order.account):
+            return []  # whose tier it gives still has to hear of its end
+        return [(replace(old.order, state="replaced"), old.version)]
 
     # Asking
 
@@ -237,6 +286,10 @@ class Fulfilling:
                     continue
                 if outcome.code == Refusal.GRANT_ARCHIVED:
                     await self._answer(workspace, provider, payment, partial(too_late, command=command))
+                elif isinstance(command, GiveGrant) and not is_credit(command):
+                    await self._answer(
+                        workspace, provider, payment, partial(not_given, command=command, code=str(outcome.code))
+                    )
                 elif isinstance(command, CloseDispute):
                     await self._answer(workspace, provider, payment, partial(given_back, hold=command.hold))
                 else:

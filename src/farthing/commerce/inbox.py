@@ -69,3 +69,6 @@ class Inbox(Protocol):
     async def facts(self, workspace: Workspace, body: bytes, at: int) -> Sequence[AnyFact]:
         """What a message says that came at that instant, and was kept. It may have to ask the provider for the rest;
         raises `NotOurs`."""
+
+    async def is_ours(self, workspace: Workspace, payment: str) -> bool:
+        """Whether a payment that is not known here may be the workspace's; one that nobody can tell of may be."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from farthing.core.amounts import write_amount
 from farthing.core.exact import plain
-from farthing.core.purchases import Receipt, returned
+from farthing.core.purchases import Receipt, returned, taken_back
 from farthing.core.records import Entry, PaymentClaim
 from farthing.core.refundable import read_body
 from farthing.core.waiting import sentence
@@ -94,7 +94,8 @@ def _of_receipt(r: Receipt, scale: int) -> dict[str, Any]:
     return {
         "provider": r.provider, "payment": r.payment, "state": r.state, "account": r.account or None,
         "amount": r.amount or None, "currency": r.currency or None, "refunded": plain(returned(r)), "lost": r.lost,
-        "disputed": bool(r.dispute), "credits": write_amount(r.credits, scale), "taken": write_amount(r.taken, scale),
+        "disputed": bool(r.dispute), "credits": write_amount(r.credits, scale),
+        "taken": write_amount(taken_back(r), scale),
         "reason": None if r.state == "credited" else r.reason, "message": sentence(r) or None, "order": r.order or None,
         "offer": r.offer or None, "quantity": r.quantity, "renewal": r.renewal, "test": r.test,
         "grant": r.grant or None, "entry": r.entry or None,

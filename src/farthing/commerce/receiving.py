@@ -2,23 +2,26 @@
 follows from it is in the ledger. What could not be carried out is tried again, by the provider and by ourselves.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from farthing.core.commands import text_error
-from farthing.core.facts import AnyFact, DisputeClosed, Disputed, Paid, Refunded
+from farthing.core.facts import AnyFact, Canceled, Ended, Paid, Refunded, Resumed
 from farthing.core.records import Workspace
+from farthing.core.refunded import payment_of
+from farthing.core.reversals import AnyReversal
 from farthing.engine import Crashed
+from farthing.stores.billing import Billings
 from farthing.stores.contract import Raced, StoreError
 from farthing.stores.purchases import ProviderEvent, Purchases
 from farthing.stores.reports import Reports
 
-from .fulfilling import Fulfilled, Fulfilling
+from .fulfilling import REVERSALS, Fulfilled, Fulfilling
 from .inbox import Inbox, NotOurs, Sent
-from .references import References
+from .references import References, is_short
 
 SOON_US: Final = 60_000_000
 """How long one that came may take before somebody else takes care of it; what fails waits as long as it has waited."""
@@ -61,11 +64,12 @@ class NotYet(Exception):
 
 
 class _Later(Exception):
-    """What a message tells counts from a later time on."""
+    """What a message tells counts from a later time on, or once its order is known; the words say which."""
 
-    def __init__(self, at: int) -> None:
-        super().__init__()
+    def __init__(self, at: int, words: str, order: str = "") -> None:
+        super().__init__(words)
         self.at = at
+        self.order = order
 
 
 class Receiving:
@@ -73,12 +77,13 @@ class Receiving:
 
     def __init__(
         self, purchases: Purchases, reports: Reports, fulfilling: Fulfilling, references: References,
-        inboxes: Mapping[str, Inbox], now_us: Callable[[], int],
+        billings: Billings, inboxes: Mapping[str, Inbox], now_us: Callable[[], int],
     ) -> None:  # fmt: skip
         self._purchases = purchases
         self._reports = reports
         self._fulfilling = fulfilling
         self._references = references
+        self._billings = billings
         self._now_us = now_us
         self.inboxes = inboxes
         """Of all providers, by their names."""
@@ -134,18 +139,21 @@ class Receiving:
             taken = await self._done(workspace, event, request_id)
         except _Later as later:
             # It is kept, and whoever tries again does it then: nobody has to send it again.
-            await self._purchases.failed(workspace.id, event.provider, event.id, "waits for its time", later.at)
-            return Taken("waiting", "waits for its time")
+            await self._purchases.failed(workspace.id, event.provider, event.id, str(later), later.at)
+            if later.order and await self._purchases.order(workspace.id, event.provider, later.order) is not None:
+                # Its payment was told meanwhile, by whom this one was not seen to wait.
+                return await self._carry_out(workspace, event, request_id)
+            return Taken("waiting", str(later))
         except Exception as error:
-            due_at = self._due_again(event)
+            due_at = self._due_again(event.received_at)
             await self._purchases.failed(workspace.id, event.provider, event.id, f"failed: {error}"[:500], due_at)
             raise
         await self._purchases.done(workspace.id, event.provider, event.id, taken.words, self._now_us())
         return taken
 
-    def _due_again(self, event: ProviderEvent) -> int:
+    def _due_again(self, received_at: int) -> int:
         at = self._now_us()
-        return at + min(max(at - event.received_at, SOON_US), LATEST_US)
+        return at + min(max(at - received_at, SOON_US), LATEST_US)
 
     async def _done(self, workspace: Workspace, event: ProviderEvent, request_id: str) -> Taken:
         body = event.body.encode("latin-1")
@@ -158,27 +166,85 @@ class Receiving:
             return Taken("nothing", "nothing to do")
         return Taken(_result(done), "; ".join(each.told for _, each in done))
 
+    async def learned(self, workspace: Workspace, facts: Sequence[AnyFact]) -> None:
+        """Do what follows from what a provider was asked about, as if it had told that."""
+        for fact in facts:
+            await self._one(workspace, fact, self._now_us(), "")
+
     async def _one(self, workspace: Workspace, fact: AnyFact, received_at: int, request_id: str) -> Fulfilled:
         if isinstance(fact, Paid):
             if fact.begins_at is not None and fact.begins_at > self._now_us():
-                raise _Later(fact.begins_at)
-            # It may have come by a link that anybody can write, and be no name of an account at all.
-            named = "" if text_error(fact.account) else fact.account
-            fact = replace(fact, account=await self._references.account_of(workspace.id, named))
-        if isinstance(fact, Refunded) and not fact.payment:
-            fact = replace(fact, payment=await self._only_payment(workspace, fact, received_at))
-        if isinstance(fact, Paid | Refunded | Disputed | DisputeClosed) and not fact.payment:
-            raise NotOurs("it does not say which payment it is about")
+                raise _Later(fact.begins_at, "waits for its time")
+            return await self._paid(workspace, fact, received_at, request_id)
+        if isinstance(fact, Refunded):
+            fact = replace(fact, payment=await self._given_back(workspace, fact, received_at))
+        if isinstance(fact, REVERSALS):
+            if not fact.payment:
+                raise NotOurs("it does not say which payment it is about")
+            if not await self._may_be_ours(workspace, fact):
+                return Fulfilled(None, None, idle=True)
+        if isinstance(fact, Canceled | Resumed | Ended):
+            await self._await_sale(workspace, fact, received_at)
         return await self._fulfilling.carry_out(workspace, fact, request_id)
 
-    async def _only_payment(self, workspace: Workspace, fact: Refunded, received_at: int) -> str:
-        """What a refund is of that names its order alone: the one payment, where there is but one."""
-        if not fact.order:
-            return ""
-        kept = await self._purchases.receipts_of_order(workspace.id, fact.provider, fact.order)
-        if not kept and self._now_us() - received_at < LATEST_US:
-            raise NotYet(f"nothing is known yet of order {fact.order}, of which it gives money back")
-        return kept[0].receipt.payment if len(kept) == 1 else ""
+    async def _may_be_ours(self, workspace: Workspace, fact: AnyReversal) -> bool:
+        """What goes back bears no mark of whose it is: where its payment is not known here, the provider may know."""
+        if isinstance(fact, Refunded) and fact.aside:
+            return True  # of a payment that is not known it says nothing
+        if await self._purchases.receipt(workspace.id, fact.provider, fact.payment) is not None:
+            return True
+        return await self.inboxes[fact.provider].is_ours(workspace, fact.payment)
+
+    async def _await_sale(self, workspace: Workspace, fact: Canceled | Resumed | Ended, received_at: int) -> None:
+        """An end may be told before its beginning. Nobody has to send it again: it may be about nothing of ours."""
+        if self._now_us() - received_at >= LATEST_US:
+            return
+        if await self._purchases.order(workspace.id, fact.provider, fact.order) is None:
+            raise _Later(self._due_again(received_at), _waits_for(fact.order), fact.order)
+
+    async def _go_on(self, workspace: Workspace, fact: Paid, request_id: str) -> None:
+        """What was told of an order before its payment. Before that counts as done, so that nothing of it is left."""
+        if fact.order:
+            for event in await self._purchases.open_as(workspace.id, fact.provider, _waits_for(fact.order)):
+                await self._carry_out(workspace, event, request_id)
+
+    async def _paid(self, workspace: Workspace, fact: Paid, received_at: int, request_id: str) -> Fulfilled:
+        # It may have come by a link that anybody can write, and be no name of an account at all.
+        named = "" if text_error(fact.account) else fact.account
+        fact = replace(fact, account=await self._references.account_of(workspace.id, named))
+        if is_short(named):
+            fact = replace(fact, charge=await self._billings.key_of(workspace.id, fact.provider, named))
+        await self._await_order(workspace, fact, received_at)
+        done = await self._fulfilling.carry_out(workspace, fact, request_id)
+        told = (named, fact.order) if is_short(named) else (fact.payment, fact.payment)
+        await self._billings.paid(workspace.id, fact.provider, *told, fact.charge)
+        await self._go_on(workspace, fact, request_id)
+        return done
+
+    async def _await_order(self, workspace: Workspace, fact: Paid, received_at: int) -> None:
+        """Nobody but the order that this one came of may know whose it is, so that one has to be told first; and what
+        an order was before it was changed."""
+        first = fact.order if fact.change else "" if fact.account else fact.came_of
+        if not first or self._now_us() - received_at >= LATEST_US:
+            return
+        if await self._purchases.order(workspace.id, fact.provider, first) is None:
+            raise NotYet(f"nothing is known yet of order {first}, which it came of")
+
+    async def _given_back(self, workspace: Workspace, fact: Refunded, received_at: int) -> str:
+        """What a refund is of; empty where nobody can tell."""
+        kept = await self._purchases.receipts_of_order(workspace.id, fact.provider, fact.order) if fact.order else []
+        if found := payment_of(fact, [each.receipt for each in kept]):
+            return found
+        if fact.payment and not fact.loose:
+            return fact.payment  # it is still to come, and the refund waits for it under its name
+        if fact.order and (fact.payment or not kept) and self._now_us() - received_at < LATEST_US:
+            raise NotYet(f"nothing is known yet of order {fact.order}, or of the payment that it gives back")
+        is_another = any(each.receipt.payment == fact.payment for each in kept)
+        return "" if is_another else fact.payment
+
+
+def _waits_for(order: str) -> str:
+    return f"waits for its order: nothing is known yet of {order}"
 
 
 def _result(done: list[tuple[AnyFact, Fulfilled]]) -> Result:
@@ -189,8 +255,8 @@ def _result(done: list[tuple[AnyFact, Fulfilled]]) -> Result:
 
 
 def _result_of(fact: AnyFact, done: Fulfilled) -> Result:
-    if done.receipt is None:
+    if done.receipt is None and not done.idle:
         return "noted" if done.order is not None else "unmatched"
-    if done.receipt.state == "waiting":
+    if done.receipt is not None and done.receipt.state == "waiting":
         return "waiting"
     return "credited" if isinstance(fact, Paid) else "noted"

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.catalogue import Provider
-from farthing.core.purchases import SUM, Receipt
+from farthing.core.purchases import SUM, Receipt, taken_back
 from farthing.core.reconcile import (
     Back,
     Finding,
@@ -40,6 +40,20 @@ MARGIN_US: Final = DAY_US
 LATELY_US: Final = 600_000_000
 """What is younger may be on its way."""
 PAGE: Final = 500
+MOST_SHOWN: Final = 1_000
+MOST_OTHERS: Final = 100
+
+
+class Other(Struct, frozen=True):
+    """A payment of the provider's that is no business of this workspace's."""
+
+    payment: str
+    order: str
+    at: int
+    amount: Decimal
+    currency: str
+    mark: str
+    """The workspace that it was made for; empty: it bears no mark of ours."""
 
 
 class Reconciled(Struct):
@@ -54,6 +68,8 @@ class Reconciled(Struct):
     """That there are here in the range."""
     others: int = 0
     """Payments of the provider's that are no business of this workspace's."""
+    elsewhere: list[Other] = []
+    """The first of those."""
     tests: int = 0
     """Payments that nobody has paid."""
     by_hand: int = 0
@@ -137,7 +153,9 @@ class Reconciling:
     def _told(self, theirs: Theirs) -> Theirs:
         """A payment with what is known of its disputes."""
         lost, disputed = self._compared.contest(theirs.payment)
-        return replace(theirs, lost=lost, disputed=disputed) if lost or disputed else theirs
+        if lost is None and not disputed:
+            return theirs
+        return replace(theirs, lost=lost is not None, lost_amount=lost, disputed=disputed)
 
     async def _one(self, theirs: Theirs, counted: bool = True) -> None:
         if theirs.test and self._workspace.mode == "live":
@@ -146,7 +164,8 @@ class Reconciling:
         ours = await self._ours(theirs.payment)
         missing = not ours.known and ours.claim is None
         if missing and not await self._books.is_ours(self._workspace.id, theirs):
-            self._done.others += counted
+            if counted:
+                self._other(theirs)
             return
         if counted:
             self._count(theirs, ours)
@@ -170,6 +189,8 @@ class Reconciling:
         body = read_body(entry) if entry else None
         grants = dict.fromkeys(each.id for each in body.grants[:1]) if body else {}
         grants |= dict.fromkeys(self._compared.grants(payment))
+        for each in kept.receipt.again if kept else ():
+            grants.pop(each.grant, None)  # a refund had failed
         return Ours(
             receipt=kept.receipt if kept else None, claim=claim, earned=body.earned if body else None,
             grants=tuple(grants),
@@ -222,6 +243,11 @@ class Reconciling:
 
     # Counting
 
+    def _other(self, t: Theirs) -> None:
+        self._done.others += 1
+        if len(self._done.elsewhere) < MOST_OTHERS:
+            self._done.elsewhere.append(Other(t.payment, t.order, t.at, t.amount, t.currency, t.mark))
+
     def _count(self, theirs: Theirs, ours: Ours) -> None:
         done, receipt, sums = self._done, ours.receipt, self._sums(theirs.currency)
         done.payments += 1
@@ -236,7 +262,7 @@ class Reconciling:
             sums = self._sums(receipt.currency.upper())
             sums.paid_here += Decimal(receipt.amount)
             sums.credits += receipt.credits
-            sums.taken += receipt.taken
+            sums.taken += taken_back(receipt)
         if theirs.refunded is not None:
             self._sums(theirs.currency).returned_there += gone_there(theirs)
             if receipt is not None and receipt.known:

@@ -15,6 +15,11 @@ MOST: Final = 63
 PREFIX: Final = "co_"
 
 
+def is_short(reference: str) -> bool:
+    """Whether it is a short name that was given out here, as far as it shows."""
+    return reference.startswith(PREFIX)
+
+
 class References:
     """Gives out references, and finds whose they are."""
 
@@ -24,12 +29,16 @@ class References:
 
     async def to(self, workspace: str, account: str) -> str:
         """What to send along for an account."""
-        if len(account) <= MOST and account.isascii() and not account.startswith(PREFIX):
+        if len(account) <= MOST and account.isascii() and not is_short(account):
             return account
+        return await self.new(workspace, account)
+
+    async def new(self, workspace: str, account: str) -> str:
+        """One that no purchase has had before."""
         id = PREFIX + token_hex(16)
         await self._purchases.add_checkout(workspace, id, account, self._now_us())
         return id
 
     async def account_of(self, workspace: str, reference: str) -> str:
         """Whose it is; empty where it is a short name that nobody has given out."""
-        return await self._purchases.checkout(workspace, reference) if reference.startswith(PREFIX) else reference
+        return await self._purchases.checkout(workspace, reference) if is_short(reference) else reference

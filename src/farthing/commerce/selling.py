@@ -44,7 +44,7 @@ class Unsellable(ValueError):
         super().__init__(message)
         self.code = code
         """product_not_found, offer_not_found, offer_unavailable, unknown_tier, order_of_another, provider_needed,
-        customer_not_found, missing_return_url."""
+        customer_not_found, missing_return_url, payment_method_not_found, methods_unknown."""
         self.reason = reason
         """Of an offer that is unavailable: why, as a code."""
 
@@ -117,7 +117,7 @@ class Selling:
 
     async def portal(self, workspace: Workspace, account: str, return_url: str = "") -> str:
         """Where a customer of Stripe's manages what he has: cards, bills, subscriptions."""
-        async with _in_time(), self._tools.clients.stripe(workspace) as (client, settings):
+        async with in_time(), self._tools.clients.stripe(workspace) as (client, settings):
             back = return_url or settings.return_url or settings.success_url
             customer = await self._tools.customers.get(workspace.id, STRIPE, account)
             if not customer:
@@ -140,7 +140,7 @@ class Selling:
 
     async def is_known_there(self, workspace: Workspace, order: str) -> bool:
         """Whether Digistore24 knows an order of that id."""
-        async with _in_time(), self._tools.clients.digistore24(workspace) as (client, _):
+        async with in_time(), self._tools.clients.digistore24(workspace) as (client, _):
             try:
                 await client.get_purchase(order)
             except NotFound:
@@ -171,7 +171,7 @@ class Selling:
         current = have.tier.sold_as.get(provider, "") if have.tier else ""
         told = Offered(product=product.id, provider=provider, have=have, current=current, links=[])
         try:
-            async with _in_time():
+            async with in_time():
                 return replace(told, links=await _LINKS[provider](self._tools, asked))
         except ProviderTrouble as trouble:
             return replace(told, links=[_barred(asked, each, trouble) for each in asked.options], trouble=trouble)
@@ -218,7 +218,8 @@ class Selling:
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def in_time() -> AsyncIterator[None]:
+    """For all that is asked of a provider while somebody waits."""
     try:
         async with asyncio.timeout(SECONDS):
             yield

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from .amounts import MAX_AMOUNT
+from .auto_top_up import AutoTopUp
+from .auto_top_up import problems as top_up_problems
 from .quantities import form_problem
 from .records import Category, OnExpiry, Record, StreamSession
 from .subscription import NOBODY, BilledBy, end_key, renewal_key
@@ -67,6 +69,9 @@ class SetAccount(Command):
     spend_limit_day: int | UnsetType | None = UNSET
     spend_limit_month: int | UnsetType | None = UNSET
     timezone: str | UnsetType = UNSET
+    balance_low: int | UnsetType | None = UNSET
+    balance_critical: int | UnsetType | None = UNSET
+    auto_top_up: AutoTopUp | UnsetType | None = UNSET
     expected: str | None = None
     """Change nothing unless the settings are those that this is the `etag` of."""
 
@@ -536,17 +541,27 @@ def _check_set(c: Any) -> Invalid | None:
     return _not_negative(c.amount) or _check_date(c.expires_at)
 
 
-SETTING_FIELDS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month", "timezone")
+FIRST_SETTINGS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month", "timezone")
+LATER_SETTINGS = ("balance_low", "balance_critical")
+"""Not there from the beginning: see `decide.content`."""
+SETTING_FIELDS = FIRST_SETTINGS + LATER_SETTINGS
 
 
 def _check_settings(c: Any) -> Invalid | None:
-    for field in ("allowance", "spend_limit_day", "spend_limit_month"):
+    for field in ("allowance", "spend_limit_day", "spend_limit_month", *LATER_SETTINGS):
         value = getattr(c, field)
         if value is None and field == "allowance":
             return Invalid(field, "must be an amount; 0 allows none")
         if value is not UNSET and value is not None and (type(value) is not int or not 0 <= value < MAX_AMOUNT):
             return Invalid(field, "must be an int, zero or above, and not too large")
-    return None
+    return _check_auto_top_up(c.auto_top_up)
+
+
+def _check_auto_top_up(wanted: AutoTopUp | UnsetType | None) -> Invalid | None:
+    if wanted is UNSET or wanted is None:
+        return None
+    assert isinstance(wanted, AutoTopUp)
+    return next((Invalid(f"auto_top_up.{p.field}", p.message) for p in top_up_problems(wanted)), None)
 
 
 def _check_total(c: Any) -> Invalid | None:

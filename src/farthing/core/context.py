@@ -48,7 +48,7 @@ class Context:
 
     __slots__ = (
         "accounts", "archived", "calendar", "charges", "claims", "done", "due_holds", "grants", "holds", "keys",
-        "months_after", "new_id", "next_hold", "only_asked", "owing", "plans", "refundable", "subscriptions",
+        "months_after", "new_id", "next_hold", "now", "only_asked", "owing", "plans", "refundable", "subscriptions",
         "workspaces",
     )  # fmt: skip
 
@@ -56,6 +56,8 @@ class Context:
         self.new_id = new_id
         self.only_asked = False
         """Nothing is kept, and of what is accepted nobody wants the entry."""
+        self.now = 0
+        """When this batch is decided, which events are dated by; 0: when its commands were asked."""
         self.calendar = calendar
         self.months_after = months_after
         self.workspaces: dict[str, Workspace] = {}

@@ -8,15 +8,19 @@ sealed. A refusal leaves nothing behind, unless the command asks for it to be re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from msgspec import UNSET
+
 from .accounts import change_settings, new_account, pass_time
 from .amounts import MAX_BALANCE
+from .auto_top_up import falls_below, is_wanting
 from .charges import refund, take_charge
 from .clawbacks import close_dispute, open_dispute, take_back
 from .commands import (
     ADMINISTRATIVE,
     CLAIMS,
+    FIRST_SETTINGS,
+    LATER_SETTINGS,
     NAMES_HOLD,
-    SETTING_FIELDS,
     Adjust,
     ChangePlan,
     CloseDispute,
@@ -49,8 +53,9 @@ from .grants import adjust, grant, set_balance, void
 from .holds import DISPUTE, extend, place, release, settle
 from .ids import bucket_of
 from .imports import bring
+from .notices import spend_limit_reached, tell
 from .outcomes import Accepted, Outcome, Refusal, Refused
-from .records import Account, Audit, Body, Entry, PaymentClaim, SessionEnd, SessionStart, StreamSession
+from .records import Account, Audit, Body, Entry, Event, PaymentClaim, SessionEnd, SessionStart, StreamSession, TopUpDue
 from .refundable import read_body
 from .renewals import change, end, renew, resume, subscribe, unsubscribe
 from .usage import Metered, Usage
@@ -126,7 +131,7 @@ def _decide_on(account: Any, c: Command, context: Context) -> Outcome:
         return late
     refused = RULES[type(c)](c, d) or _too_large(d)
     if refused:
-        return _record(refused, account, c, context) if c.final and c.key else refused
+        return _refuse(refused, account, d)
     return _accept(d, None if context.only_asked else _seal(c, d))
 
 
@@ -166,11 +171,34 @@ def _accept(d: Draft, entry: Entry | None) -> Accepted:
         d.records.append(due)
     if entry is not None and c.kind in ADMINISTRATIVE:
         d.records.append(_audit(c, entry, d))
-    d.records.extend(c.records)
-    return Accepted(
+    if d.account.settings.auto_top_up is not None:
+        _look_at_top_up(d)
+    accepted = Accepted(
         entry, d.account, d.entries, list(d.holds.values()), list(d.charges.values()), list(d.grants.values()), d.gone,
         d.records,
     )  # fmt: skip
+    if c.records:
+        d.records.extend(record for record in c.records if not isinstance(record, Event))
+        accepted.events.extend(record for record in c.records if isinstance(record, Event))
+    workspace = d.context.workspaces[c.workspace]
+    if workspace.told and not d.context.only_asked:
+        tell(accepted, d, workspace)
+    return accepted
+
+
+def _look_at_top_up(d: Draft) -> None:
+    """Have the account looked at where it has just fallen below its threshold, or been set so that it is below."""
+    a, c = d.account, d.command
+    wanted = a.settings.auto_top_up
+    assert wanted is not None, "the caller has seen it"
+    known = d.context.accounts.get((c.workspace, c.account))
+    before = known.balance if known is not None else 0
+    if isinstance(c, SetAccount):
+        look = is_wanting(wanted, a.balance)
+    else:
+        look = wanted.enabled and falls_below(wanted, before, a.balance)
+    if look and not a.settings.frozen:
+        d.records.append(TopUpDue(a.workspace, a.id, a.bucket, d.at))
 
 
 def _audit(c: Command, entry: Entry, d: Draft) -> Audit:
@@ -201,6 +229,18 @@ def _too_large(d: Draft) -> Refused | None:
     ):
         return None
     return Refused(Refusal.BALANCE_LIMIT, {"limit": MAX_BALANCE})
+
+
+def _refuse(refused: Refused, account: Account, d: Draft) -> Refused:
+    """A refusal; and what has to be saved all the same: its record under its key, that a spend limit was reached."""
+    c, context = d.command, d.context
+    if c.final and c.key:
+        refused = _record(refused, account, c, context)
+    if refused.code == Refusal.SPEND_LIMIT and not context.only_asked:
+        if refused.accepted is None:
+            refused.accepted = Accepted(None, account)
+        spend_limit_reached(refused, refused.accepted, d, context.workspaces[c.workspace])
+    return refused
 
 
 def _record(refused: Refused, account: Any, c: Command, context: Context) -> Refused:
@@ -262,7 +302,11 @@ def content(c: Any, context: Context) -> Content:
     elif isinstance(c, Unsubscribe):
         amount = c.at_once
     elif isinstance(c, SetAccount):
-        amount = [str(getattr(c, field)) for field in SETTING_FIELDS]
+        amount = [str(getattr(c, field)) for field in FIRST_SETTINGS]
+        # Only where they are given: keys that were used before there were such things stay good.
+        amount += [f"{field}={value}" for field in LATER_SETTINGS if (value := getattr(c, field)) is not UNSET]
+        if c.auto_top_up is not UNSET:
+            amount.append(str(c.auto_top_up))
     return Content(c.kind, amount, c.operation, getattr(c, "charge", None) or getattr(c, "grant", None))
 
 

@@ -38,8 +38,20 @@ class Paid(Fact, frozen=True, kw_only=True):
     """In how many payments what was bought is paid, and which of them this is."""
     renewal: bool = False
     """A later payment of an order that was paid before."""
+    charge: str = ""
+    """Our own key of the charge that it came of, where it came without the buyer."""
+    change: bool = False
+    """It was paid because the order was moved to something else: what is left of the old price comes off it."""
+    within: bool = False
+    """It pays for a rest of the period that runs, and begins none."""
     paid_until: int | None = None
     """Of a subscription, where the provider says so."""
+    group: str = ""
+    """The provider's name of all that was paid together with it, where it has one."""
+    item: str = ""
+    """Which thing of the order was paid, by the provider's name of it."""
+    came_of: str = ""
+    """The order that this one came of: whose that is, this is, where nothing else says so."""
     replaces: str = ""
     """The order that this one took the place of: an upgrade or a downgrade."""
     begins_at: int | None = None
@@ -52,12 +64,29 @@ class Refunded(Fact, frozen=True, kw_only=True):
     """Money has gone back, of the customer's own or the merchant's will."""
 
     payment: str
+    """What is given back; empty where only the order is told."""
+    loose: bool = False
+    """Whether `payment` may be the name of a group, as it is paid together."""
+    group: str = ""
+    """What was paid together with it, where that is told."""
+    item: str = ""
+    """Which thing of the order."""
     total: str | None = None
     """How much in all, so far; None is all of it."""
     currency: str = ""
     refund: str = ""
     """The provider's own name of this one, where refunds are told one by one and `amount` says how much."""
     amount: str = ""
+    aside: bool = False
+    """The provider tells of it as a sum as well: where its payment is not known yet, it can be left to that."""
+
+
+class RefundFailed(Fact, frozen=True, kw_only=True):
+    """Money that was to go back never got there: the merchant has it again."""
+
+    payment: str
+    refund: str
+    amount: str
 
 
 class Disputed(Fact, frozen=True, kw_only=True):
@@ -74,6 +103,9 @@ class DisputeClosed(Fact, frozen=True, kw_only=True):
     dispute: str
     won: bool
     """The merchant keeps the money."""
+    amount: str = ""
+    """How much of it was disputed; empty is all of it."""
+    currency: str = ""
 
 
 class Missed(Fact, frozen=True, kw_only=True):
@@ -92,4 +124,4 @@ class Ended(Fact, frozen=True, kw_only=True):
     """The time that was paid is over."""
 
 
-AnyFact = Paid | Refunded | Disputed | DisputeClosed | Missed | Canceled | Resumed | Ended
+AnyFact = Paid | Refunded | RefundFailed | Disputed | DisputeClosed | Missed | Canceled | Resumed | Ended

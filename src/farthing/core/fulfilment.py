@@ -13,28 +13,27 @@ from msgspec.structs import replace
 
 from .amounts import AmountError, read_amount
 from .catalogue import Catalogue, Offer, Tier, TopUp, read_price
-from .commands import (
-    DAY_US,
-    CloseDispute,
-    Command,
-    GiveGrant,
-    OpenDispute,
-    Renew,
-    Resume,
-    Subscribe,
-    TakeBack,
-    Unsubscribe,
+from .commands import DAY_US, Command, GiveGrant, Renew, Resume, Subscribe, Unsubscribe
+from .facts import (
+    AnyFact,
+    Canceled,
+    DisputeClosed,
+    Disputed,
+    Ended,
+    Missed,
+    Paid,
+    Refunded,
+    RefundFailed,
+    Resumed,
 )
-from .facts import AnyFact, Canceled, DisputeClosed, Disputed, Ended, Missed, Paid, Refunded, Resumed
-from .outcomes import Refusal
-from .purchases import SUM, Order, OrderState, Reason, Receipt, credits_returned, returned, share
-from .records import Entry, Workspace
+from .purchases import Order, OrderState, Reason, Receipt, share
+from .records import Entry, GrantTerms, Workspace
 from .refundable import read_body
+from .reversals import ACTOR_PREFIX, due_back, looked_over, noted, told_back, who_of
 from .subscription import Subscription, renewal_key, seen_mark
 
 _LACKING: Final = ("no_account", "unknown_product")
 """Reasons that another message about the same payment may cure, which knows more of it."""
-ACTOR_PREFIX: Final = "payments:"
 
 
 class Known(Struct, frozen=True):
@@ -44,8 +43,12 @@ class Known(Struct, frozen=True):
     catalogue: Catalogue
     order: Order | None = None
     receipt: Receipt | None = None
+    came_of: Order | None = None
+    """The order that this one came of."""
     subscription: Subscription | None = None
     """The account's own."""
+    terms: GrantTerms | None = None
+    """Of the receipt's grant, where credits of it are to be given again."""
 
 
 class Noted(Struct, frozen=True):
@@ -63,8 +66,11 @@ def note(fact: AnyFact, known: Known) -> Noted:
     match fact:
         case Paid():
             return _paid(fact, known)
-        case Refunded() | Disputed() | DisputeClosed():
-            return Noted(known.order, _looked_over(_noted(fact, known.receipt)))
+        case Refunded() | RefundFailed() | Disputed() | DisputeClosed():
+            before, after = known.receipt, noted(fact, known.receipt)
+            # The ledger may have been asked for its credits: they are given, and then taken.
+            begun = before is not None and before.state == "waiting" and before.known and before.reason is None
+            return Noted(known.order, looked_over(after, begun=begun) if after else None)
         case Missed():
             return Noted(known.order)
         case Canceled() | Resumed() | Ended():
@@ -75,7 +81,7 @@ def assigned(receipt: Receipt, order: Order | None, offer: str, account: str) ->
     """A payment that waited, and that a person says whose it is, and what for: what was wrong with it is forgiven."""
     if order is not None:
         order = replace(order, account=account, offer=offer or order.offer)
-    return Noted(order, _looked_over(replace(receipt, account=account, offer=offer or receipt.offer, reason=None)))
+    return Noted(order, looked_over(replace(receipt, account=account, offer=offer or receipt.offer, reason=None)))
 
 
 def due(known: Known) -> Command | None:
@@ -85,38 +91,23 @@ def due(known: Known) -> Command | None:
         return None
     if receipt.state == "waiting":
         return _credit(receipt, known)
-    return _back(receipt, known.workspace)
+    return due_back(receipt, known.workspace, known.terms)
 
 
 def told(receipt: Receipt, command: Command, entry: Entry) -> Receipt:
     """The receipt once the ledger has done what it was asked; somebody else may have put that down before."""
-    if isinstance(command, GiveGrant | Subscribe | Renew):
-        if receipt.state == "credited":
-            return receipt
-        body = read_body(entry)
-        grant = body.grants[0].id if body.grants else ""
-        receipt = replace(receipt, state="credited", credits=body.earned, grant=grant, entry=entry.id)
-    elif isinstance(command, TakeBack):
-        receipt = replace(receipt, taken=max(receipt.taken, command.total))
-    elif isinstance(command, CloseDispute):
-        receipt = replace(given_back(receipt, command.hold), taken=max(receipt.taken, command.total))
-    elif isinstance(command, OpenDispute) and command.key == _pin_key(receipt) and not receipt.answered:
-        hold = read_body(entry).hold
-        receipt = replace(receipt, answered=True, hold=hold.id if hold else "")
-    return _looked_over(receipt)
+    if not is_credit(command):
+        return looked_over(told_back(receipt, command, entry))
+    if receipt.state == "credited":
+        return receipt
+    body = read_body(entry)
+    grant = body.grants[0].id if body.grants else ""
+    return looked_over(replace(receipt, state="credited", credits=body.earned, grant=grant, entry=entry.id))
 
 
-def given_back(receipt: Receipt, hold: str) -> Receipt:
-    """The receipt once nothing is pinned any more, whoever has seen to that."""
-    return replace(receipt, hold="", asked="", answered=False) if receipt.hold == hold else receipt
-
-
-def too_late(receipt: Receipt, command: Command) -> Receipt:
-    """The receipt of a payment whose grant is archived: money that goes back after years takes no credits along."""
-    if isinstance(command, OpenDispute):
-        return _looked_over(replace(receipt, answered=True))
-    assert isinstance(command, TakeBack | CloseDispute), "nothing else is about a grant"
-    return replace(receipt, taken=max(receipt.taken, command.total), facts=str(Refusal.GRANT_ARCHIVED))
+def is_credit(command: Command) -> bool:
+    """Whether it is that of the payment itself."""
+    return isinstance(command, GiveGrant | Subscribe | Renew) and command.claim is not None
 
 
 def refused(receipt: Receipt, code: str) -> Receipt:
@@ -131,29 +122,20 @@ def _paid(fact: Paid, known: Known) -> Noted:
     before = known.receipt
     if before is not None and before.known and before.reason not in _LACKING:
         return Noted(known.order, before)
+    if not fact.account and known.came_of is not None:
+        # An upgrade that is taken on the provider's own page brings no words of ours along.
+        fact = replace(fact, account=known.came_of.account)
     offer = _offer(fact, known)
     order = _order(fact, offer, known.order)
     account = (order.account if order else "") or fact.account or (before.account if before else "")
     receipt = replace(
         before or Receipt(provider=fact.provider, payment=fact.payment, at=fact.at),
-        order=fact.order, account=account, offer=offer.name if offer else "", amount=fact.amount,
-        currency=fact.currency, quantity=fact.quantity, part=fact.part, parts=fact.parts, at=fact.at,
-        renewal=fact.renewal, paid_until=fact.paid_until, test=fact.test,
-        reason=_doubt(fact, offer, account, known.workspace),
+        order=fact.order, group=fact.group, item=fact.item, charge=fact.charge, account=account,
+        offer=offer.name if offer else "", amount=fact.amount, currency=fact.currency, quantity=fact.quantity,
+        part=fact.part, parts=fact.parts, at=fact.at, renewal=fact.renewal, paid_until=fact.paid_until, test=fact.test,
+        reason=_doubt(fact, offer, account, known),
     )  # fmt: skip
-    return Noted(order, _looked_over(receipt), fact.replaces)
-
-
-def _looked_over(receipt: Receipt) -> Receipt:
-    """What follows for a receipt from itself alone."""
-    r = receipt
-    if r.state == "waiting" and r.known and (r.lost or (r.returned and returned(r) >= Decimal(r.amount))):
-        return replace(r, reason="not_paid")
-    if r.asked and r.answered and not r.hold and r.asked in r.closed:
-        r = replace(r, asked="", answered=False)
-    if r.dispute and not r.asked and r.state == "credited" and r.grant and not r.lost:
-        r = replace(r, asked=r.dispute, answered=False)
-    return r
+    return Noted(order, looked_over(receipt), fact.replaces)
 
 
 def _offer(fact: Paid, known: Known) -> Offer | None:
@@ -172,23 +154,29 @@ def _order(fact: Paid, offer: Offer | None, before: Order | None) -> Order | Non
     if before is None:
         return Order(
             provider=fact.provider, id=fact.order, account=fact.account, offer=offer.name if offer else "",
-            product=fact.product, bought_at=fact.at, buyer=fact.buyer, test=fact.test,
+            product=fact.product, came_of=fact.came_of, bought_at=fact.at, paid_at=fact.at, buyer=fact.buyer,
+            test=fact.test,
         )  # fmt: skip
     # Whose it is was settled when it was first known: what a later message says does not move it. Of several things
     # that were bought at once the tier names the order, since its renewals come under it.
-    names_it = offer is not None and (not before.offer or isinstance(offer.sold, Tier))
-    named = offer.name if offer is not None and names_it else before.offer
-    return replace(before, account=before.account or fact.account, offer=named)
+    newest = isinstance(offer.sold, Tier) and fact.at >= before.paid_at if offer else False
+    named = offer.name if offer is not None and (newest or not before.offer) else before.offer
+    paid_at = max(before.paid_at, fact.at)
+    order = replace(before, account=before.account or fact.account, offer=named, paid_at=paid_at)
+    # What is paid again after its end goes on, as its subscription does; what was paid before it is no news.
+    is_back = order.state == "ended" and fact.at > order.standing_at
+    return replace(order, state="open", standing_at=fact.at) if is_back else order
 
 
-def _doubt(fact: Paid, offer: Offer | None, account: str, workspace: Workspace) -> Reason | None:
+def _doubt(fact: Paid, offer: Offer | None, account: str, known: Known) -> Reason | None:
     """Why this payment is not credited by itself."""
+    workspace = known.workspace
     if fact.test and workspace.mode == "live":
         return "test_mode"
     if offer is None:
         if fact.offer or fact.product or fact.currency.upper() != workspace.unit.upper():
             return "unknown_product"
-    elif wrong := _other_price(fact, offer):
+    elif wrong := _other_tier(fact, offer, known) or _other_price(fact, offer, known.order):
         return wrong
     # A trial costs nothing at first; credits never do.
     if Decimal(fact.amount) <= 0 and not (offer is not None and isinstance(offer.sold, Tier)):
@@ -196,15 +184,26 @@ def _doubt(fact: Paid, offer: Offer | None, account: str, workspace: Workspace) 
     return None if account else "no_account"
 
 
-def _other_price(fact: Paid, offer: Offer) -> Reason | None:
+def _other_tier(fact: Paid, offer: Offer, known: Known) -> Reason | None:
+    """Whether it would bring the order back to a tier that it has left; or is of no other, and begins no period."""
+    had = known.catalogue.named(known.order.offer) if known.order is not None else None
+    if known.order is None or had is None or not (isinstance(had.sold, Tier) and isinstance(offer.sold, Tier)):
+        return None
+    if had.name == offer.name:
+        return "other_amount" if fact.within else None
+    return "overtaken" if fact.at < known.order.paid_at else None
+
+
+def _other_price(fact: Paid, offer: Offer, order: Order | None) -> Reason | None:
     """Whether it is less than the catalogue asks for. What renews is what was agreed on when it was bought; of what
-    takes another order's place less is paid, by what is left of that."""
+    takes another order's place, or another tier's, less is paid, by what is left of that, and what is offered to who
+    has it has a price of its own there."""
     price = read_price(offer.sold.price) if offer.sold.price else None
     if price is None:
         return None
     if fact.currency.upper() != offer.sold.currency:
         return "other_currency"
-    whole = not (fact.renewal or fact.replaces)
+    whole = not (fact.renewal or fact.came_of or fact.replaces or (fact.change and order is not None))
     return "other_amount" if whole and Decimal(fact.amount) * fact.parts < price * fact.quantity else None
 
 
@@ -230,7 +229,7 @@ def _grant_command(receipt: Receipt, offer: Offer | None, workspace: Workspace) 
     if amount <= 0:
         return None
     return GiveGrant(
-        **_who(receipt, workspace), amount=amount, category=top_up.category,
+        **who_of(receipt, workspace), amount=amount, category=top_up.category,
         priority=top_up.priority, claim=(receipt.provider, receipt.payment), source=_source(receipt, offer),
         expires_at=None if top_up.expires_days is None else receipt.at + top_up.expires_days * DAY_US,
     )  # fmt: skip
@@ -248,11 +247,11 @@ def _plan_command(receipt: Receipt, tier: Tier, known: Known) -> Command:
     s, claim = known.subscription, (receipt.provider, receipt.payment)
     if s is not None and _goes_on(s, receipt.order, tier.plan):
         return Renew(
-            **_who(receipt, known.workspace), key=renewal_key(s.id, s.next_at), subscription=s.id, period_at=s.next_at,
-            expires_at=receipt.paid_until, claim=claim,
+            **who_of(receipt, known.workspace), key=renewal_key(s.id, s.next_at), subscription=s.id,
+            period_at=s.next_at, expires_at=receipt.paid_until, claim=claim,
         )  # fmt: skip
     return Subscribe(
-        **_who(receipt, known.workspace), plan=tier.plan, billed_by=receipt.provider,
+        **who_of(receipt, known.workspace), plan=tier.plan, billed_by=receipt.provider,
         expires_at=receipt.paid_until, claim=claim, order=receipt.order, seen=seen_mark(s),
     )  # fmt: skip
 
@@ -260,46 +259,6 @@ def _plan_command(receipt: Receipt, tier: Tier, known: Known) -> Command:
 def _goes_on(s: Subscription, order: str, plan: str) -> bool:
     coming = s.pending.plan if s.pending else s.plan
     return s.ended_at is None and bool(order) and s.order == order and coming == plan
-
-
-# Money back
-
-
-def _noted(fact: Refunded | Disputed | DisputeClosed, before: Receipt | None) -> Receipt:
-    """The receipt, with what this fact says of it; made where its payment was not told yet."""
-    receipt = before or Receipt(provider=fact.provider, payment=fact.payment, order=fact.order, at=fact.at)
-    if isinstance(fact, Disputed):
-        return receipt if fact.dispute in receipt.closed else replace(receipt, dispute=fact.dispute)
-    if isinstance(fact, DisputeClosed):
-        closed = receipt.closed if fact.dispute in receipt.closed else (*receipt.closed, fact.dispute)
-        still = "" if receipt.dispute == fact.dispute else receipt.dispute
-        return replace(receipt, dispute=still, closed=closed, lost=receipt.lost or not fact.won)
-    if fact.refund:
-        return replace(receipt, returned={**receipt.returned, fact.refund: fact.amount})
-    if fact.total is None:
-        return replace(receipt, lost=True)
-    total = max(Decimal(fact.total), Decimal(receipt.returned.get(SUM, "0")))
-    return replace(receipt, returned={**receipt.returned, SUM: format(total, "f")})
-
-
-def _back(receipt: Receipt, workspace: Workspace) -> Command | None:
-    """What of a payment that was credited is to be pinned, given back or taken."""
-    if not receipt.grant:
-        return None
-    who, total = _who(receipt, workspace), credits_returned(receipt)
-    if receipt.asked and not receipt.answered:
-        return OpenDispute(**who, key=_pin_key(receipt), grant=receipt.grant)
-    if receipt.hold and receipt.asked in receipt.closed:
-        # With the total in its key: it may have grown since another process asked the same.
-        key = _key(receipt, f"closed:{receipt.asked}:{total}")
-        return CloseDispute(**who, key=key, hold=receipt.hold, grant=receipt.grant, total=total)
-    if total > receipt.taken:
-        return TakeBack(**who, key=_key(receipt, f"back:{total}"), grant=receipt.grant, total=total)
-    return None
-
-
-def _pin_key(receipt: Receipt) -> str:
-    return _key(receipt, f"dispute:{receipt.asked}")
 
 
 # Subscriptions
@@ -327,16 +286,8 @@ def _standing(fact: Canceled | Resumed | Ended, known: Known) -> Noted:
 # Words of commands
 
 
-def _who(receipt: Receipt, workspace: Workspace) -> dict[str, Any]:
-    return {"workspace": workspace.id, "account": receipt.account, "actor": ACTOR_PREFIX + receipt.provider}
-
-
 def _of_order(order: Order, workspace: Workspace) -> dict[str, Any]:
     return {"workspace": workspace.id, "account": order.account, "actor": ACTOR_PREFIX + order.provider}
-
-
-def _key(receipt: Receipt, act: str) -> str:
-    return f"pay:{receipt.provider}:{receipt.payment}:{act}"
 
 
 def _source(receipt: Receipt, offer: Offer | None) -> dict[str, str]:

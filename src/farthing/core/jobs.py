@@ -13,7 +13,9 @@ ACCOUNT: Final = "account"
 """Items: what time does to an account, lapses and ends of holds. They ride in the commits that make them due."""
 RENEW: Final = "renew"
 """Items: subscriptions whose renewal failed."""
-ITEMS: Final = (ACCOUNT, RENEW)
+TOP_UP: Final = "top_up"
+"""Items: accounts below the threshold of their automatic top-up. They ride in the commits that bring them there."""
+ITEMS: Final = (ACCOUNT, RENEW, TOP_UP)
 """All kinds of items, in the order in which they are listed."""
 
 MOST_ATTEMPTS: Final = 10

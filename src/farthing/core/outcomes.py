@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from .records import Account, Charge, Entry, GrantTerms, Hold, Record
+from .records import Account, Charge, Delivery, Entry, Event, GrantTerms, Hold, Record
 
 
 class Refusal(StrEnum):
@@ -76,6 +76,10 @@ class Accepted(Struct):
     gone: list[tuple[str, int]] = []
     """Grant, and what to add to its history's `gone`."""
     records: list[Record] = []
+    events: list[Event] = []
+    """What is told, those that rode along with the command included."""
+    deliveries: list[Delivery] = []
+    """Of these events, to each endpoint that asks for them."""
     replayed: bool = False
 
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .amounts import write_amount
-from .purchases import Receipt, credits_returned, returned
+from .purchases import Receipt, credits_returned, refunded, returned
 
 CREDITED: Final = "payment.credited"
 WAITING: Final = "payment.waiting"
 """It came in, and waits for a person."""
 REFUNDED: Final = "payment.refunded"
+REFUND_FAILED: Final = "payment.refund_failed"
+"""Money that was to go back has stayed."""
 DISPUTED: Final = "dispute.opened"
 CLOSED: Final = "dispute.closed"
 Told = tuple[str, dict[str, Any]]
@@ -29,13 +31,16 @@ def happened(before: Receipt | None, after: Receipt, scale: int) -> Iterator[Tol
         yield CREDITED, facts | {"credits": write_amount(after.credits, scale), "entry": after.entry}
     if after.state == "waiting" and after.reason and after.reason != b.reason:
         yield WAITING, facts | {"reason": after.reason, "facts": after.facts}
-    if after.returned != b.returned or (after.lost and not b.lost and after.closed == b.closed):
-        back = {"returned": format(returned(after), "f"), "credits": write_amount(credits_returned(after), scale)}
+    more = refunded(after) - refunded(b)
+    back = {"returned": format(returned(after), "f"), "credits": write_amount(credits_returned(after), scale)}
+    if more > 0 or (after.lost and not b.lost and after.closed == b.closed):
         yield REFUNDED, facts | back
+    elif more < 0:
+        yield REFUND_FAILED, facts | back
     if after.dispute and after.dispute != b.dispute:
         yield DISPUTED, facts | {"dispute": after.dispute}
     for dispute in after.closed[len(b.closed) :]:
-        yield CLOSED, facts | {"dispute": dispute, "won": not after.lost}
+        yield CLOSED, facts | {"dispute": dispute, "won": not after.lost and dispute not in after.lost_parts}
 
 
 def _facts(receipt: Receipt) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from .catalogue import Provider
 from .exact import plain
-from .purchases import SUM, Receipt, credits_returned, returned
+from .purchases import SUM, Receipt, credits_returned, refunded, returned, taken_back
 from .records import PaymentClaim
 from .waiting import NEVER, sentence
 
@@ -43,11 +43,15 @@ class Theirs(Struct, frozen=True, kw_only=True):
     """How much of it has gone back; None where the provider does not say of which payment a refund is."""
     lost: bool = False
     """A dispute of it was lost."""
+    lost_amount: Decimal | None = None
+    """How much was lost so; None is all of it."""
     disputed: bool = False
     """One of it is open."""
     test: bool = False
     mark: str = ""
     """The workspace that it was made for, where it says so."""
+    named: bool = False
+    """It says whose it is, in the way of a shop that did without Farthing."""
 
 
 class Back(Struct, frozen=True, kw_only=True):
@@ -70,6 +74,7 @@ class Contest(Struct, frozen=True, kw_only=True):
     payment: str
     handle: str
     at: int
+    amount: Decimal
     lost: bool = False
     open: bool = False
 
@@ -130,7 +135,10 @@ class Ours(Struct, frozen=True, kw_only=True):
 
 def gone_there(theirs: Theirs) -> Decimal:
     """How much of a payment is not there any more, as the provider has it."""
-    return theirs.amount if theirs.lost else theirs.refunded or Decimal(0)
+    refunded = theirs.refunded or Decimal(0)
+    if not theirs.lost:
+        return refunded
+    return theirs.amount if theirs.lost_amount is None else min(theirs.amount, refunded + theirs.lost_amount)
 
 
 def gone_here(receipt: Receipt) -> Decimal:
@@ -215,12 +223,13 @@ def _money(about: _About, theirs: Theirs, receipt: Receipt, lately: Decimal) -> 
         return
     if theirs.refunded is None:
         return
-    if receipt.lost != theirs.lost or bool(receipt.dispute) != theirs.disputed:
-        there, here = _dispute_text(theirs.lost, theirs.disputed), _dispute_text(receipt.lost, bool(receipt.dispute))
+    lost = receipt.lost or bool(receipt.lost_parts)
+    if lost != theirs.lost or bool(receipt.dispute) != theirs.disputed:
+        there, here = _dispute_text(theirs.lost, theirs.disputed), _dispute_text(lost, bool(receipt.dispute))
         yield about.finding("other_dispute", f"the provider has {there}, here is {here}", there, here)
-    elif not (theirs.refunded - lately <= returned(receipt) <= theirs.refunded):
+    elif not (theirs.refunded - lately <= refunded(receipt) <= theirs.refunded):
         there = _money_text(theirs.refunded, theirs.currency)
-        here = _money_text(returned(receipt), receipt.currency)
+        here = _money_text(refunded(receipt), receipt.currency)
         yield about.finding("other_refund", f"{there} went back, here it is {here}", there, here)
 
 
@@ -241,8 +250,11 @@ def _credit(about: _About, receipt: Receipt) -> Iterator[Finding]:
         yield about.finding("other_credits", message)
     elif earned is not None and earned != receipt.credits:
         yield about.finding("other_credits", "its entry gave another number of credits than the payment says")
-    elif receipt.grant and not receipt.asked and receipt.taken < credits_returned(receipt):
+    elif receipt.grant and not receipt.asked and taken_back(receipt) < credits_returned(receipt):
         yield about.finding("other_credits", "money of it went back, and its credits have not all been taken back yet")
+    elif refused := [each.refused for each in receipt.again if each.refused]:
+        message = f"a refund of it failed, and the ledger would not give its credits again: {refused[-1]}"
+        yield about.finding("other_credits", message)
 
 
 def _twice(about: _About) -> Iterator[Finding]:

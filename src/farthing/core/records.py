@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from .auto_top_up import AutoTopUp
 from .subscription import Subscription, SubscriptionRow
 from .usage import Metered
 
@@ -65,6 +66,11 @@ class AccountSettings(Struct, array_like=True, frozen=True):
     spend_limit_month: int | None = None
     timezone: str = "UTC"
     """IANA name of the zone in which days and months of the spend limits begin."""
+    balance_low: int | None = None
+    """Below it the balance counts as low; None: as the workspace says."""
+    balance_critical: int | None = None
+    auto_top_up: AutoTopUp | None = None
+    """What is bought by itself; None: nothing."""
 
 
 class Window(Struct, array_like=True, frozen=True, gc=False):
@@ -261,6 +267,8 @@ class Workspace(Struct):
     scale: int
     created_at: int
     settings: "WorkspaceSettings"
+    told: str = ""
+    """Who is told of what (`core.events.told_of` reads it); empty: nobody wants to know anything."""
 
 
 class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -299,6 +307,14 @@ class WorkspaceSettings(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """Whether people may register themselves, or only an admin makes users."""
     login_host: str = ""
     """The name of the host at which the login service serves this workspace; empty where there is only one."""
+    balance_low: str = "1"
+    """Below it a balance counts as low, and programs are told; in credits, as decimal text."""
+    balance_critical: str = "0.1"
+    """Below it a balance counts as critical."""
+    expiring_days: int = 7
+    """How many days before its end programs are told that a grant expires."""
+    metering: str = ""
+    """How metered calls of models are held for and settled (`core.metering`), as JSON; empty: as usual."""
 
 
 # Records that ride in a command's commit. Each is one row; a claim is unique and decides who came first.
@@ -363,7 +379,16 @@ class Due(Struct, frozen=True):
     at: int | None
 
 
-class Event(Struct, frozen=True):
+class TopUpDue(Struct, frozen=True):
+    """Somebody is to look whether the account has to be topped up."""
+
+    workspace: str
+    account: str
+    bucket: int
+    at: int
+
+
+class Event(Struct, frozen=True, gc=False):
     """Something that happened and that programs may want to be told; insert-only."""
 
     id: str
@@ -375,9 +400,26 @@ class Event(Struct, frozen=True):
     bucket: int
     """Of workspace and account."""
     type: str
-    """Such as `jobs.failing`."""
+    """One of `core.events.TYPES`, such as `charge.created`."""
     at: int
     data: dict[str, Any]
+    """All but workspace and account, which programs find beside it in what they are sent."""
+    once: str = ""
+    """What it is told once for: another with the same words is not written, nor is it told to anybody."""
+
+
+class Delivery(Struct, frozen=True, gc=False):
+    """An event on its way to an endpoint: what is still to be sent."""
+
+    workspace: str
+    endpoint: str
+    bucket: int
+    """Of workspace and account, as the event's."""
+    due_at: int
+    event: str
+    account: str
+    number: int
+    """Of the account's last entry, where it is about an account: the order in which they are told."""
 
 
 class KeptKey(Struct, frozen=True):
@@ -433,4 +475,7 @@ class SessionEnd(Struct, frozen=True):
     failed: bool
 
 
-Record = PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | SubscriptionRow | KeptKey | Event | Due
+Record = (
+    PaymentClaim | Audit | UsageRecord | SessionStart | SessionEnd | SubscriptionRow | KeptKey | Event | Due
+    | TopUpDue
+)  # fmt: skip

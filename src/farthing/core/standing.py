@@ -3,11 +3,16 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from .amounts import write_amount
+from .auto_top_up import AutoTopUp
 from .records import AccountSettings
 
 _AMOUNTS = ("balance", "held", "debt")
+_CAPS = ("cap_day", "cap_month", "enabled", "threshold")
+_TOP_UP_AMOUNTS = ("threshold", "amount", "cap_day", "cap_month")
+_LIMITS = ("spend_limit_day", "spend_limit_month", "balance_low", "balance_critical")
 
 
 def write_standings(before: Any, after: Any, scale: int) -> tuple[Any, Any]:
@@ -27,11 +32,18 @@ def _written(kept: Any, scale: int, without_settings: bool) -> Any:
 
 
 def _settings(settings: AccountSettings, scale: int) -> dict[str, Any]:
-    day, month = settings.spend_limit_day, settings.spend_limit_month
+    amounts = {name: getattr(settings, name) for name in _LIMITS}
     return {
         "allowance": write_amount(settings.allowance, scale),
         "frozen": settings.frozen,
-        "spend_limit_day": None if day is None else write_amount(day, scale),
-        "spend_limit_month": None if month is None else write_amount(month, scale),
+        **{name: None if amount is None else write_amount(amount, scale) for name, amount in amounts.items()},
         "timezone": settings.timezone,
+        "auto_top_up": None if settings.auto_top_up is None else _top_up(settings.auto_top_up, scale),
     }
+
+
+def _top_up(settings: AutoTopUp, scale: int) -> dict[str, Any]:
+    """As it is set; what is not, is left out."""
+    told = {name: value for name, value in asdict(settings).items() if value not in (None, "", 0) or name in _CAPS}
+    amounts = {name: write_amount(told[name], scale) for name in _TOP_UP_AMOUNTS if told.get(name) is not None}
+    return told | amounts

@@ -13,6 +13,8 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     "the notification tried again, or assign it with an offer.",
     "other_amount": "It is not what the catalogue asks for: assign it, if it is right all the same.",
     "other_currency": "It is in another currency than the catalogue asks for: assign it, if it is right all the same.",
+    "overtaken": "A later payment of its order was credited first, for another tier: assign it with the offer that it "
+    "is to give, if any.",
     "test_mode": "It is a test payment, and the workspace is live: nobody has paid anything.",
     "not_paid": "All of its money has gone back before it was credited: there is nothing left to credit.",
     "refused": "The ledger would not take it ({facts}): see to that, and assign it.",

@@ -69,6 +69,31 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     broken: bool = False
     """The connection ends in the middle of it."""
+    parts: "Callable[[Line], Awaitable[None]] | None" = None
+    """Writes the body part by part, in place of `body`."""
+
+
+class Line:
+    """The connection to who asked, for an answer that comes in parts."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.gone = asyncio.Event()
+        """Who asked has left. What was written shortly before may or may not have reached him."""
+        self.broken = False
+        """To be set by who writes: the connection ends with what was written."""
+
+    async def write(self, part: bytes) -> None:
+        """Write one part; nothing, where nobody is there any more."""
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        # Writing waits for nobody while there is room: others have their turn, too, and `gone` is noticed.
+        await asyncio.sleep(0)
+
+    async def watch(self, receive: Messages) -> None:
+        """Notice when who asked leaves."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.gone.set()
 
 
 def json_of(data: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -140,7 +165,10 @@ def application(fake: Fake) -> Callable[[MutableMapping[str, Any], Messages, Sen
             response = await fake.routes.answer(await _request(scope, receive))
         except Refusal as refusal:
             response = json_of({"error": str(refusal)}, refusal.status)
-        await _respond(response, send)
+        if response.parts is None:
+            await _respond(response, send)
+        else:
+            await _respond_in_parts(response, response.parts, receive, send)
 
     return app
 
@@ -161,13 +189,33 @@ async def _request(scope: MutableMapping[str, Any], receive: Messages) -> Reques
 
 async def _respond(response: Response, send: Send) -> None:
     length = len(response.body) + (1 if response.broken else 0)
-    headers = {"content-type": response.type, "content-length": str(length), **response.headers}
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": raw})
+    await send(_start_of(response, {"content-length": str(length)}))
     if response.broken:
         _BREAKING.set(True)
     # An answer that is never finished ends with the connection.
     await send({"type": "http.response.body", "body": response.body, "more_body": response.broken})
+
+
+async def _respond_in_parts(
+    response: Response, parts: Callable[[Line], Awaitable[None]], receive: Messages, send: Send
+) -> None:
+    await send(_start_of(response, {}))
+    line = Line(send)
+    watching = asyncio.create_task(line.watch(receive))
+    try:
+        await parts(line)
+    finally:
+        watching.cancel()
+    if line.broken:
+        _BREAKING.set(True)
+        return
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _start_of(response: Response, more: dict[str, str]) -> dict[str, Any]:
+    headers = {"content-type": response.type, **more, **response.headers}
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    return {"type": "http.response.start", "status": response.status, "headers": raw}
 
 
 # Running
@@ -254,6 +302,10 @@ class Remote:
     def post(self, path: str, **body: Any) -> Any:
         """Make something happen: `post("clock/advance", days=31)` puts the clock forward."""
         return _checked(self._http.post(f"/_fake/{path}", json=body))
+
+    def be_patient(self, seconds: float) -> None:
+        """Wait so long for each answer: for whoever makes much happen at once."""
+        self._http.timeout = httpx2.Timeout(seconds)
 
     def close(self) -> None:
         """End the connections."""

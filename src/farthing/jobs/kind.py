@@ -3,6 +3,7 @@
 A new kind is a file with a function that makes it, given the tools, and a line in `kinds.py`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,9 +11,12 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from farthing.commerce.receiving import Receiving
+from farthing.commerce.topping_up import ToppingUp
 from farthing.core.jobs import Job, alarming
 from farthing.core.renewal_run import RenewalRun
 from farthing.engine import Engine
+from farthing.outbox.guard import Resolve
+from farthing.outbox.options import Options
 from farthing.stores.reports import Database, Reports
 from farthing.stores.schema import Place
 
@@ -75,6 +79,10 @@ class Kind(Struct, frozen=True, kw_only=True):
     alone: bool = False
     """One process at a time has it. Who has one that is due every few seconds keeps it. The others are shared: whoever
     finds them due works along, and what one has taken no other does."""
+    stays: bool = False
+    """Who has begun keeps it also where it is shared."""
+    news: asyncio.Event | None = None
+    """Wakes who keeps it before its time."""
 
 
 class Tools(Struct, frozen=True, kw_only=True):
@@ -92,8 +100,16 @@ class Tools(Struct, frozen=True, kw_only=True):
     """Seconds between runs, by kind."""
     receiving: Receiving
     """Takes in what providers of payments have sent."""
+    topping_up: ToppingUp
+    """Tops accounts up."""
     traffic: Callable[[], int] | None = None
     """How many commands were carried out so far, those of others included: to leave them the ledger. None: nobody else
     is here."""
     on_renewals: Callable[[RenewalRun], None] = lambda _: None
     on_payments: Callable[[str, str], None] = lambda _provider, _result: None
+    sending: Options = Options()
+    """How events are sent to endpoints."""
+    resolve: Resolve | None = None
+    """Looks up the addresses of hosts; None: as the system does."""
+    on_tried: Callable[[str, int], None] = lambda _result, _count: None
+    """Is told what came of tries to send."""

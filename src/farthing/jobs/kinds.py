@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from . import folding, payments, renewals, sweeper
+from . import expiring, folding, payments, renewals, sweeper, top_ups, webhooks
 from .kind import Kind, Tools
 
 
@@ -18,6 +18,9 @@ KINDS: Final[dict[str, Callable[[Tools], Kind]]] = {
     "lapses": sweeper.kind,
     "renewals": renewals.kind,
     "payments": payments.kind,
+    "top_ups": top_ups.kind,
+    "expiring": expiring.kind,
+    "webhooks": webhooks.kind,
     "rollups": folding.kind,
     "retention": _retention,
 }

@@ -15,12 +15,15 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from farthing.core.commands import EndSubscription, Renew
+from farthing.core.events import RENEWAL_FAILED, write_time
+from farthing.core.ids import bucket_of
 from farthing.core.jobs import Job
 from farthing.core.outcomes import Accepted, Outcome, Refusal, Refused
+from farthing.core.records import Event
 from farthing.core.refundable import read_body
 from farthing.core.renewal_run import ACTOR, NotRenewed, Renewal, RenewalRun, Wanted
 from farthing.core.subscription import Subscription, end_key, renewal_key
-from farthing.engine import Crashed, Engine
+from farthing.engine import Crashed, Engine, Ids
 from farthing.stores.contract import StoreError
 from farthing.stores.pages import Position
 from farthing.stores.subscriptions import FROM_THE_START, Subscribed, Subscriptions
@@ -103,6 +106,7 @@ class Renewals:
         self._traffic = traffic
         """How many commands were carried out so far, those of others included."""
         self._seen = 0
+        self._ids = Ids()
 
     async def run(
         self, wanted: Wanted, on_progress: Progress = lambda _: None, rest: Rest | None = None,
@@ -182,7 +186,17 @@ class Renewals:
                 at_once.append(subscribed.account)
         await self._subscriptions.give_back(workspace, at_once)
         failed, errors = [each for each, _ in later], [code for _, code in later]
-        return await self._subscriptions.fail(workspace, failed, errors, self._now_us())
+        at = self._now_us()
+        events = [self._failure(workspace, each, error, at) for each, error in later]
+        return await self._subscriptions.fail(workspace, failed, errors, at, events)
+
+    def _failure(self, workspace: str, subscribed: Subscribed, error: str, at: int) -> Event:
+        """That a period could not be given: told once for it."""
+        account, s = subscribed.account, subscribed.subscription
+        bucket = bucket_of(workspace, account)
+        said = {"subscription": s.id, "plan": s.plan, "period_at": write_time(s.next_at), "error": error}
+        once = f"{RENEWAL_FAILED}:{s.id}:{s.next_at}"
+        return Event(self._ids("evt", at, bucket), workspace, account, bucket, RENEWAL_FAILED, at, said, once)
 
     async def _renew(self, subscribed: Subscribed, wanted: Wanted) -> Result:
         """All periods of an account that are due, one after another."""

@@ -165,9 +165,14 @@ class Runner:
         self._paused = jumped
         return jumped
 
-    async def _rest(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+    async def _rest(self, seconds: float, news: asyncio.Event | None = None) -> None:
+        """Until that time is over, there are news, or it is to stop."""
+        waits = [asyncio.ensure_future(each.wait()) for each in (self._stopping, news) if each is not None]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     # Once
 
@@ -204,7 +209,7 @@ class Runner:
 
     async def _runs(self, held: _Held, kind: Kind, *, again: bool) -> Run:
         """Run it; again and again, where it is kept."""
-        kept = again and kind.alone and kind.every_seconds < KEPT_BELOW_SECONDS
+        kept = again and (kind.stays or (kind.alone and kind.every_seconds < KEPT_BELOW_SECONDS))
         while True:
             began = time.monotonic()
             run = await kind.run(lambda: self._halted(held))
@@ -213,7 +218,7 @@ class Runner:
             await self._tell(kind, run)
             if not kept or self._halted(held):
                 return run
-            await self._rest(kind.every_seconds)
+            await self._rest(kind.every_seconds, kind.news)
             if self._halted(held):
                 return run
 

@@ -48,6 +48,8 @@ class Done(Struct):
     accounts: int = 0
     entries: int = 0
     """That are archived and gone; in a dry run, that would be."""
+    messages: int = 0
+    """Of providers, that are done and older, and of which only what they were is kept."""
     file: str = ""
     left: list[tuple[str, str]] = []
     """Accounts that were left for another time, and why; the first of them."""
@@ -124,6 +126,7 @@ class _Retiring:
 
     def run(self) -> Done:
         """Write the file, then let go of what is in it."""
+        self._forget()
         try:
             for account, head in self._accounts():
                 if self._wanted.halted():
@@ -141,6 +144,21 @@ class _Retiring:
             self._done.file = str(path)
             self._let_go(Archive(path))
         return self._done
+
+    def _forget(self) -> None:
+        """What providers have said goes by itself: no file has it."""
+        done = self._done
+        if self._wanted.dry_run:
+            with self._ledger.snapshot():
+                done.messages = self._ledger.old_messages(done.workspace, done.before)
+            return
+        while not self._wanted.halted():
+            began = time.monotonic()
+            count = self._ledger.forget_messages(done.workspace, done.before)
+            done.messages += count
+            if not count:
+                return
+            self._rest(began)
 
     # What may go
 

@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         super().__init__(config)
+        self._app = app
         self._on_ready = on_ready
 
     @contextmanager
@@ -60,6 +61,11 @@ class Server(uvicorn.Server):
         assert sockets
         await super().startup(sockets)
         self._on_ready(address_of(sockets[0]))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was accepted; what would go on for ever comes to its end."""
+        await self._app.end_streams()
+        await super().shutdown(sockets)
 
     def stop(self, number: int) -> None:
         """A signal came; the second SIGINT does not wait for anybody."""
@@ -126,6 +132,7 @@ class HandedServer(Server):
 
     async def _see_them_off(self) -> None:
         """Wait for a while, then end as every server does."""
+        await self._app.end_streams()
         for _ in range(PARTING_LOOKS):
             if not (self._welcoming or self.server_state.connections):
                 break

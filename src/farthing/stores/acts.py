@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farthing.core.amounts import write_amount
+from farthing.core.amounts import MAX_SCALE, AmountError, read_amount, write_amount
 from farthing.core.ids import bucket_of
+from farthing.core.metering import PolicyError, check_metering
 from farthing.core.records import WorkspaceSettings
 from farthing.core.standing import write_standings
 
@@ -231,13 +232,33 @@ BOUNDS: Final = {
     "usage_ahead_seconds": (0, 86_400),
     "session_minutes": (1, 1_440),
     "retention_days": (0, 36_500),
+    "expiring_days": (1, 60),
 }
 """The least and the most that a setting may be."""
+
+
+AMOUNTS: Final = frozenset({"balance_low", "balance_critical"})
+"""Settings that are credits, as decimal text."""
+
+
+def is_threshold(text: str) -> bool:
+    """Whether it is an amount that a balance may fall below, in a workspace of any scale."""
+    try:
+        return read_amount(text, MAX_SCALE) >= 0
+    except AmountError:
+        return False
 
 
 def _kind(name: str) -> str:
     """What a setting has to be."""
     return _WORDS.get(_KINDS[name]) or " or ".join(get_args(_KINDS[name]))
+
+
+def _check_metering(document: str) -> None:
+    try:
+        check_metering(document)
+    except PolicyError as error:
+        raise AccessError(str(error), field="metering") from error
 
 
 def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> WorkspaceSettings:
@@ -254,6 +275,10 @@ def checked_settings(before: WorkspaceSettings, changes: dict[str, Any]) -> Work
         least, most = BOUNDS.get(name, (0, 0))
         if name in BOUNDS and not least <= changes[name] <= most:
             raise AccessError(f"{name} must be from {least:,} to {most:,}", field=name)
+        if name in AMOUNTS and not is_threshold(changes[name]):
+            raise AccessError(f"{name} must be credits as decimal text such as '1.5', zero or above", field=name)
+        if name == "metering":
+            _check_metering(changes[name])
         if name == "login_host" and changes[name] and not _HOST.fullmatch(changes[name]):
             raise AccessError("login_host must be the name of a host, such as login.example.com", field=name)
     return msgspec.convert({**known, **changes}, WorkspaceSettings)

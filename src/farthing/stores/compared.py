@@ -18,7 +18,8 @@ create index theirs_at on theirs (at, payment);
 create table back (id text primary key, at integer, payment text, document blob) without rowid;
 create index back_at on back (at, id);
 create index back_payment on back (payment);
-create table contest (id text primary key, payment text, handle text, at integer, lost integer, open integer)
+create table contest (id text primary key, payment text, handle text, at integer, lost integer, open integer,
+    amount text)
     without rowid;
 create index contest_payment on contest (payment);
 create table given (name text, grant_id text, primary key (name, grant_id)) without rowid;
@@ -53,8 +54,8 @@ class Compared:
             values = (told.id, told.at, told.payment, _encode(told))
             self._db.execute("insert or replace into back values (?, ?, ?, ?)", values)
         else:
-            values = (told.id, told.payment, told.handle, told.at, told.lost, told.open)
-            self._db.execute("insert or replace into contest values (?, ?, ?, ?, ?, ?)", values)
+            values = (told.id, told.payment, told.handle, told.at, told.lost, told.open, str(told.amount))
+            self._db.execute("insert or replace into contest values (?, ?, ?, ?, ?, ?, ?)", values)
 
     def give(self, name: str, grant: str) -> None:
         """Put down that a grant names something: a payment, perhaps."""
@@ -76,10 +77,11 @@ class Compared:
         rows = self._db.execute("select document from back where payment = ? and at >= ?", (payment, at))
         return sum((_back.decode(row[0]).amount for row in rows), Decimal(0))
 
-    def contest(self, payment: str) -> tuple[bool, bool]:
-        """Whether a dispute of a payment was lost, and whether one is open."""
-        row = self._db.execute("select max(lost), max(open) from contest where payment = ?", (payment,)).fetchone()
-        return (bool(row[0]), bool(row[1])) if row else (False, False)
+    def contest(self, payment: str) -> tuple[Decimal | None, bool]:
+        """How much of a payment was lost by disputes, if any was, and whether one is open."""
+        rows = list(self._db.execute("select lost, open, amount from contest where payment = ?", (payment,)))
+        lost = [Decimal(str(amount)) for lost, _, amount in rows if lost]
+        return sum(lost, Decimal(0)) if lost else None, any(open for _, open, _ in rows)
 
     def grants(self, name: str) -> list[str]:
         """The grants that name something."""

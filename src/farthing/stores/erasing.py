@@ -28,6 +28,7 @@ _ERASED: Final = {"erased": True}
 _TEXTS: Final = ("description", "metadata")
 _NAMES: Final = ("before", "after")
 _BUYER: Final = ("buyer",)
+_OF_ATTEMPT: Final = ("message", "url")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,6 +82,7 @@ class Erasing:
         told.entries = await self._entries(owner, dry_run)
         told.answers = await self._answers(owner, dry_run) + await self._payments(owner, dry_run)
         told.messages = await self._orders(owner, dry_run)
+        await self._top_ups(owner, dry_run)
         await self._messages(owner, told, dry_run)
         archived = await self._db.rows(self._sql["archived"], owner)
         told.archived, told.last = bool(archived), archived[0][0] if archived else 0
@@ -153,6 +155,26 @@ class Erasing:
 
         await self._blanked("claims", (workspace, workspace, account), blank_claims, dry_run)
         return len(await self._blanked("orders", (workspace, account), blank, dry_run))
+
+    async def _top_ups(self, owner: Row, dry_run: bool) -> None:
+        """What providers said of attempts to charge him, and pages that were made for him."""
+
+        async def blank(execute: Execute, rows: list[Row]) -> None:
+            for id, document in rows:
+                values = (_without(document, _OF_ATTEMPT), owner[0], id, owner[2], document)
+                await execute(self._sql["blank_top_up"], values)
+
+        async def blank_standing(execute: Execute, rows: list[Row]) -> None:
+            for (document,) in rows:
+                await execute(self._sql["blank_standing"], (_without(document, _OF_ATTEMPT), *owner, document))
+
+        async def blank_billing(execute: Execute, rows: list[Row]) -> None:
+            for key, document in rows:
+                await execute(self._sql["blank_billing"], (_without(document, _OF_ATTEMPT), owner[0], key, document))
+
+        await self._blanked("top_ups", owner[:2], blank, dry_run)
+        await self._blanked("billings", owner[:2], blank_billing, dry_run)
+        await self._blanked("top_up_standing", owner, blank_standing, dry_run)
 
     async def _messages(self, owner: Row, told: Erased, dry_run: bool) -> None:
         """Whole: what they have beside names and addresses is known from orders and receipts."""

@@ -11,7 +11,7 @@ batch are told in one place.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -38,6 +38,7 @@ from farthing.core.outcomes import Accepted
 from farthing.core.records import (
     Audit,
     Charge,
+    Delivery,
     Due,
     Entry,
     Event,
@@ -47,11 +48,13 @@ from farthing.core.records import (
     Record,
     SessionEnd,
     SessionStart,
+    TopUpDue,
     UsageRecord,
 )
 from farthing.core.refundable import CHARGES, charge_of, refundable
 from farthing.core.subscription import SubscriptionRow
 
+from .bell import OUTBOX
 from .contract import Overtaken, Raced
 from .plans import read_plan
 from .postgres_link import LOOK_UPS, Link, Row
@@ -59,6 +62,7 @@ from .rows import (
     account_row,
     audit_row,
     charge_row,
+    delivery_row,
     entry_row,
     event_row,
     grant_row,
@@ -90,7 +94,7 @@ PATIENCE: Final = 2
 KEY_COLUMN: Final = 11
 """Where an entry has its key."""
 _ACCOUNT_COLUMNS: Final = 19
-_WORKSPACE_COLUMNS: Final = 6
+_WORKSPACE_COLUMNS: Final = 7
 _LAST: Final = 1 << 62
 _hold = msgspec.json.Decoder(Hold)
 _charge = msgspec.json.Decoder(Charge)
@@ -127,6 +131,8 @@ class PostgresStore:
         self._known: dict[tuple[str, str], int] = {}
         """Accounts that had a row when this batch was loaded, and how many entries."""
         self._to_carry_out: tuple[Any, ...] | None = None
+        self._tells = False
+        """Whether the batch tells somebody something."""
         """What `commit` writes, where one statement is enough."""
         self._lane = 0
         self._lane_written_at = float("-inf")
@@ -383,14 +389,20 @@ class PostgresStore:
         opened = [state for state in states if not state[-1]]
         self._batch += 1
         self._lane_written_at = _seconds()
+        events = [event for o in outcomes for event in o.events]
+        deliveries = [delivery for o in outcomes for delivery in o.deliveries]
+        self._tells = bool(events)
+        later = _told_apart(events, accounts.keys())
         writes = (
             states,
             [entry_row(e) for o in outcomes for e in o.entries],
             self._lane,
             self._batch,
             [usage_row(r) for o in outcomes for r in o.records if isinstance(r, UsageRecord)],
+            [event_row(event) for event in events if event.id not in later],
+            [delivery_row(delivery) for delivery in deliveries if delivery.event not in later],
         )
-        if not (self._locking or opened or any(_has_more(o) for o in outcomes)):
+        if not (self._locking or opened or later or any(_has_more(o) for o in outcomes)):
             self._to_carry_out = writes
             return
         if not self._link.open:
@@ -404,6 +416,8 @@ class PostgresStore:
             if behind := await self._fetch("carry_out", *writes):
                 raise Raced(f"{len(behind)} accounts were written by another process first")
             await self._save_records(outcomes)
+            if later:
+                await self._save_told([event for event in events if event.id in later], deliveries)
 
     @contextmanager
     def _noting_races(self) -> Iterator[None]:
@@ -450,9 +464,16 @@ class PostgresStore:
         changed = {(r.workspace, r.account): r for r in records if isinstance(r, SubscriptionRow)}
         await self._save_rows("save_subscriptions", [subscription_row(r) for r in changed.values()])
         await self._save_rows("forget_failed_renewals", [(r.workspace, r.account, r.bucket) for r in changed.values()])
-        await self._save_rows("save_events", [event_row(r) for r in records if isinstance(r, Event)])
         await self._save_rows("save_due", [(*key, at) for key, at in due.items() if at is not None])
         await self._save_rows("delete_due", [key for key, at in due.items() if at is None])
+        wanting = {(r.workspace, r.account, r.bucket): r.at for r in records if isinstance(r, TopUpDue)}
+        await self._save_rows("save_top_up_due", [(*key, at) for key, at in wanting.items()])
+
+    async def _save_told(self, events: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+        """Events that are told once, but those that were told before; and events about other accounts."""
+        written = {row[0] for row in await self._fetch("save_events", [event_row(event) for event in events])}
+        if told := [delivery_row(delivery) for delivery in deliveries if delivery.event in written]:
+            await self._fetch("save_deliveries", told)
 
     async def _save_rows(self, name: str, rows: Sequence[Row]) -> None:
         if rows:
@@ -463,14 +484,20 @@ class PostgresStore:
         if self._to_carry_out is None:
             await self._link.commit()
             self._forget_overtaken()
+            self._ring()
             return
         with self._noting_races():
             rows = await self._link.carry_out(_SQL["carry_out"], *self._to_carry_out)
+        self._ring()
         behind = frozenset((row[0], row[1]) for row in rows)
         self._forget_overtaken(behind)
         if behind:
             self._overtaken.update(behind)
             raise Overtaken(behind)
+
+    def _ring(self) -> None:
+        if self._tells:
+            OUTBOX.ring()
 
     def _forget_overtaken(self, behind: frozenset[tuple[str, str]] = frozenset()) -> None:
         """What this batch has written was in time, and what it only looked at is nobody's to wait for."""
@@ -549,10 +576,16 @@ def _place(state: Row) -> tuple[int, str, str]:
 
 
 def _has_more(o: Accepted) -> bool:
-    """Whether an outcome writes more than entries, usage and the account."""
+    """Whether an outcome writes more than entries, usage, what is told, and the account."""
     return bool(
         o.grants or o.gone or o.holds or o.charges or any(not isinstance(record, UsageRecord) for record in o.records)
     )
+
+
+def _told_apart(events: Sequence[Event], owners: Set[tuple[str, str]]) -> frozenset[str]:
+    """Events that can't be written with their accounts: what is told once, and what is about another account than
+    those of the batch."""
+    return frozenset(event.id for event in events if event.once or (event.workspace, event.account) not in owners)
 
 
 def columns(rows: Iterable[Row]) -> list[list[Any]]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farthing.core.ids import bucket_of
 from farthing.core.purchases import Order, Receipt
 from farthing.core.records import GrantTerms
 
@@ -105,6 +106,12 @@ class Purchases:
         rows = [_kept_order(row) for row in await self._db.rows(self._sql[name], values)]
         return cut(rows, limit, limit + 1, lambda kept: kept.place)
 
+    async def unclaimed_after(self, workspace: str, provider: str, id: str) -> list[Order]:
+        """Orders that nobody knows the account of, and that came of this one."""
+        rows = await self._db.rows(self._sql["unclaimed_orders"], (workspace, provider))
+        found = [_kept_order(row).order for row in rows]
+        return [order for order in found if order.came_of == id]
+
     async def claim(
         self, workspace: str, provider: str, id: str, account: str, act: Act, once: Once | None = None
     ) -> Order:  # fmt: skip
@@ -165,6 +172,11 @@ class Purchases:
         rows = await self._db.rows(self._sql["claimed"], (workspace, provider, payment))
         return str(rows[0][1]) if rows else ""
 
+    async def grant(self, workspace: str, account: str, id: str) -> GrantTerms | None:
+        """A grant of an account's."""
+        rows = await self._db.rows(self._sql["grant"], (id, workspace, bucket_of(workspace, account)))
+        return read_grant(rows[0]) if rows else None
+
     async def grants_made(
         self, workspace: str, since: int, until: int, after: str, limit: int
     ) -> list[GrantTerms]:  # fmt: skip
@@ -207,7 +219,7 @@ class Purchases:
 
     async def keep(
         self, workspace: str, orders: Sequence[tuple[Order, int]] = (), receipts: Sequence[tuple[Receipt, int]] = (),
-        also: Callable[[Execute], Awaitable[None]] | None = None,
+        also: Callable[[Execute], Awaitable[object]] | None = None,
     ) -> None:  # fmt: skip
         """Write rows as they are now, each with the version that it was read with (0: there was none); raises `Raced`,
         with nothing written, where somebody has changed one meanwhile. `also` writes what goes with them."""
@@ -277,6 +289,11 @@ class Purchases:
     async def open_events(self, at: int, limit: int) -> list[ProviderEvent]:
         """What is not done and due, that which waits longest first; of all workspaces."""
         rows = await self._db.rows(self._sql["open_events"], (at, limit))
+        return [ProviderEvent(*row) for row in rows]
+
+    async def open_as(self, workspace: str, provider: str, outcome: str) -> list[ProviderEvent]:
+        """What is not done, due or not, and was left with these words; the oldest first."""
+        rows = await self._db.rows(self._sql["open_as"], (workspace, provider, outcome))
         return [ProviderEvent(*row) for row in rows]
 
     async def event(self, workspace: str, provider: str, id: str) -> ProviderEvent | None:

@@ -71,6 +71,11 @@ class Reports:
         self._sql = statements(db.dialect, "reports")
         self._calendar = calendar
 
+    @property
+    def calendar(self) -> Calendar:
+        """How days and months are counted."""
+        return self._calendar
+
     async def _rows(self, name: str, *values: Any) -> list[Row]:
         return await self._db.rows(self._sql[name], values)
 
@@ -108,6 +113,7 @@ class Reports:
         context = Context(_no_id, self._calendar)
         context.accounts[owner] = account
         if known := await self.workspace(account.workspace):
+            known.told = ""  # nothing of this is kept, and nobody is told
             context.workspaces[account.workspace] = known
         context.holds = {h.id: h for h in due}
         context.due_holds[owner] = [h.id for h in due]

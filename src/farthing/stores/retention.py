@@ -123,6 +123,17 @@ class Retaining(Repairing):
         for _ in self._of(f"drop_{table}", ids, bucket):
             pass
 
+    def old_messages(self, workspace: str, before: int) -> int:
+        """How many messages of providers are done, older, and still have what they said."""
+        ((count,),) = self.rows("old_messages", workspace, before)
+        return int(count)
+
+    def forget_messages(self, workspace: str, before: int) -> int:
+        """Let go of what some of them said; how many those were. What was about nothing that is known stays: somebody
+        may still say what it is."""
+        with self.alone(workspace, "", 0):
+            return len(list(self.rows("forget_messages", workspace, workspace, before, PAGE)))
+
     def put_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Put it in the place of the one before."""
         closed = checkpoint.closed

@@ -13,6 +13,7 @@ from farthing.core.records import (
     AccountSettings,
     Audit,
     Charge,
+    Delivery,
     Entry,
     Event,
     Grant,
@@ -60,18 +61,20 @@ _answer = msgspec.json.Decoder(_Answer)
 _workspace_settings = msgspec.json.Decoder(WorkspaceSettings)
 _NO_SETTINGS = AccountSettings()
 _NO_SETTINGS_TEXT = _encode(_NO_SETTINGS).decode()
+_NO_SETTINGS_TEXTS = frozenset({_NO_SETTINGS_TEXT, '[0,false,null,null,"UTC"]'})
+"""As it is written, and was before there were more of them."""
 
 
 def read_workspace(row: tuple[Any, ...]) -> Workspace:
     """A workspace from its row."""
-    id, name, mode, unit, scale, created_at, settings = row
-    return Workspace(id, name, mode, unit, scale, created_at, _workspace_settings.decode(settings))
+    id, name, mode, unit, scale, created_at, settings, told = row
+    return Workspace(id, name, mode, unit, scale, created_at, _workspace_settings.decode(settings), told)
 
 
 def read_account(row: tuple[Any, ...]) -> Account:
     """An account from its row."""
     *columns, grants, settings, spending = row
-    known = _NO_SETTINGS if settings == _NO_SETTINGS_TEXT else _settings.decode(settings)
+    known = _NO_SETTINGS if settings in _NO_SETTINGS_TEXTS else _settings.decode(settings)
     return Account(*columns, _grants.decode(grants), known, _window.decode(spending))  # type: ignore[call-arg]
 
 
@@ -210,7 +213,12 @@ def subscription_row(r: SubscriptionRow) -> tuple[Any, ...]:
 
 def event_row(e: Event) -> tuple[Any, ...]:
     """The columns of an event."""
-    return (e.workspace, e.id, e.bucket, e.type, e.account, e.at, _encode(e.data).decode())
+    return (e.workspace, e.id, e.bucket, e.type, e.account, e.at, _encode(e.data).decode(), e.once or None)
+
+
+def delivery_row(d: Delivery) -> tuple[Any, ...]:
+    """The columns of the outbox."""
+    return (d.workspace, d.endpoint, d.bucket, d.due_at, d.event, d.account, d.number, 0)
 
 
 def read_event(row: tuple[Any, ...]) -> Event:

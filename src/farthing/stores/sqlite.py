@@ -35,6 +35,7 @@ from farthing.core.outcomes import Accepted
 from farthing.core.records import (
     Audit,
     Charge,
+    Delivery,
     Due,
     Entry,
     Event,
@@ -44,11 +45,13 @@ from farthing.core.records import (
     Record,
     SessionEnd,
     SessionStart,
+    TopUpDue,
     UsageRecord,
 )  # fmt: skip
 from farthing.core.refundable import CHARGES, charge_of, refundable
 from farthing.core.subscription import SubscriptionRow
 
+from .bell import OUTBOX
 from .contract import Busy, NotADatabase, Raced, ReadOnly, StorageFull, StoreError, Unavailable, Unknown
 from .plans import read_plan
 from .reports import Work
@@ -56,6 +59,7 @@ from .rows import (
     account_row,
     audit_row,
     charge_row,
+    delivery_row,
     entry_row,
     event_row,
     grant_row,
@@ -98,7 +102,7 @@ SELECT_ACCOUNT = f"select {ACCOUNT_COLUMNS} from account where workspace = ? and
 SELECT_KEY = "select number from key where workspace = ? and key = ? and account = ? and bucket = ?"
 SELECT_NUMBERED = f"select {ENTRY_COLUMNS} from entry where workspace = ? and account = ? and number = ? and bucket = ?"
 SELECT_ENTRY = f"select {ENTRY_COLUMNS} from entry where id = ? and bucket = ?"
-SELECT_WORKSPACE = "select id, name, mode, unit, scale, created_at, settings from workspace where id = ?"
+SELECT_WORKSPACE = "select id, name, mode, unit, scale, created_at, settings, told from workspace where id = ?"
 SELECT_HOLD_OWNER = "select account from hold where id = ? and bucket = ? and workspace = ?"
 SELECT_HOLD = "select terms from hold where id = ? and bucket = ? and workspace = ?"
 SELECT_DUE_HOLDS = (
@@ -178,9 +182,20 @@ UPSERT_DUE = (
     "on conflict do update set due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, "
     "parked_at = null"
 )
+INSERT_TOP_UP_DUE = (
+    "insert into job (kind, workspace, subject, bucket, due_at) values ('top_up', ?, ?, ?, ?) "
+    "on conflict do update set due_at = min(job.due_at, excluded.due_at)"
+)
 DELETE_DUE = "delete from job where kind = 'account' and workspace = ? and subject = ? and bucket = ?"
 DELETE_FAILED_RENEWAL = "delete from job where kind = 'renew' and workspace = ? and subject = ? and bucket = ?"
-INSERT_EVENT = "insert into event (workspace, id, bucket, type, account, at, data) values (?, ?, ?, ?, ?, ?, ?)"
+INSERT_EVENT = (
+    "insert into event (workspace, id, bucket, type, account, at, data, once) values (?, ?, ?, ?, ?, ?, ?, ?) "
+    "on conflict (workspace, once, bucket) where once is not null do nothing"
+)
+INSERT_DELIVERY = (
+    "insert into outbox (workspace, endpoint, bucket, due_at, event, account, number, attempts) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def connect(path: str | os.PathLike[str], *, create: bool = False, read_only: bool = False) -> apsw.Connection:
@@ -236,6 +251,8 @@ class SqliteStore:
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
         self._cursor = db.cursor()
+        self._tells = False
+        """Whether the batch tells somebody something."""
 
     def _one(self, sql: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._cursor.execute(sql, values).fetchone()
@@ -427,6 +444,21 @@ class SqliteStore:
                     self._save_kept_key(record, o.entries[-1].number)
                 else:
                     self._save_record(record)
+        events = [event for o in outcomes for event in o.events]
+        self._tells = bool(events)
+        if events:
+            self._save_told(events, [delivery for o in outcomes for delivery in o.deliveries])
+
+    def _save_told(self, events: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+        """What is told; nothing of an event that was told before, and is told once."""
+        untold: set[str] = set()
+        for event in events:
+            if event.once:
+                self._cursor.execute(INSERT_EVENT, event_row(event))
+                if not self._db.changes():
+                    untold.add(event.id)
+        self._many(INSERT_EVENT, (event_row(event) for event in events if not event.once))
+        self._many(INSERT_DELIVERY, (delivery_row(d) for d in deliveries if d.event not in untold))
 
     def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self._cursor.executemany(sql, rows)
@@ -443,6 +475,8 @@ class SqliteStore:
                 self._cursor.execute(DELETE_DUE, (r.workspace, r.account, r.bucket))
             else:
                 self._cursor.execute(UPSERT_DUE, (r.workspace, r.account, r.bucket, r.at))
+        elif isinstance(r, TopUpDue):
+            self._cursor.execute(INSERT_TOP_UP_DUE, (r.workspace, r.account, r.bucket, r.at))
         elif isinstance(r, Audit):
             self._cursor.execute(INSERT_AUDIT, audit_row(r))
         elif isinstance(r, SessionStart):
@@ -452,8 +486,6 @@ class SqliteStore:
         elif isinstance(r, SubscriptionRow):
             self._cursor.execute(UPSERT_SUBSCRIPTION, subscription_row(r))
             self._cursor.execute(DELETE_FAILED_RENEWAL, (r.workspace, r.account, r.bucket))
-        elif isinstance(r, Event):
-            self._cursor.execute(INSERT_EVENT, event_row(r))
         elif isinstance(r, PaymentClaim):
             self._cursor.execute(INSERT_PAYMENT, payment_row(r))
 
@@ -466,6 +498,8 @@ class SqliteStore:
             raise translate(error) from error
         except apsw.Error as error:
             raise Unknown(f"the disk reported an error while committing: {error}") from error
+        if self._tells:
+            OUTBOX.ring()
 
     async def rollback(self) -> None:
         """Undo; harmless where nothing is open."""

@@ -8,8 +8,10 @@ from msgspec import Struct
 
 from farthing.core.ids import bucket_of
 from farthing.core.jobs import NEVER, RENEW, Job
+from farthing.core.records import Event
 from farthing.core.subscription import Subscription
 
+from .events import Events
 from .jobs import failed_again, job_row, read_one
 from .pages import Page, Position, cut
 from .reports import Database, Execute, Row
@@ -38,6 +40,7 @@ class Subscriptions:
         self._db = db
         self._sql = statements(db.dialect, "subscriptions")
         self._jobs = statements(db.dialect, "jobs")
+        self._events = Events(db)
 
     async def of(self, workspace: str, account: str) -> Subscription | None:
         """An account's own, ended or not."""
@@ -95,16 +98,19 @@ class Subscriptions:
             await self._db.write(work)
 
     async def fail(
-        self, workspace: str, failed: Sequence[Subscribed], errors: Sequence[str], at: int
+        self, workspace: str, failed: Sequence[Subscribed], errors: Sequence[str], at: int,
+        events: Sequence[Event | None] | None = None,
     ) -> list[Job]:  # fmt: skip
         """They were tried and failed: each has an item among the jobs, which says when it is tried again, or that it is
-        parked; what was changed meanwhile has none. Those that are parked from now on."""
+        parked, and the event that tells it; what was changed meanwhile has none. Those that are parked from now on."""
 
         async def work(execute: Execute) -> list[Job]:
             parked = []
-            for each, error in zip(failed, errors, strict=True):
+            for each, error, event in zip(failed, errors, events or [None] * len(failed), strict=True):
                 job = await self._failed(execute, workspace, each, error, at)
                 parked += [job] if job is not None and job.parked_at == at else []
+                if job is not None and event is not None:
+                    await self._events.write(execute, [event])
             return parked
 
         return await self._db.write(work) if failed else []

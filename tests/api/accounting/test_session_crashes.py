@@ -48,7 +48,7 @@ def ask(server: Server, call: str, body: dict[str, Any]) -> tuple[int, Any]:
     now = int(time.time())
     claims = {"sub": "u", "username": "u", "email": "u@example.com", "role": "user", "type": "access"}
     token = jwt.encode({**claims, "iat": now, "exp": now + 600}, SECRETS["main"], algorithm="HS256")
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     try:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", f"/api/streaming-sessions/{call}", json.dumps(body), headers)

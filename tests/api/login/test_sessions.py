@@ -193,7 +193,7 @@ def cookies(server, visitor, user, **headers):
     """The cookies of a login: http.client joins what comes twice, so they are read one by one."""
     import http.client
 
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     body = json.dumps({"username": user.username, "password": PASSWORD})
     fields = {"Content-Type": "application/json", "X-Forwarded-For": visitor.address, **headers}
     connection.request("POST", "/api/auth/login", body, fields)

@@ -175,7 +175,7 @@ def test_while_a_hundred_wait_for_their_passwords_to_be_looked_at_all_else_goes_
 
     def held_up(self, stored, password):
         looked_at.append(password)
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return check(self, stored, password)
 
     monkeypatch.setattr(Passwords, "check_now", held_up)

@@ -62,12 +62,41 @@ def test_a_dry_run_makes_no_account(client, account):
 
 def test_settings_of_an_account_change_and_what_is_left_out_stays(client, rich):
     path = f"accounts/{rich}/settings"
-    body = {"allowance": "5.5", "spend_limit_day": "20", "timezone": "Europe/Berlin"}
-    assert patch(client, path, body).json["settings"] == body | {"frozen": False, "spend_limit_month": None}
+    body: dict[str, Any] = {"allowance": "5.5", "spend_limit_day": "20", "timezone": "Europe/Berlin"}
+    same = {"balance_low": None, "balance_critical": None}
+    assert patch(client, path, body).json["settings"] == body | same | {"frozen": False, "spend_limit_month": None}
     changed = patch(client, path, {"frozen": True, "spend_limit_day": None})
-    assert changed.json["settings"] == body | {"frozen": True, "spend_limit_day": None, "spend_limit_month": None}
+    after = {"frozen": True, "spend_limit_day": None, "spend_limit_month": None}
+    assert changed.json["settings"] == body | same | after
     assert read(client, path) == changed.json["settings"]
     assert client.refused("charges", {"account": rich, "amount": "1"}) == (403, "frozen")
+
+
+def test_thresholds_of_balances_are_set_for_an_account_and_given_back_to_the_workspace(client, rich):
+    path = f"accounts/{rich}/settings"
+    changed = patch(client, path, {"balance_low": "2.5", "balance_critical": "0"}).json["settings"]
+    assert (changed["balance_low"], changed["balance_critical"]) == ("2.5", "0")
+    changed = patch(client, path, {"balance_low": None}).json["settings"]
+    assert (changed["balance_low"], changed["balance_critical"]) == (None, "0")
+    wrong = patch(client, path, {"balance_low": "-1", "balance_critical": "0.1234567"})
+    pointers = [each["pointer"] for each in wrong.json["errors"]]
+    assert (wrong.status, pointers) == (400, ["/balance_low", "/balance_critical"])
+
+
+@pytest.mark.parametrize(
+    ("change", "good"),
+    [
+        ({"balance_low": "2.50", "balance_critical": "0"}, True), ({"expiring_days": 60}, True),
+        ({"balance_low": "-1"}, False), ({"balance_low": "much"}, False), ({"balance_critical": 1}, False),
+        ({"balance_low": "1e3"}, False), ({"balance_low": "0.0000000000001"}, False), ({"expiring_days": 0}, False),
+        ({"expiring_days": 61}, False),
+    ],
+)  # fmt: skip
+def test_thresholds_of_a_workspace_are_amounts_and_days(client, change, good):
+    answer = patch(client, "settings", change | {"dry_run": True})
+    (name,) = list(change)[:1]
+    assert answer.status == (200 if good else 400), answer.json
+    assert (answer.json[name] == change[name]) if good else (answer.json["errors"][0]["pointer"] == f"/{name}")
 
 
 def test_settings_of_an_account_change_only_from_the_state_that_was_read(client, rich):

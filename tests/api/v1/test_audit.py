@@ -54,7 +54,10 @@ def test_settings_of_an_account_are_told_where_they_change(server, client, accou
         "frozen": False,
         "spend_limit_day": None,
         "spend_limit_month": None,
+        "balance_low": None,
+        "balance_critical": None,
         "timezone": "UTC",
+        "auto_top_up": None,
     }
     assert record["after"]["settings"] == record["before"]["settings"] | {"allowance": "7.5", "spend_limit_day": "1"}
 

@@ -292,7 +292,7 @@ def test_bulks_side_by_side_charge_each_key_once(client: Client, account: str):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(answers) == 4
     assert {r["status"] for answer in answers for r in answer.json["results"]} == {"charged"}
     assert sum(not r["replayed"] for answer in answers for r in answer.json["results"]) == 150

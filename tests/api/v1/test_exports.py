@@ -141,7 +141,7 @@ def test_a_database_that_fails_later_breaks_the_answer_off(
         return await real(self, *args, **more)
 
     monkeypatch.setattr(UsageHistory, "page", fail_later)
-    connection = http.client.HTTPConnection("127.0.0.1", priced.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", priced.port, timeout=60)
     connection.request("GET", f"/v1/usage/export?{urlencode({'account': user})}", headers={"X-API-Key": client.api_key})
     response = connection.getresponse()
     assert response.status == 200

@@ -23,6 +23,7 @@ WRITES = [
 ]
 FILES = {
     "exportUsage": {"text/csv", "application/jsonl"},
+    "streamEvents": {"text/event-stream"},
     "showStatement": {"application/json", "text/csv"},
 }
 """Media types of what is a file, or may be one."""
@@ -70,7 +71,15 @@ def test_every_name_in_a_path_is_a_parameter_that_is_required(document: dict[str
 
 
 def test_every_write_but_a_bulk_needs_a_key_and_says_so(document: dict[str, Any]):
-    without = {"createCharges", "renewDue", *(endpoint.operation_id for endpoint in ENDPOINTS if endpoint.only_reads)}
+    # What is charged from now on, what never again, and that somebody is to look, may be said twice.
+    said = {"preferPaymentMethod", "forgetPaymentMethod", "checkAutoTopUp"}
+    without = {
+        "createCharges",
+        "renewDue",
+        *said,
+        "tellParked",
+        *(endpoint.operation_id for endpoint in ENDPOINTS if endpoint.only_reads),
+    }
     for _, method, operation in operations(document):
         required = {p["name"] for p in operation["parameters"] if p["in"] == "header" and p.get("required")}
         keyed = method != "GET" and operation["operationId"] not in without
@@ -181,6 +190,7 @@ def test_the_curl_lines_of_the_page_are_understood_as_they_stand(tmp_path: Any):
     with Server(tmp_path) as server:
         client = Client(server, server.new_key("admin"))
         client.grant("user_42", "100")
+        server.run(server.app.end_streams())  # they have no end of their own
         reader = Reader(server.send("GET", "/docs").raw.decode())
         lines = [text for text in reader.pre if text.startswith("curl") and "/v1/" in text]
         assert len(lines) == len(ENDPOINTS)

@@ -63,6 +63,7 @@ def test_an_account_shows_what_it_has_and_what_can_be_spent(client, rich):
         "updated_at": None,
         "settings": {
             "allowance": "0", "frozen": False, "spend_limit_day": None, "spend_limit_month": None, "timezone": "UTC",
+            "balance_low": None, "balance_critical": None,
         },
     }  # fmt: skip
 

@@ -39,6 +39,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "createEstimate": {"usage": {"model": "gpt-4o"}, "prompt": {"tokens": 5}},
     "createLinks": {"product": "bot"},
     "createCheckout": {"offer": "bot/pack"},
+    "createPurchase": {"offer": "bot/pack"},
 }
 """Of those that name the account in their body."""
 

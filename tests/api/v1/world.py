@@ -14,9 +14,13 @@ import httpx2
 from farthing.api.endpoint import Endpoint
 from farthing.api.v1.usage import PRICE_CODES
 from farthing.core.credentials import OPERATOR
+from farthing.core.endpoints import secret_of
 from farthing.core.purchases import Order, Receipt
 from farthing.fakes import digistore24, stripe
+from farthing.outbox.endpoints import event_of_test
 from farthing.stores.customers import Customers
+from farthing.stores.endpoints import Endpoints
+from farthing.stores.events import Events
 from farthing.stores.issuers import Issuers
 from farthing.stores.purchases import Purchases
 from tests.api.login.visitors import make_user
@@ -96,6 +100,16 @@ BEYOND = {
     "must be a whole number": "of what is counted; which that is depends on its name",
     "has no exact price for one": "a price and the units that it is for",
     "must be an object whose content is text": "what a message may be is up to the vendor",
+    "must be a type of event": "which types there are",
+    "must have a public name": "what is a URL is more than a pattern can say",
+    "must have the name of a host": "what is a URL is more than a pattern can say",
+    "is no address": "what is a URL is more than a pattern can say",
+    "must be an address of": "what is a URL is more than a pattern can say",
+    "base64 of": "how many bytes a secret has",
+    "must have something to change": "one of several fields, null being none",
+    "must be given alone": "an event, or a time",
+    "or event must be given": "an event, or a time",
+    "can't be told for since": "a dry run of one event only",
     # What no pattern of JSON Schema can say.
     "must have at most 255 bytes": "JSON Schema counts characters",
     "must have at least 32 bytes": "JSON Schema counts characters",
@@ -173,6 +187,10 @@ class KeyWorld:
             found |= {name: value for name, value in _SELLS[self._operation].items() if value or name in found}
         if self._operation == "resolveOrder":
             found["order_id"] = self._order(RICH)
+        if self._noun == "webhooks":
+            found |= {name: value for name, value in self._webhook_words().items() if found.get(name) is not None}
+        if self._operation == "redeliver":
+            found = {"event": self._event()}
         if self._noun == "rate-cards" and "card" in found:
             found["card"] = CARD
         if self._operation == "removeModelPrice":
@@ -228,6 +246,8 @@ class KeyWorld:
             account = f"lapsing-{next(_numbers)}"
             client.grant(account, "1", expires_at="2999-01-01T00:00:00Z")
             return {"kind": "account", "subject": account}
+        if self._noun == "webhooks":
+            return {"id": self._webhook()}
         if self._noun == "orders":
             return {"provider": "digistore24", "order": self._order("" if "claim" in self._path else RICH)}
         if "/subscription" in self._path:
@@ -252,7 +272,7 @@ class KeyWorld:
             back = {"return_url": "https://app.example.com/"}
             self._put("providers/stripe", {"api_key": stripe.KEY.replace("test", "live"), "base_url": fake, **back})
             header = {"authorization": f"Bearer {stripe.KEY.replace('test', 'live')}"}
-            id = httpx2.post(f"{fake}/v1/customers", data={"name": RICH}, headers=header).json()["id"]
+            id = httpx2.post(f"{fake}/v1/customers", data={"name": RICH}, headers=header, timeout=60).json()["id"]
             self._server.run(Customers(db).add("main", "stripe", RICH, id, START_US))
             return
         self._put("providers/digistore24", {"api_key": digistore24.KEY, "base_url": fake})
@@ -266,6 +286,23 @@ class KeyWorld:
         )
         self._server.run(Purchases(self._server.ledger.database).keep("main", [(order, 0)]))
         return order.id
+
+    def _webhook_words(self) -> dict[str, Any]:
+        return {"url": "https://app.example.com/events", "types": ["charge.*"], "secret": secret_of(b"s" * 32)}
+
+    def _webhook(self) -> str:
+        """Where events are sent; those of earlier requests go, since a workspace has only so many."""
+        endpoints = Endpoints(self._server.ledger.database)
+        for each in self._server.run(endpoints.of("main")):
+            self._server.run(endpoints.remove("main", each.id, ME))
+        id: str = self._client.made("webhooks", self._webhook_words(), 201)["id"]
+        return id
+
+    def _event(self) -> str:
+        """Something that happened."""
+        event = event_of_test("main", "whe_1", START_US)
+        self._server.run(Events(self._server.ledger.database).add([event]))
+        return event.id
 
     def _plan(self) -> str:
         plan = f"plan-{next(_numbers)}"
@@ -336,6 +373,7 @@ class KeyWorld:
 _SELLS: Mapping[str, Mapping[str, Any]] = {
     "createLinks": {"product": "assistant", "provider": None},
     "createCheckout": {"offer": "assistant/pack-500", "provider": None},
+    "createPurchase": {"offer": "assistant/pack-500", "provider": None, "order": None},
     "createPurchaseLinks": {
         "ai_product_id": "assistant", "current_tier_product_id": None, "current_order_id": None
     },

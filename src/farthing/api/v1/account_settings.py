@@ -22,7 +22,7 @@ from .reading import Params, named, not_found
 from .wire import AmountOrZero, Command, Credits, Done, done
 
 MAX_ZONE: Final = 64
-_LIMITS: Final = ("spend_limit_day", "spend_limit_month")
+_LIMITS: Final = ("spend_limit_day", "spend_limit_month", "balance_low", "balance_critical")
 _ETAG: Final = re.compile(rb'(W/)?"([\x21\x23-\x7e]{0,100})"')
 _IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]{0,100}")$'
 _encode = msgspec.json.Encoder().encode
@@ -36,8 +36,13 @@ class SettingsView(Struct):
     spend_limit_day: Credits | None
     spend_limit_month: Credits | None
     timezone: Annotated[str, Meta(description="In which days and months of the spend limits begin.")]
+    balance_low: Annotated[
+        Credits | None, Meta(description="Below it the balance counts as low; null: as the workspace says.")
+    ]
+    balance_critical: Annotated[Credits | None, Meta(description="Below it the balance counts as critical.")]
 
 
+Threshold = Annotated[AmountOrZero | None, Meta(description="Null is what the workspace says.")]
 Limit = Annotated[AmountOrZero | None, Meta(description="At most so much, held credits included; null is no limit.")]
 
 
@@ -62,6 +67,8 @@ class NewSettings(Command):
     spend_limit_day: Limit = None
     spend_limit_month: Limit = None
     timezone: TimeZone | None = None
+    balance_low: Threshold = None
+    balance_critical: Threshold = None
 
 
 class Changed(Done, kw_only=True):
@@ -74,13 +81,12 @@ class Changed(Done, kw_only=True):
 
 def write_settings(settings: AccountSettings, scale: int) -> SettingsView:
     """Settings of an account on the wire."""
-    day, month = settings.spend_limit_day, settings.spend_limit_month
+    amounts = {name: getattr(settings, name) for name in _LIMITS}
     return SettingsView(
         allowance=write_amount(settings.allowance, scale),
         frozen=settings.frozen,
-        spend_limit_day=None if day is None else write_amount(day, scale),
-        spend_limit_month=None if month is None else write_amount(month, scale),
         timezone=settings.timezone,
+        **{name: None if amount is None else write_amount(amount, scale) for name, amount in amounts.items()},
     )
 
 
@@ -125,7 +131,7 @@ def read_settings(request: Request) -> SetAccount:
 
 
 def _limit(fields: Fields, name: str) -> Any:
-    """A limit; null takes it away."""
+    """A limit, or a threshold; null takes it away."""
     return fields.amount_if(name, zero=True) if fields.given(name) else UNSET
 
 
@@ -151,7 +157,8 @@ def write_changed(entry: Entry, caller: Caller) -> Changed:
 
 ACCOUNT: Final = in_path("account", "The account's id.", "user_42")
 SETTINGS_EXAMPLE: Final[dict[str, Any]] = {
-    "allowance": "0", "frozen": False, "spend_limit_day": "100", "spend_limit_month": None, "timezone": "UTC"
+    "allowance": "0", "frozen": False, "spend_limit_day": "100", "spend_limit_month": None, "timezone": "UTC",
+    "balance_low": "5", "balance_critical": None,
 }  # fmt: skip
 TAG_EXAMPLE: Final = "5c0d9f1e2b3a48675c0d9f1e2b3a4867"
 

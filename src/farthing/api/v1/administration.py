@@ -22,6 +22,7 @@ encode = msgspec.json.Encoder().encode
 
 CODES: Final[Mapping[str, str]] = {
     "invalid": "invalid",
+    "event_not_found": "event_not_found",
     "issuer_exists": "issuer_exists",
     "issuer_not_found": "issuer_not_found",
     "job_not_found": "job_not_found",
@@ -41,6 +42,9 @@ CODES: Final[Mapping[str, str]] = {
     "plan_not_found": "plan_not_found",
     "product_not_found": "product_not_found",
     "provider_not_found": "provider_not_found",
+    "too_many_webhooks": "too_many_webhooks",
+    "webhook_disabled": "webhook_disabled",
+    "webhook_not_found": "webhook_not_found",
     "workspace_exists": "workspace_exists",
     "workspace_not_found": "workspace_not_found",
 }

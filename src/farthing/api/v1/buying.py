@@ -36,6 +36,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "provider_needed": "provider",
     "missing_return_url": "return_url",
     "order_of_another": "account",
+    "methods_unknown": "provider",
 }
 """The field that is wrong, by why nothing can be offered; all else has a code of its own."""
 
@@ -212,11 +213,12 @@ def fault_of(error: ProviderTrouble | Unsellable) -> Fault:
     if error.code in _FIELDS:
         return Fault("invalid", [Wrong(pointer=f"/{_FIELDS[error.code]}", detail=str(error))])
     if error.reason:
-        return Fault(error.code, detail=detail, reason=_reason(error.reason))
+        return Fault(error.code, detail=detail, reason=reason_of(error.reason))
     return Fault(error.code, detail=detail)
 
 
-def _reason(disabled: str) -> str:
+def reason_of(disabled: str) -> str:
+    """What a reason of our own is called here: one that is a trouble with the provider has a name of its own."""
     return _REASONS.get(disabled, disabled)
 
 
@@ -232,7 +234,7 @@ def write_links(offered: Offered, account: str) -> LinksView:
 def _view(link: Link) -> LinkView:
     return LinkView(
         type=link.type, offer=link.offer or None, label=link.label, description=link.description or None,
-        enabled=not link.disabled, disabled_reason=_reason(link.disabled) or None, url=link.url or None,
+        enabled=not link.disabled, disabled_reason=reason_of(link.disabled) or None, url=link.url or None,
         mode=link.mode, effective=link.effective, to_product=link.to_product or None,
         from_product=link.from_product or None,
     )  # fmt: skip

@@ -9,19 +9,23 @@ from farthing.commerce.parts import Commerce
 from farthing.core.credentials import Mode
 from farthing.core.renewal_run import RenewalRun, Wanted
 from farthing.engine import Engine
+from farthing.outbox.listening import Listening
 from farthing.prices.book import Books
 from farthing.stores.access import Access
 from farthing.stores.account_statements import AccountStatements
 from farthing.stores.directory import Directory
+from farthing.stores.endpoints import Endpoints
 from farthing.stores.erasing import Erasing
 from farthing.stores.events import Events
 from farthing.stores.issuers import Issuers
 from farthing.stores.jobs import Jobs
+from farthing.stores.outbox import Outbox
 from farthing.stores.past import Past
 from farthing.stores.plans import Plans
 from farthing.stores.prices import PriceStore
 from farthing.stores.products import Products
 from farthing.stores.providers import Providers
+from farthing.stores.redelivering import Redelivering
 from farthing.stores.reports import Reports
 from farthing.stores.stream_sessions import StreamSessions
 from farthing.stores.subscriptions import Subscriptions
@@ -74,6 +78,13 @@ class Desk(Struct, frozen=True, kw_only=True):
     """Renews what is due."""
     jobs: Jobs
     events: Events
+    endpoints: Endpoints
+    outbox: Outbox
+    redelivering: Redelivering
+    private_webhooks: bool
+    """Whether events may be sent to private addresses."""
+    listening: Listening
+    """All who are told of events while they come; it ends with the process."""
     prices: PriceStore
     books: Books
     cursors: Cursors

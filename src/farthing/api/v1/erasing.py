@@ -45,6 +45,8 @@ async def erase_account(request: Request, desk: Desk) -> Reply:
     fields, id, workspace = _form.read(request), named(request, "account", "account"), request.caller.workspace.id
     reason, user = fields.text("reason"), fields.flag("user")
     under = once(fields, account=id, reason=reason, user=user)
+    if not under.dry_run:
+        await desk.commerce.topping_up.switch_off(workspace, id, act_of(request, desk))
     try:
         done = await desk.erasing.erase(
             workspace, id, act_of(request, desk), reason, user=user, once=under, dry_run=under.dry_run

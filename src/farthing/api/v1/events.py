@@ -1,6 +1,6 @@
 """Events: what happened in a workspace, for programs that want to be told."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
@@ -44,32 +44,32 @@ async def list_events(request: Request, desk: Desk) -> Listed[EventLine]:
     return await turn.told([write_event(event) for event in page.items], page.next)
 
 
+EVENT_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "evt_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f",
+    "type": "jobs.failing",
+    "account": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "data": {
+        "kind": "renewals",
+        "done": 3,
+        "failed": 1,
+        "errors": [{"account": "user_42", "error": "too_many_grants"}],
+    },
+}
+
 ENDPOINTS: Final = (
     Endpoint(
         method="GET",
         path="/v1/events",
         operation_id="listEvents",
         summary="What happened",
-        description="Newest first. `jobs.failing`: failures of a run of a job were above a tenth of its successes; "
-        "`jobs.parked`: a job failed too often, and waits for somebody.",
+        description="Newest first. Some types are always recorded, the others only where a webhook or somebody who "
+        "listens asks for them: the reference of events says which.",
         scope="read",
         request=None,
         answer=Listed[EventLine],
         example={},
-        answered=listed_example(
-            {
-                "id": "evt_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f",
-                "type": "jobs.failing",
-                "account": None,
-                "created_at": "2026-01-31T12:00:00.000000Z",
-                "data": {
-                    "kind": "renewals",
-                    "done": 3,
-                    "failed": 1,
-                    "errors": [{"account": "user_42", "error": "too_many_grants"}],
-                },
-            }
-        ),
+        answered=listed_example(EVENT_EXAMPLE),
         codes=frozenset({"cursor_invalid"}),
         act=list_events,
         parameters=(

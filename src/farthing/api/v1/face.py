@@ -34,13 +34,16 @@ from . import (
     accounts,
     adjustments,
     audit,
+    auto_top_ups,
     bulk,
     buying,
     card_changes,
     charge_reads,
     charges,
+    deliveries,
     entries,
     erasing,
+    event_stream,
     events,
     exports,
     grant_reads,
@@ -53,14 +56,18 @@ from . import (
     model_prices,
     orders,
     own_prices,
+    parked,
+    payment_methods,
     payments,
     plans,
     products,
     provider_events,
     providers,
+    purchases,
     quarantine,
     quotes,
     rate_cards,
+    reconciling,
     renewals,
     settings,
     settles,
@@ -70,6 +77,7 @@ from . import (
     usage_reads,
     usage_reports,
     users,
+    webhooks,
     workspaces,
 )
 from .desk import Desk
@@ -97,17 +105,25 @@ ENDPOINTS: Final[Sequence[Endpoint]] = (
     *exports.ENDPOINTS,
     *usage_reports.ENDPOINTS,
     *payments.ENDPOINTS,
+    *reconciling.ENDPOINTS,
     *provider_events.ENDPOINTS,
     *plans.ENDPOINTS,
     *products.ENDPOINTS,
     *providers.ENDPOINTS,
     *buying.ENDPOINTS,
+    *purchases.ENDPOINTS,
+    *auto_top_ups.ENDPOINTS,
+    *payment_methods.ENDPOINTS,
     *orders.ENDPOINTS,
     *subscriptions.ENDPOINTS,
     *subscription_reads.ENDPOINTS,
     *renewals.ENDPOINTS,
     *jobs.ENDPOINTS,
     *events.ENDPOINTS,
+    *parked.ENDPOINTS,
+    *event_stream.ENDPOINTS,
+    *webhooks.ENDPOINTS,
+    *deliveries.ENDPOINTS,
     *quotes.ENDPOINTS,
     *rate_cards.ENDPOINTS,
     *card_changes.ENDPOINTS,
@@ -189,6 +205,8 @@ class V1:
         answered = await act(request, self._desk)
         if endpoint.keyed and not request.dry:
             await self._desk.changed()
+        if isinstance(answered, Reply) and event_stream.is_endless(answered) and request.credential != "none":
+            answered = event_stream.while_good(answered, request, endpoint.scope, self.identify)
         return self._told(endpoint, answered)
 
     async def _carried_out(self, endpoint: Endpoint, request: Request) -> Reply:

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from farthing.core.amounts import write_amount
 from farthing.core.catalogue import PROVIDERS, Provider
-from farthing.core.purchases import Order, OrderState, Reason, Receipt, ReceiptState
+from farthing.core.purchases import Order, OrderState, Reason, Receipt, ReceiptState, taken_back
 from farthing.identity.permissions import may_give_to
 from farthing.stores.access import AccessError
 
@@ -77,7 +77,7 @@ def _receipt(receipt: Receipt, scale: int) -> ReceiptView:
     return ReceiptView(
         payment=receipt.payment, amount=receipt.amount or None, currency=receipt.currency or None,
         at=write_time(receipt.at), state=receipt.state, reason=receipt.reason,
-        credits=write_amount(receipt.credits, scale), taken=write_amount(receipt.taken, scale),
+        credits=write_amount(receipt.credits, scale), taken=write_amount(taken_back(receipt), scale),
         entry=receipt.entry or None,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from .desk import Desk
 from .fields import Form
 from .problems import Wrong
 from .reading import Params
+from .wire import AmountOrZero, Credits
 
 NAMES: Final = tuple(field.name for field in fields_of(WorkspaceSettings))
 
@@ -38,6 +39,15 @@ AheadSeconds = Annotated[int, _within("usage_ahead_seconds", "How far ahead the 
 SessionMinutes = Annotated[int, _within("session_minutes", "How long a streaming session holds its credits.")]
 RetentionDays = Annotated[
     int, _within("retention_days", "How long entries stay here before they move to an archive file; 0: for ever.")
+]
+ExpiringDays = Annotated[int, _within("expiring_days", "How many days before its end a grant is told of.")]
+Metering = Annotated[
+    str,
+    Meta(
+        max_length=16_000,
+        description="How metered calls of models are held for and settled, as JSON: `policy` for all of them, and "
+        "`services` with what is different for each; empty: as usual.",
+    ),
 ]
 LoginHost = Annotated[
     str,
@@ -81,6 +91,12 @@ class WorkspaceSettingsRequest(Asked):
     login: Annotated[OnOff | None, Meta(description="Whether the login service serves this workspace.")] = None
     signup: Annotated[SignUp | None, Meta(description="Whether people may register themselves.")] = None
     login_host: LoginHost | None = None
+    balance_low: Annotated[
+        AmountOrZero | None, Meta(description="Below it a balance counts as low, unless its account says otherwise.")
+    ] = None
+    balance_critical: Annotated[AmountOrZero | None, Meta(description="Below it a balance counts as critical.")] = None
+    expiring_days: ExpiringDays | None = None
+    metering: Metering | None = None
 
 
 class WorkspaceView(Struct):
@@ -113,6 +129,10 @@ class WorkspaceSettingsView(Answered, kw_only=True):
     login: OnOff
     signup: SignUp
     login_host: str
+    balance_low: Credits
+    balance_critical: Credits
+    expiring_days: int
+    metering: str
 
 
 def _view(request: Request, settings: WorkspaceSettings) -> WorkspaceSettingsView:

@@ -30,6 +30,8 @@ from .queue import AsyncQueue
 from .reports import AsyncReports, AsyncSettings
 from .selling import AsyncProducts, AsyncProviders, AsyncPurchases
 from .subscribing import AsyncPlans, AsyncSubscriptions
+from .topping_up import AsyncAutoTopUps
+from .webhooks import AsyncWebhooks
 
 
 class AsyncClient:
@@ -54,8 +56,10 @@ class AsyncClient:
         self.products = AsyncProducts(door)
         self.providers = AsyncProviders(door)
         self.purchases = AsyncPurchases(door)
+        self.auto_top_ups = AsyncAutoTopUps(door)
         self.jobs = AsyncJobs(door)
         self.events = AsyncEvents(door)
+        self.webhooks = AsyncWebhooks(door)
         self.payments = AsyncPayments(door)
         self.keys = AsyncKeys(door)
         self.issuers = AsyncIssuers(door)

@@ -5,6 +5,8 @@ be reached (`outage`) is asked here, when all tries have failed.
 """
 
 from asyncio import sleep
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
@@ -28,11 +30,21 @@ class AsyncTransport(Protocol):
     async def send(self, call: Call[Any]) -> Answer:
         """What is answered; raises `ApiError` where nothing is."""
 
+    def stream(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
+        """What is answered part by part, for as long as there is more; raises what is refused."""
+
     async def run_jobs(self) -> list[JobRun]:
         """Do what is due, where the ledger is in this process."""
 
     async def aclose(self) -> None:
         """Let go of everything."""
+
+
+class AsyncAttached(Protocol):
+    """Something that works with a client, and has to end before it."""
+
+    async def aclose(self) -> None:
+        """Finish what has begun."""
 
 
 class AsyncDoor:
@@ -43,12 +55,14 @@ class AsyncDoor:
         outage: AsyncOutage | None = None, guests: Guests | None = None,
     ) -> None:  # fmt: skip
         self._transport = transport
-        self._retries = retries
+        self.retries = retries
         self._callbacks = callbacks or Callbacks()
         self._gate = Gate()
         self._let_go = False
         self.outage = outage or AsyncOutage()
         self.guests = guests or Guests()
+        self.attached: dict[str, AsyncAttached] = {}
+        """By name; each is closed before the door is."""
 
     async def begin(self, check: AsyncCheck | None = None) -> None:
         """Find out whether this is the ledger that is meant, and send what waits for it. Where it can't be asked now,
@@ -98,7 +112,7 @@ class AsyncDoor:
         """The same, also where many charges went along and some of them have to be asked for again."""
         result, tries = await self._ask(call)
         while (rest := rest_of(call, result)) is not None:
-            wait = self._retries.wait(rest.error, tries)
+            wait = self.retries.wait(rest.error, tries)
             if wait is None:
                 break
             await sleep(wait)
@@ -118,7 +132,7 @@ class AsyncDoor:
                 return await self._once(call), tries + 1
             except ApiError as error:
                 failed, tries = error, tries + 1
-                wait = self._retries.wait(error, tries)
+                wait = self.retries.wait(error, tries)
                 if wait is None or self.outage.is_long(call):
                     raise
             except ClientClosed:
@@ -135,6 +149,19 @@ class AsyncDoor:
         finally:
             self._gate.leave()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._gate.shut_already
+
+    async def stream(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
+        """What is answered part by part, on one connection. Nobody waits for it when the client is closed."""
+        if self._gate.shut_already:
+            raise ClientClosed(ClientClosed.__doc__)
+        async with aclosing(self._transport.stream(call)) as parts:
+            async for part in parts:
+                yield part
+
     async def run_jobs(self) -> list[JobRun]:
         """Do what is due, where the ledger is in this process."""
         if not self._gate.enter():
@@ -146,6 +173,8 @@ class AsyncDoor:
 
     async def aclose(self) -> None:
         """Let what is on its way finish, and close the transport; what is asked from now on is refused."""
+        for each in list(self.attached.values()):
+            await each.aclose()
         await self.outage.end()
         await self._gate.ashut()
         if not self._let_go:

@@ -1,12 +1,14 @@
 """Nouns of time: jobs, and the events that tell what became of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..calls import get, post
+from ..calls import ask, get, post
 from ..forms import Page
-from ..job_results import Event, Job, JobRun
+from ..job_results import Event, Job, JobRun, ParkedTold
+from ..subscribed import AsyncSubscription, OnEvent
 from ..values import Instant, instant_text
 from .door import AsyncDoor
+from .listening import AsyncListening
 from .pages import AsyncPages
 
 
@@ -55,3 +57,36 @@ class AsyncEvents:
             "limit": None if limit is None else str(limit),
         }  # fmt: skip
         return AsyncPages(self._door, get(Page[Event], "/v1/events", query))
+
+    def listen(
+        self, types: str | Iterable[str] | None = None, *, account: str | None = None, since: Instant | None = None
+    ) -> AsyncListening:  # fmt: skip
+        """Events as they come: all, or exact types and nouns (`["charge.*", "balance.low"]`), or those about one
+        account; with `since` what happened from then on goes first. Each comes once, and none is left out, however
+        often the connection breaks.
+
+        async for event in client.events.listen("balance.*"):
+            print(event.type, event.account, event.data)
+
+        """
+        query = {
+            "type": types if types is None or isinstance(types, str) else ",".join(types), "account": account,
+            "from": instant_text(since, "since"),
+        }  # fmt: skip
+        return AsyncListening(self._door, get(Event, "/v1/events/stream", query))
+
+    async def subscribe(
+        self, on_event: OnEvent, types: str | Iterable[str] | None = None, *, account: str | None = None,
+        since: Instant | None = None,
+    ) -> AsyncSubscription:  # fmt: skip
+        """Have a function told of events while they come, in the background, until what this gives is closed, or the
+        client. One that raises is logged, and told the next event."""
+        return await AsyncSubscription.begun(self.listen(types, account=account, since=since), on_event)
+
+    async def parked(
+        self, *, call: str, key: str, error: str, host: str, account: str | None = None
+    ) -> ParkedTold:  # fmt: skip
+        """Tell of a call that was refused when it was sent from a journal, and waits there: an event `journal.parked`.
+        The client does it by itself."""
+        body = {"call": call, "key": key, "error": error, "host": host, "account": account}
+        return await self._door.ask(ask(ParkedTold, "/v1/events/parked", body, writes=True))

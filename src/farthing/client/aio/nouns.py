@@ -73,15 +73,18 @@ class AsyncAccounts:
     async def change_settings(
         self, account: str, *, allowance: Amount | None = None, frozen: bool | None = None,
         spend_limit_day: Amount | UnsetType | None = UNSET, spend_limit_month: Amount | UnsetType | None = UNSET,
-        timezone: str | None = None, if_match: str | None = None, description: str | None = None,
-        dry_run: bool | None = None, key: str | None = None,
+        timezone: str | None = None, balance_low: Amount | UnsetType | None = UNSET,
+        balance_critical: Amount | UnsetType | None = UNSET, if_match: str | None = None,
+        description: str | None = None, dry_run: bool | None = None, key: str | None = None,
     ) -> AccountSettingsChanged:  # fmt: skip
-        """Change what is set on an account; what is left out stays, and a limit of None is taken away. With `if_match`
-        (the `etag` of the settings as they were read) only where they are still the same."""
+        """Change what is set on an account; what is left out stays, a limit or threshold of None is taken away. With
+        `if_match` (the `etag` of the settings as they were read) only where they are still the same."""
         body: dict[str, Any] = {
             "allowance": amount_if(allowance, "allowance"), "frozen": frozen, "timezone": timezone,
             "spend_limit_day": _limit(spend_limit_day, "spend_limit_day"),
             "spend_limit_month": _limit(spend_limit_month, "spend_limit_month"),
+            "balance_low": _limit(balance_low, "balance_low"),
+            "balance_critical": _limit(balance_critical, "balance_critical"),
             **said(description, dry_run=dry_run),
         }  # fmt: skip
         path = "/v1/accounts/{account}/settings"

@@ -6,6 +6,7 @@ parked with its reason. Nothing else is ever let through, and no refusal.
 """
 
 import logging
+from socket import gethostname
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -13,8 +14,9 @@ from msgspec.structs import replace
 
 from ..background import AsyncBackground
 from ..callbacks import Callbacks, told_as, told_of
-from ..calls import Call
+from ..calls import Call, ask
 from ..errors import ApiError, ConnectError, FarthingError
+from ..job_results import ParkedTold
 from ..policy import OnUnavailable
 from ..stand_ins import SETTLES, covered, says_nothing_of_it, stand_in, unreached
 
@@ -165,6 +167,8 @@ class AsyncOutage:
             else:
                 await self.journal.park(kept, refusal.code, str(refusal))
             settled = True
+            if refusal is not None:
+                await self._tell_parked(kept, refusal)
         except FarthingError as error:
             _LOG.info("what waits in %s can't be delivered yet: %s", self.journal.folder, error)
         except OSError as full:
@@ -173,6 +177,18 @@ class AsyncOutage:
             if not settled:
                 self.journal.release(kept)
         return settled
+
+    async def _tell_parked(self, kept: "Kept", refusal: ApiError) -> None:
+        """Have the ledger tell whoever wants to know. Where it can't be told, it stands in the log and on the shelf."""
+        assert self._send is not None, "it has begun"
+        body = {
+            "call": "settle" if kept.template == SETTLES else "charge", "key": kept.key, "error": refusal.code,
+            "host": gethostname() or "unknown", "account": kept.facts.get("account"),
+        }  # fmt: skip
+        try:
+            await self._send(ask(ParkedTold, "/v1/events/parked", body, writes=True))
+        except FarthingError as error:
+            _LOG.info("the ledger could not be told of what is parked under the key %s: %s", kept.key, error)
 
     async def _replay(self, kept: "Kept") -> ApiError | None:
         """Send a call; a refusal is given back, and what says nothing about the call is raised."""

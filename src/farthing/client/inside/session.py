@@ -3,7 +3,10 @@
 A session belongs to one thread or event loop, unless what it is given can be shared.
 """
 
+import os
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from itertools import count
 from time import perf_counter
 from typing import Any, Final, cast
@@ -18,11 +21,11 @@ from farthing.core.outcomes import Outcome
 from farthing.desks import Watch, desk_on
 from farthing.engine import Engine
 from farthing.prices.book import Books
-from farthing.settings import Settings
+from farthing.settings import PREFIX, Settings, read_settings
 from farthing.stores.contract import StoreError
 from farthing.stores.reports import Database
 
-from ..answers import Answer
+from ..answers import Answer, read_answer
 from ..calls import Call
 
 _ENDPOINTS: Final = {(endpoint.method, endpoint.path): endpoint for endpoint in ENDPOINTS}
@@ -52,7 +55,10 @@ class Session:
         self._workspace = workspace
         self._actor = actor
         self._watch = watch
-        self._desk = desk_on(ledger, watch, Unwatched(), engine=engine, database=database, books=books)
+        self._desk = desk_on(
+            ledger, watch, Unwatched(), engine=engine, database=database, books=books,
+            private_webhooks=_may_be_private(),
+        )  # fmt: skip
         # Nobody comes with a credential: whoever can open the database may do everything.
         self._face = V1(self._desk, cast(KeyAuth, None))
         self._known: tuple[int, Caller] | None = None
@@ -60,6 +66,21 @@ class Session:
 
     async def answer(self, call: Call[Any]) -> Answer:
         """What the API answers."""
+        reply, cause = await self._replied(call)
+        return _answer(reply, cause)
+
+    async def stream(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
+        """What it answers part by part; raises what is refused."""
+        reply, cause = await self._replied(call)
+        if reply.parts is None:
+            read_answer(call, _answer(reply, cause))
+            return
+        async with aclosing(reply.parts) as parts:
+            yield reply.body
+            async for part in parts:
+                yield part
+
+    async def _replied(self, call: Call[Any]) -> tuple[Reply, BaseException | None]:
         endpoint = _ENDPOINTS[call.method, call.template]
         request = self._request(call)
         cause: BaseException | None = None
@@ -68,16 +89,19 @@ class Session:
             if len(call.body) > (most := endpoint.body_bytes or _BODY_BYTES):
                 raise Stop(Trouble.TOO_LARGE, f"The body may have at most {most:,} bytes.")
             reply = await self._face.answer(endpoint, request)
+            if reply.parts is not None:
+                reply.body = await anext(reply.parts, b"")
         except Stop as stop:
             reply = self._face.stopped(stop, endpoint, request)
         except StoreError as error:
             reply, cause = self._face.failed(error, endpoint, request), error
         except Exception as error:  # a bug; a server tells it the same way, and here its cause can be shown as well
             reply, cause = self._bug(endpoint, request), error
-        return Answer(reply.status, reply.body, _headers(reply), cause, own=True)
+        return reply, cause
 
     async def aclose(self) -> None:
         """Let go of what it has opened beside the database."""
+        await self._desk.listening.aclose()
         await self._desk.commerce.aclose()
 
     def _bug(self, endpoint: Endpoint, request: Request) -> Reply:
@@ -115,8 +139,18 @@ class Session:
         return caller
 
 
+def _may_be_private() -> bool:
+    """Whether events may go to private addresses: as the process that sends them is told, by the same variable."""
+    name = f"{PREFIX}WEBHOOK_PRIVATE"
+    return read_settings({name: os.environ[name]} if name in os.environ else {}).webhook_private == "allow"
+
+
 async def _nothing_more() -> dict[str, Any]:
     return {"type": "http.disconnect"}
+
+
+def _answer(reply: Reply, cause: BaseException | None) -> Answer:
+    return Answer(reply.status, reply.body, _headers(reply), cause, own=True)
 
 
 def _headers(reply: Reply) -> dict[str, str]:

@@ -9,7 +9,8 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -24,11 +25,18 @@ from ..job_results import JobRun
 from ..wanted import Wanted
 from .jobs import run_due
 from .opening import explained, opened, opened_here, watched, workspace_in
+from .pouring import poured
 from .session import Session
 from .shared import SharedBooks, SharedDatabase, WaitingEngine
 
 _ASIDE: Final = frozenset(
-    {"/v1/charges/bulk", "/v1/purchase-links", "/v1/checkouts", "/v1/accounts/{account}/portal"}
+    {
+        "/v1/charges/bulk", "/v1/purchase-links", "/v1/checkouts", "/v1/purchases", "/v1/accounts/{account}/portal",
+        "/v1/accounts/{account}/auto-top-up/check", "/v1/accounts/{account}/payment-methods",
+        "/v1/accounts/{account}/payment-methods/{method}/prefer",
+        "/v1/accounts/{account}/payment-methods/{method}/forget", "/v1/payments/reconcile",
+        "/v1/provider-events/{provider}/{id}/retry",
+    }
 )  # fmt: skip
 """Calls that wait for many answers side by side, or for somebody else's: they need a loop."""
 
@@ -91,6 +99,15 @@ class Inside(_Inside):
             return self._aside().run(_in_time(self._beside, call, self._seconds))
         return result_of(self._session.answer(call))
 
+    def stream(self, call: Call[Any]) -> Generator[bytes, None, None]:
+        """What the ledger answers, as it comes."""
+        self._stay()
+        loop = self._ledger.own_loop
+        if loop is not None:
+            yield from poured(loop, self._session.stream(call))
+        else:
+            yield from poured(self._aside(), self._beside.stream(call))
+
     def run_jobs(self) -> list[JobRun]:
         """Do what is due."""
         self._stay()
@@ -146,6 +163,13 @@ class AsyncInside(_Inside):
         """What the ledger answers."""
         self._stay()
         return await _in_time(self._session_here(), call, self._seconds)
+
+    async def stream(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
+        """What the ledger answers, as it comes."""
+        self._stay()
+        async with aclosing(self._session_here().stream(call)) as parts:
+            async for part in parts:
+                yield part
 
     async def run_jobs(self) -> list[JobRun]:
         """Do what is due."""

@@ -33,6 +33,8 @@ from .queue import Queue
 from .reports import Reports, Settings
 from .selling import Products, Providers, Purchases
 from .subscribing import Plans, Subscriptions
+from .topping_up import AutoTopUps
+from .webhooks import Webhooks
 
 
 class Client:
@@ -57,8 +59,10 @@ class Client:
         self.products = Products(door)
         self.providers = Providers(door)
         self.purchases = Purchases(door)
+        self.auto_top_ups = AutoTopUps(door)
         self.jobs = Jobs(door)
         self.events = Events(door)
+        self.webhooks = Webhooks(door)
         self.payments = Payments(door)
         self.keys = Keys(door)
         self.issuers = Issuers(door)

@@ -6,6 +6,8 @@ be reached (`outage`) is asked here, when all tries have failed.
 Made from `aio/door.py` by `python -m tests.client.twin`: change that, not this.
 """
 
+from collections.abc import Generator
+from contextlib import closing
 from time import perf_counter, sleep
 from typing import Any, Protocol, TypeVar
 
@@ -29,11 +31,21 @@ class Transport(Protocol):
     def send(self, call: Call[Any]) -> Answer:
         """What is answered; raises `ApiError` where nothing is."""
 
+    def stream(self, call: Call[Any]) -> Generator[bytes, None, None]:
+        """What is answered part by part, for as long as there is more; raises what is refused."""
+
     def run_jobs(self) -> list[JobRun]:
         """Do what is due, where the ledger is in this process."""
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+class Attached(Protocol):
+    """Something that works with a client, and has to end before it."""
+
+    def close(self) -> None:
+        """Finish what has begun."""
 
 
 class Door:
@@ -44,12 +56,14 @@ class Door:
         outage: Outage | None = None, guests: Guests | None = None,
     ) -> None:  # fmt: skip
         self._transport = transport
-        self._retries = retries
+        self.retries = retries
         self._callbacks = callbacks or Callbacks()
         self._gate = Gate()
         self._let_go = False
         self.outage = outage or Outage()
         self.guests = guests or Guests()
+        self.attached: dict[str, Attached] = {}
+        """By name; each is closed before the door is."""
 
     def begin(self, check: Check | None = None) -> None:
         """Find out whether this is the ledger that is meant, and send what waits for it. Where it can't be asked now,
@@ -99,7 +113,7 @@ class Door:
         """The same, also where many charges went along and some of them have to be asked for again."""
         result, tries = self._ask(call)
         while (rest := rest_of(call, result)) is not None:
-            wait = self._retries.wait(rest.error, tries)
+            wait = self.retries.wait(rest.error, tries)
             if wait is None:
                 break
             sleep(wait)
@@ -119,7 +133,7 @@ class Door:
                 return self._once(call), tries + 1
             except ApiError as error:
                 failed, tries = error, tries + 1
-                wait = self._retries.wait(error, tries)
+                wait = self.retries.wait(error, tries)
                 if wait is None or self.outage.is_long(call):
                     raise
             except ClientClosed:
@@ -136,6 +150,18 @@ class Door:
         finally:
             self._gate.leave()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._gate.shut_already
+
+    def stream(self, call: Call[Any]) -> Generator[bytes, None, None]:
+        """What is answered part by part, on one connection. Nobody waits for it when the client is closed."""
+        if self._gate.shut_already:
+            raise ClientClosed(ClientClosed.__doc__)
+        with closing(self._transport.stream(call)) as parts:
+            yield from parts
+
     def run_jobs(self) -> list[JobRun]:
         """Do what is due, where the ledger is in this process."""
         if not self._gate.enter():
@@ -147,6 +173,8 @@ class Door:
 
     def close(self) -> None:
         """Let what is on its way finish, and close the transport; what is asked from now on is refused."""
+        for each in list(self.attached.values()):
+            each.close()
         self.outage.end()
         self._gate.shut()
         if not self._let_go:

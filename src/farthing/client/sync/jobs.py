@@ -3,13 +3,15 @@
 Made from `aio/jobs.py` by `python -m tests.client.twin`: change that, not this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..calls import get, post
+from ..calls import ask, get, post
 from ..forms import Page
-from ..job_results import Event, Job, JobRun
+from ..job_results import Event, Job, JobRun, ParkedTold
+from ..subscribed import OnEvent, Subscription
 from ..values import Instant, instant_text
 from .door import Door
+from .listening import Listening
 from .pages import Pages
 
 
@@ -58,3 +60,36 @@ class Events:
             "limit": None if limit is None else str(limit),
         }  # fmt: skip
         return Pages(self._door, get(Page[Event], "/v1/events", query))
+
+    def listen(
+        self, types: str | Iterable[str] | None = None, *, account: str | None = None, since: Instant | None = None
+    ) -> Listening:  # fmt: skip
+        """Events as they come: all, or exact types and nouns (`["charge.*", "balance.low"]`), or those about one
+        account; with `since` what happened from then on goes first. Each comes once, and none is left out, however
+        often the connection breaks.
+
+        for event in client.events.listen("balance.*"):
+            print(event.type, event.account, event.data)
+
+        """
+        query = {
+            "type": types if types is None or isinstance(types, str) else ",".join(types), "account": account,
+            "from": instant_text(since, "since"),
+        }  # fmt: skip
+        return Listening(self._door, get(Event, "/v1/events/stream", query))
+
+    def subscribe(
+        self, on_event: OnEvent, types: str | Iterable[str] | None = None, *, account: str | None = None,
+        since: Instant | None = None,
+    ) -> Subscription:  # fmt: skip
+        """Have a function told of events while they come, in the background, until what this gives is closed, or the
+        client. One that raises is logged, and told the next event."""
+        return Subscription.begun(self.listen(types, account=account, since=since), on_event)
+
+    def parked(
+        self, *, call: str, key: str, error: str, host: str, account: str | None = None
+    ) -> ParkedTold:  # fmt: skip
+        """Tell of a call that was refused when it was sent from a journal, and waits there: an event `journal.parked`.
+        The client does it by itself."""
+        body = {"call": call, "key": key, "error": error, "host": host, "account": account}
+        return self._door.ask(ask(ParkedTold, "/v1/events/parked", body, writes=True))

@@ -8,6 +8,7 @@ Made from `aio/outage.py` by `python -m tests.client.twin`: change that, not thi
 """
 
 import logging
+from socket import gethostname
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -15,8 +16,9 @@ from msgspec.structs import replace
 
 from ..background import Background
 from ..callbacks import Callbacks, told_as, told_of
-from ..calls import Call
+from ..calls import Call, ask
 from ..errors import ApiError, ConnectError, FarthingError
+from ..job_results import ParkedTold
 from ..policy import OnUnavailable
 from ..stand_ins import SETTLES, covered, says_nothing_of_it, stand_in, unreached
 
@@ -167,6 +169,8 @@ class Outage:
             else:
                 self.journal.park(kept, refusal.code, str(refusal))
             settled = True
+            if refusal is not None:
+                self._tell_parked(kept, refusal)
         except FarthingError as error:
             _LOG.info("what waits in %s can't be delivered yet: %s", self.journal.folder, error)
         except OSError as full:
@@ -175,6 +179,18 @@ class Outage:
             if not settled:
                 self.journal.release(kept)
         return settled
+
+    def _tell_parked(self, kept: "Kept", refusal: ApiError) -> None:
+        """Have the ledger tell whoever wants to know. Where it can't be told, it stands in the log and on the shelf."""
+        assert self._send is not None, "it has begun"
+        body = {
+            "call": "settle" if kept.template == SETTLES else "charge", "key": kept.key, "error": refusal.code,
+            "host": gethostname() or "unknown", "account": kept.facts.get("account"),
+        }  # fmt: skip
+        try:
+            self._send(ask(ParkedTold, "/v1/events/parked", body, writes=True))
+        except FarthingError as error:
+            _LOG.info("the ledger could not be told of what is parked under the key %s: %s", kept.key, error)
 
     def _replay(self, kept: "Kept") -> ApiError | None:
         """Send a call; a refusal is given back, and what says nothing about the call is raised."""

@@ -5,8 +5,8 @@ Made from `aio/paying.py` by `python -m tests.client.twin`: change that, not thi
 
 from ..calls import get, post
 from ..forms import Page
-from ..payment_results import EventRetried, Payment, ProviderEvent, WholeProviderEvent
-from ..values import flag_text, id_text
+from ..payment_results import EventRetried, Payment, ProviderEvent, Reconciled, WholeProviderEvent
+from ..values import Day, day_text, flag_text, id_text
 from .door import Door
 from .pages import Pages
 
@@ -46,6 +46,18 @@ class Payments:
         body = {"account": id_text(account, "account"), "offer": offer, "reason": reason, "dry_run": dry_run}
         path = "/v1/payments/{provider}/{payment}/assign"
         return self._door.ask(post(Payment, path, body, key, provider=provider, payment=payment))
+
+    def reconcile(
+        self, provider: str | None = None, *, since: Day | None = None, until: Day | None = None,
+        timezone: str | None = None, recent: bool | None = None,
+    ) -> Reconciled:  # fmt: skip
+        """A provider's own books beside the ledger's, with all that differs; the last thirty days, if not said
+        otherwise. `recent` has what is younger than ten minutes, and may be on its way. Nothing is repaired."""
+        query = {
+            "provider": provider, "from": day_text(since, "since"), "to": day_text(until, "until"),
+            "timezone": timezone, "recent": flag_text(recent),
+        }  # fmt: skip
+        return self._door.ask(get(Reconciled, "/v1/payments/reconcile", query))
 
     def events(
         self, *, provider: str | None = None, unmatched: bool | None = None, limit: int | None = None

@@ -6,7 +6,7 @@ Made from `aio/reports.py` by `python -m tests.client.twin`: change that, not th
 from ..calls import get, patch
 from ..pricing_results import WorkspaceSettings
 from ..report_results import AccountReport, ModelReport, RevenueReport, SpendReport
-from ..values import Day, day_text
+from ..values import Amount, Day, amount_if, day_text
 from .door import Door
 
 
@@ -73,8 +73,9 @@ class Settings:
         rate_limit: int | None = None, unknown_models: str | None = None, usage_late_hours: int | None = None,
         usage_ahead_seconds: int | None = None, usage_record_charges: bool | None = None,
         session_minutes: int | None = None, users_may_charge: bool | None = None, retention_days: int | None = None,
-        login: str | None = None, signup: str | None = None, login_host: str | None = None, if_match: str | None = None,
-        dry_run: bool | None = None, key: str | None = None,
+        login: str | None = None, signup: str | None = None, login_host: str | None = None,
+        balance_low: Amount | None = None, balance_critical: Amount | None = None, expiring_days: int | None = None,
+        metering: str | None = None, if_match: str | None = None, dry_run: bool | None = None, key: str | None = None,
     ) -> WorkspaceSettings:  # fmt: skip
         """Change some; what is left out stays. Every process follows within a second. With `if_match` (the `etag` of
         the settings as they were read) only where they are still the same."""
@@ -84,7 +85,10 @@ class Settings:
             "rate_limit": rate_limit, "unknown_models": unknown_models, "usage_late_hours": usage_late_hours,
             "usage_ahead_seconds": usage_ahead_seconds, "usage_record_charges": usage_record_charges,
             "session_minutes": session_minutes, "users_may_charge": users_may_charge, "retention_days": retention_days,
-            "login": login, "signup": signup, "login_host": login_host, "dry_run": dry_run,
+            "login": login, "signup": signup, "login_host": login_host,
+            "balance_low": amount_if(balance_low, "balance_low"),
+            "balance_critical": amount_if(balance_critical, "balance_critical"), "expiring_days": expiring_days,
+            "metering": metering, "dry_run": dry_run,
         }  # fmt: skip
         # A server that is older knows fewer settings, and refuses what it doesn't know: only what is given is sent.
         given = {name: value for name, value in body.items() if value is not None}

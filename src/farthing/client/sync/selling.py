@@ -8,7 +8,18 @@ from typing import Any
 
 from ..calls import ask, delete, get, post, put
 from ..forms import Page
-from ..product_results import Checkout, Order, OrderLine, Portal, Product, Provider, PurchaseLinks
+from ..product_results import (
+    Checkout,
+    MethodForgotten,
+    Order,
+    OrderLine,
+    PaymentMethod,
+    Portal,
+    Product,
+    Provider,
+    Purchase,
+    PurchaseLinks,
+)
 from ..values import amount_text, flag_text, id_text
 from .door import Door
 from .pages import Pages
@@ -114,10 +125,37 @@ class Purchases:
         }  # fmt: skip
         return self._door.ask(ask(Checkout, "/v1/checkouts", body))
 
+    def buy(
+        self, account: str, offer: str, *, provider: str | None = None, order: str | None = None,
+        key: str | None = None,
+    ) -> Purchase:  # fmt: skip
+        """Buy a top-up for an account, without the buyer: with what he has paid with before, and left there by
+        `keep_method`. At Digistore24 that is an order, which `order` may name. The same `key` never charges twice: it
+        tells what is known by then. The credits come when the provider tells of the payment."""
+        body = {"account": id_text(account, "account"), "offer": offer, "provider": provider, "order": order}
+        return self._door.ask(post(Purchase, "/v1/purchases", body, key))
+
     def portal(self, account: str, *, return_url: str | None = None) -> Portal:
         """Where a customer of Stripe's sees bills, changes cards, and changes or ends a subscription."""
         body = {"return_url": return_url}
         return self._door.ask(ask(Portal, "/v1/accounts/{account}/portal", body, account=account))
+
+    def methods(self, account: str, *, provider: str | None = None) -> Pages[PaymentMethod]:
+        """What an account has left to be charged again, newest first; `charged` says which of it is. Stripe only."""
+        path = "/v1/accounts/{account}/payment-methods"
+        return Pages(self._door, get(Page[PaymentMethod], path, {"provider": provider}, account=account))
+
+    def prefer_method(self, account: str, method: str, *, provider: str | None = None) -> PaymentMethod:
+        """Have this one charged from now on."""
+        path = "/v1/accounts/{account}/payment-methods/{method}/prefer"
+        call = ask(PaymentMethod, path, {"provider": provider}, writes=True, account=account, method=method)
+        return self._door.ask(call)
+
+    def forget_method(self, account: str, method: str, *, provider: str | None = None) -> MethodForgotten:
+        """Have this one never charged again. A subscription that was paid by it is not ended by that."""
+        path = "/v1/accounts/{account}/payment-methods/{method}/forget"
+        call = ask(MethodForgotten, path, {"provider": provider}, writes=True, account=account, method=method)
+        return self._door.ask(call)
 
     def orders(self, account: str | None = None, *, unclaimed: bool | None = None) -> Pages[OrderLine]:
         """What was bought, newest first; by one account, or what nobody knows the account of."""

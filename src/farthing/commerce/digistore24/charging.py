@@ -1,5 +1,5 @@
-"""Charging an earlier order at Digistore24 again: createBillingOnDemand. It knows no keys, so it is asked once: where
-no answer comes, only the notification tells, and whoever asked must wait for it.
+"""Charging an earlier order at Digistore24 again: createBillingOnDemand. It knows no keys, so it is asked once, which
+`..charging` sees to: where no answer comes, only the notification tells.
 """
 
 from typing import Final
@@ -27,10 +27,11 @@ async def charge(tools: Tools, wanted: Wanted) -> Charged:
     if not wanted.order:
         return failed("no_order", "the account has no order at Digistore24 that could be charged again")
     try:
-        reference = await tools.references.to(wanted.workspace.id, wanted.account)
         async with tools.clients.digistore24(wanted.workspace) as (client, _):
             plan = price_plan(wanted.sold, {}) or PaymentPlan(number_of_installments=1)
-            return _told(await client.create_billing_on_demand(Charge(wanted.order, product, plan, reference)))
+            several = None if wanted.quantity == 1 else wanted.quantity
+            asked = Charge(wanted.order, product, plan, wanted.reference, several)
+            return _told(await client.create_billing_on_demand(asked))
     except ProviderTrouble as trouble:
         return troubled(trouble, asked=True)
 

@@ -11,6 +11,7 @@ from ..inbox import NotOurs
 from .notification import Event, Notification
 
 PROVIDER: Final = "digistore24"
+SPECIAL_OFFER: Final = "special_offer"
 _DAY_US: Final = 86_400_000_000
 
 
@@ -28,6 +29,8 @@ def _paid(n: Notification, at: int) -> AnyFact:
     return Paid(
         **_common(n, at),
         payment=n.transaction_id,
+        group=n.payment_number,
+        item=n.order_item_id,
         amount=_text(n.moved),
         currency=n.moved_currency,
         account=n.custom,
@@ -37,7 +40,9 @@ def _paid(n: Notification, at: int) -> AnyFact:
         parts=_parts(n),
         renewal=(n.pay_sequence_no or 0) > 1,
         paid_until=paid_until(n.next_payment_at),
-        replaces=n.upgraded_order_id,
+        came_of=n.upgraded_order_id,
+        # Of all ways from one order to another only a special offer leaves the old one as it is.
+        replaces="" if n.upgrade_type == SPECIAL_OFFER else n.upgraded_order_id,
         begins_at=_day(n.delivery_date) if n.upgraded_order_id else None,
         buyer=n.email or n.buyer_email,
     )
@@ -50,11 +55,20 @@ def _parts(n: Notification) -> int:
 
 def _refunded(n: Notification, at: int) -> AnyFact:
     """A refund has a name of its own, and that of the payment which it takes back; where it lacks the latter, the order
-    says which it can be."""
+    says which it can be.
+
+    The documentation does not say whether `parent_transaction_id` is the payment's `transaction_id`, as its name has
+    it, or the number in its `payment_id`, which all items have that were paid at once. So either counts. Only where
+    `payment_id` has another number than the parent and the refund, it is the payment's, and the parent is no such
+    number."""
     if n.moved is not None and not n.transaction_id:
         raise NotOurs("it says how much goes back, and not which refund that is: it could count twice")
     told = {} if n.moved is None else {"refund": n.transaction_id, "amount": _text(n.moved)}
-    payment = {"payment": n.parent_transaction_id, "currency": n.moved_currency}
+    parent, number = n.parent_transaction_id, n.payment_number
+    payment = {
+        "payment": parent, "loose": number in ("", parent, n.transaction_id), "item": n.order_item_id,
+        "group": "" if number == n.transaction_id else number, "currency": n.moved_currency,
+    }  # fmt: skip
     return Refunded(**_common(n, at) | payment | told)
 
 

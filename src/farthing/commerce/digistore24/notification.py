@@ -5,6 +5,7 @@ One comes for each item of an order and each time that something becomes of it, 
 `ANSWER`, and in any order. It says nothing of when it was sent: that it is new is found out by what it is about.
 """
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -52,6 +53,7 @@ class Event(StrEnum):
     AFFILIATION = "on_affiliation"
 
 
+_NUMBER: Final = re.compile(r"T([0-9]+)$")
 _EVENTS: Final = {str(event): event for event in Event}
 
 
@@ -72,6 +74,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     """Of this item and this time; empty where no money has moved."""
     parent_transaction_id: str = ""
     payment_id: str = ""
+    """Such as PAYID-10-T3999937, by the number of all that was paid together."""
     transaction_type: str = ""
     """payment, refund or chargeback."""
     transaction_amount: Decimal | None = None
@@ -149,6 +152,12 @@ class Notification(Struct, frozen=True, kw_only=True):
     def moved_currency(self) -> str:
         """What that is in."""
         return self.transaction_currency or self.currency
+
+    @property
+    def payment_number(self) -> str:
+        """The number in `payment_id`; empty where it has none."""
+        found = _NUMBER.search(self.payment_id)
+        return found[1] if found else ""
 
     @property
     def is_test(self) -> bool:

@@ -12,8 +12,10 @@ from farthing.core.reconcile import Back, Contest, Theirs
 from .client import Stripe
 from .currencies import from_minor, read_currency
 from .errors import NotFound
+from .facts import NEVER_THERE, is_named
 from .objects import Charge, Dispute, Refund
 from .orders import WORKSPACE
+from .whose import is_ours
 
 
 class StripeBooks:
@@ -32,7 +34,7 @@ class StripeBooks:
             if _went_well(charge):
                 yield _theirs(charge)
         async for refund in self._client.refunds(since, end):
-            if refund.status not in ("failed", "canceled"):
+            if refund.status not in NEVER_THERE:
                 yield _back(refund)
         async for dispute in self._client.disputes(since, end):
             # Of an inquiry no money has moved.
@@ -64,17 +66,8 @@ class StripeBooks:
         return await self.look(intent.latest_charge) if intent.latest_charge else None
 
     async def is_ours(self, workspace: str, theirs: Theirs) -> bool:
-        """By the marks that our checkouts leave; a payment of a subscription has them at its invoice. One without any
-        counts as ours, unless it paid a bill that is of no subscription, or of another workspace's."""
-        if theirs.mark:
-            return theirs.mark == workspace
-        invoice = await self._client.invoice_of(theirs.payment)
-        if invoice is None:
-            return True
-        found = await self._client.invoice(invoice)
-        if found.subscription is None:
-            return False
-        return found.subscription_metadata.get(WORKSPACE, workspace) == workspace
+        """By the marks that our checkouts leave."""
+        return await is_ours(self._client, workspace, theirs.payment, theirs.mark, theirs.named)
 
 
 def _went_well(charge: Charge) -> bool:
@@ -86,7 +79,7 @@ def _theirs(charge: Charge) -> Theirs:
         payment=charge.payment_intent or charge.id, at=charge.created_us,
         amount=_money(charge.amount_minor, charge.currency), currency=read_currency(charge.currency),
         refunded=_money(charge.amount_refunded_minor, charge.currency), test=not charge.livemode,
-        mark=charge.metadata.get(WORKSPACE, ""),
+        mark=charge.metadata.get(WORKSPACE, ""), named=is_named(charge.metadata),
     )  # fmt: skip
 
 
@@ -108,7 +101,8 @@ def _back(refund: Refund) -> Back:
 def _contest(dispute: Dispute) -> Contest:
     return Contest(
         id=dispute.id, payment=dispute.payment_intent or dispute.charge, handle=dispute.charge, at=dispute.created_us,
-        lost=dispute.status == "lost", open=dispute.status not in ("won", "lost"),
+        amount=_money(dispute.amount_minor, dispute.currency), lost=dispute.status == "lost",
+        open=dispute.status not in ("won", "lost"),
     )  # fmt: skip
 
 

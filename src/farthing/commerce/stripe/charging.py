@@ -3,15 +3,29 @@ once, also where no answer came.
 """
 
 from hashlib import sha256
+from typing import Final
 
-from ..charges import Charged, State, Wanted, failed, troubled
+from farthing.core.records import Workspace
+
+from ..charges import Charged, Found, State, Wanted, failed, troubled
 from ..links import Tools
 from ..troubles import ProviderTrouble
+from . import methods
 from .client import Stripe
-from .currencies import to_minor
+from .currencies import CurrencyError, to_minor
 from .customers import PROVIDER
+from .errors import KeyConflict, NotFound
+from .facts import facts_of_payment
+from .objects import Intent
+from .orders import CHARGE, Charging, Declined, NeedsCustomer, Owner, Paid, Pending, owner_of
 from .orders import Charged as Told
-from .orders import Charging, Declined, NeedsCustomer, Owner, Paid, Pending
+
+HOUR_US: Final = 3_600_000_000
+DAY_US: Final = 24 * HOUR_US
+SKEW_US: Final = 300_000_000
+"""By so much clocks may differ: what happens next must not look as if it had been before."""
+CERTAIN: Final = ("succeeded", "processing", "canceled")
+"""What a payment that is carried out comes to be; the others are on their way there."""
 
 
 async def charge(tools: Tools, wanted: Wanted) -> Charged:
@@ -19,36 +33,99 @@ async def charge(tools: Tools, wanted: Wanted) -> Charged:
     sold = wanted.sold
     if not sold.price:
         return failed("no_price", "the catalogue has no price for it")
+    try:
+        minor = to_minor(sold.price, sold.currency) * wanted.quantity
+    except CurrencyError as error:
+        return failed("invalid_amount", str(error))
     asked = False
     try:
         async with tools.clients.stripe(wanted.workspace) as (client, _):
             customer = await tools.customers.get(wanted.workspace.id, PROVIDER, wanted.account)
-            method = await _method(client, customer) if customer else ""
+            method = await methods.charged(client, customer)
             if not method:
                 return failed("no_payment_method", "the account has left nothing at Stripe that could be charged")
             charging = Charging(
                 owner=Owner(workspace=wanted.workspace.id, account=wanted.account, product=wanted.offer),
-                customer=customer, payment_method=method, amount_minor=to_minor(sold.price, sold.currency),
-                currency=sold.currency, description=sold.name or wanted.offer,
+                customer=customer, payment_method=method, currency=sold.currency,
+                amount_minor=minor, quantity=wanted.quantity, description=sold.name or wanted.offer, key=wanted.key,
             )  # fmt: skip
             asked = True
-            return _told(await client.charge_off_session(charging, _key(wanted)))
+            try:
+                return _told(await client.charge_off_session(charging, _key(wanted.workspace, wanted.key)))
+            except KeyConflict:
+                # He has another card by now, or the price has changed: what was asked for first is what counts.
+                now = tools.now_us()
+                begun = await _marked(client, wanted.workspace, customer, wanted.key, now - DAY_US, now + HOUR_US)
+                if begun is None or begun.status not in CERTAIN:
+                    raise
+                return _stands(begun)
     except ProviderTrouble as trouble:
         return troubled(trouble, asked=asked)
 
 
-def _key(wanted: Wanted) -> str:
+async def find(
+    tools: Tools, workspace: Workspace, account: str, key: str, payment: str, asked_at: int
+) -> Found | None:  # fmt: skip
+    """How a charge stands that nobody waits for any more; None where Stripe shows none. One that is not paid by now is
+    taken back, so that it never is."""
+    try:
+        async with tools.clients.stripe(workspace) as (client, _):
+            begun = await _begun(client, workspace, payment)
+            if begun is None:
+                customer = await tools.customers.get(workspace.id, PROVIDER, account)
+                begun = await _marked(client, workspace, customer, key, asked_at - HOUR_US, asked_at + DAY_US)
+            if begun is None:
+                return None
+            if begun.status == "succeeded":
+                charge = await client.charge(begun.latest_charge) if begun.latest_charge else None
+                facts = facts_of_payment(begun, charge, tools.now_us() - SKEW_US)
+                return Found(charged=_stands(begun), facts=tuple(facts))
+            if begun.status not in CERTAIN:
+                begun = await client.cancel_payment(begun.id, f"{_key(workspace, key)}:cancel")
+            return Found(charged=_stands(begun))
+    except ProviderTrouble as trouble:
+        return Found(charged=Charged(state="failed", reason=trouble.kind, message=trouble.message, again=True))
+
+
+async def _begun(client: Stripe, workspace: Workspace, payment: str) -> Intent | None:
+    """A payment by its name."""
+    try:
+        found = await client.payment(payment) if payment else None
+    except NotFound:
+        return None
+    return found if found is not None and _is_of(found, workspace) else None
+
+
+async def _marked(
+    client: Stripe, workspace: Workspace, customer: str, key: str, since: int, until: int
+) -> Intent | None:  # fmt: skip
+    """A payment by our key, which stands at it."""
+    found = await client.payment_marked(customer, CHARGE, key, since, until) if customer else None
+    return found if found is not None and _is_of(found, workspace) else None
+
+
+def _is_of(intent: Intent, workspace: Workspace) -> bool:
+    owner = owner_of(intent.metadata)
+    return owner is not None and owner.workspace == workspace.id
+
+
+def _key(workspace: Workspace, key: str) -> str:
     """Stripe's keys are those of its account, which several workspaces may share, and have 255 characters."""
-    return "charge:" + sha256(f"{wanted.workspace.id}\0{wanted.key}".encode()).hexdigest()
+    return "charge:" + sha256(f"{workspace.id}\0{key}".encode()).hexdigest()
 
 
-async def _method(client: Stripe, customer: str) -> str:
-    """What is charged: what the customer prefers, else what he has used last."""
-    preferred = (await client.customer(customer)).default_payment_method
-    if preferred:
-        return preferred
-    methods = await client.payment_methods(customer)
-    return methods[0].id if methods else ""
+def _stands(intent: Intent) -> Charged:
+    """In the words in which it would have been answered."""
+    if intent.status == "succeeded":
+        return Charged(state="succeeded", payment=intent.id)
+    if intent.status != "canceled":
+        return Charged(state="pending", payment=intent.id, reason="processing")
+    needs: State = "authentication_required"
+    if needs in (intent.error_code, intent.decline_code):
+        return Charged(state=needs, payment=intent.id, reason=needs)
+    return Charged(
+        state="declined", payment=intent.id, reason=intent.decline_code or intent.error_code or "canceled"
+    )  # fmt: skip
 
 
 def _told(told: Told) -> Charged:

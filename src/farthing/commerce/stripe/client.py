@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .errors import AuthenticationRequired, CardDeclined, KeyRefused, NotFound
+from .errors import AuthenticationRequired, CardDeclined, KeyRefused
 from .objects import (
     Charge,
     Customer,
@@ -44,7 +44,7 @@ from .orders import (
 )
 
 if TYPE_CHECKING:
-    from stripe.params import PaymentIntentCreateParams, RefundCreateParams, SubscriptionUpdateParams
+    from stripe.params import PaymentIntentCreateParams, RefundCreateParams
     from stripe.params.checkout import SessionCreateParams, SessionCreateParamsLineItem
 
     from .library import Call, Library
@@ -115,9 +115,12 @@ class Stripe:
         """How a checkout stands."""
         return await self._ask(Session, lambda api: api.v1.checkout.sessions.retrieve(id))
 
-    async def expire_session(self, id: str, key: str) -> Session:
-        """Close a checkout: nobody can pay on it any more."""
-        return await self._ask(Session, lambda api: api.v1.checkout.sessions.expire(id, {}, {"idempotency_key": key}))
+    async def session_of(self, payment_intent: str) -> Session | None:
+        """The checkout that a payment was made by."""
+        found = await self._call(
+            lambda api: api.v1.checkout.sessions.list({"payment_intent": payment_intent, "limit": 1})
+        )
+        return next((read(Session, each) for each in found["data"]), None)
 
     # Customers, and by what they pay
 
@@ -178,7 +181,7 @@ class Stripe:
             "payment_method": wanted.payment_method,
             "off_session": True,
             "confirm": True,
-            "metadata": wanted.owner.metadata(),
+            "metadata": wanted.metadata(),
         }
         if wanted.description:
             params["description"] = wanted.description
@@ -210,6 +213,15 @@ class Stripe:
         """How a payment stands."""
         return await self._ask(Intent, lambda api: api.v1.payment_intents.retrieve(id))
 
+    async def payment_marked(self, customer: str, name: str, value: str, from_us: int, to_us: int) -> Intent | None:
+        """A customer's payment with something in its metadata, if it was begun in a time."""
+        async for each in self._each(
+            Intent, from_us, to_us, lambda api, params: api.v1.payment_intents.list(params | {"customer": customer})
+        ):
+            if each.metadata.get(name) == value:
+                return each
+        return None
+
     async def cancel_payment(self, id: str, key: str) -> Intent:
         """Take back the wish for money; what is paid already is refused here, and can be refunded."""
         return await self._ask(Intent, lambda api: api.v1.payment_intents.cancel(id, {}, {"idempotency_key": key}))
@@ -234,42 +246,6 @@ class Stripe:
     async def subscription(self, id: str) -> Subscription:
         """How a subscription stands."""
         return await self._ask(Subscription, lambda api: api.v1.subscriptions.retrieve(id))
-
-    async def end_subscription(self, id: str, key: str, *, now: bool = False) -> Subscription:
-        """End it with the period that is paid, or at once."""
-        if not now:
-            return await self._change(id, {"cancel_at_period_end": True}, key)
-        try:
-            return await self._ask(Subscription, lambda api: api.v1.subscriptions.cancel(id))
-        except NotFound:
-            # Stripe keeps no keys of deletions, and does not find what has ended to end it again.
-            ended = await self.subscription(id)
-            if ended.status == "canceled":
-                return ended
-            raise
-
-    async def resume_subscription(self, id: str, key: str) -> Subscription:
-        """Go on with one that would have ended with its period."""
-        return await self._change(id, {"cancel_at_period_end": False}, key)
-
-    async def change_price(self, subscription: Subscription, price: str, key: str, *, bill_now: bool) -> Subscription:
-        """Move it to another price of the catalogue; the difference is billed now, or never."""
-        item = subscription.items[0].id
-        return await self._change(
-            subscription.id,
-            {
-                "items": [{"id": item, "price": price}],
-                "proration_behavior": "always_invoice" if bill_now else "none",
-                # A difference that can't be paid leaves everything as it was.
-                "payment_behavior": "error_if_incomplete" if bill_now else "allow_incomplete",
-            },
-            key,
-        )
-
-    async def _change(self, id: str, params: "SubscriptionUpdateParams", key: str) -> Subscription:
-        return await self._ask(
-            Subscription, lambda api: api.v1.subscriptions.update(id, params, {"idempotency_key": key})
-        )
 
     async def invoice(self, id: str) -> Invoice:
         """A bill, and what paid it."""
@@ -301,10 +277,6 @@ class Stripe:
     def disputes(self, from_us: int, to_us: int) -> AsyncIterator[Dispute]:
         """Disputes that were opened in a time."""
         return self._each(Dispute, from_us, to_us, lambda api, params: api.v1.disputes.list(params))
-
-    def invoices(self, from_us: int, to_us: int) -> AsyncIterator[Invoice]:
-        """Bills that were written in a time; what paid them is not told."""
-        return self._each(Invoice, from_us, to_us, lambda api, params: api.v1.invoices.list(params))
 
     async def _each(self, kind: type[Read], from_us: int, to_us: int, page: Callable[..., Any]) -> AsyncIterator[Read]:
         """All of [from, to): Stripe counts in whole seconds."""

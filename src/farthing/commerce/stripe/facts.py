@@ -2,7 +2,7 @@
 invoice that nothing was to be paid for stands for itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from farthing.core.facts import (
@@ -14,17 +14,22 @@ from farthing.core.facts import (
     Missed,
     Paid,
     Refunded,
+    RefundFailed,
     Resumed,
 )
 
 from .currencies import from_minor, read_currency
 from .events import Event
-from .objects import Charge, Dispute, Intent, Invoice, Object, Session, Subscription
-from .orders import WORKSPACE, owner_of, quantity_of
+from .objects import Charge, Dispute, Intent, Invoice, Object, Refund, Session, Subscription
+from .orders import CHARGE, WORKSPACE, owner_of, quantity_of
 
 PROVIDER: Final = "stripe"
 OLD_ACCOUNT: Final = "userId"
 """Metadata by which shops that did without Farthing say whose a payment is."""
+
+
+NEVER_THERE: Final = ("failed", "canceled")
+"""What becomes of refunds whose money has stayed where it was."""
 
 
 def facts_of(event: Event, at: int, workspace: str, intents: Sequence[str] = ()) -> list[AnyFact]:
@@ -40,12 +45,27 @@ def facts_of(event: Event, at: int, workspace: str, intents: Sequence[str] = ())
     return [fact] if fact is not None else []
 
 
+def facts_of_payment(intent: Intent, charge: Charge | None, seen_at: int) -> list[AnyFact]:
+    """What the events of a payment said that went well, and of what was given back of it until then."""
+    at = charge.created_us if charge is not None else intent.created_us
+    event = Event(
+        id="", type="", livemode=intent.livemode, created_us=at, api_version="", account="", object=intent, previous={}
+    )  # fmt: skip
+    facts = [_intent(intent, event, at), _refunded(charge, event, seen_at) if charge is not None else None]
+    return [fact for fact in facts if fact is not None]
+
+
 def asks_for(event: Event) -> str:
     """The invoice that has to be looked up before its event can be read: newer versions don't say what paid it."""
     found = event.object
     if event.type != "invoice.paid" or not isinstance(found, Invoice) or not found.amount_paid_minor:
         return ""
     return "" if found.payment_intents else found.id
+
+
+def is_named(metadata: Mapping[str, str]) -> bool:
+    """Whether they say whose a payment is, in the way of a shop that did without Farthing."""
+    return bool(metadata.get(OLD_ACCOUNT))
 
 
 def _is_anothers(found: Object, workspace: str) -> bool:
@@ -61,7 +81,8 @@ def _whose(metadata: dict[str, str], reference: str | None = None) -> dict[str, 
     """Account, offer and quantity, as our own checkout has marked them."""
     owner = owner_of(metadata)
     if owner is not None:
-        return {"account": owner.account, "offer": owner.product, "quantity": quantity_of(metadata)}
+        several = {"quantity": quantity_of(metadata), "charge": metadata.get(CHARGE, "")}
+        return {"account": owner.account, "offer": owner.product, **several}
     return {"account": reference or metadata.get(OLD_ACCOUNT, "")}
 
 
@@ -102,7 +123,7 @@ def _invoice(invoice: Any, event: Event, at: int) -> AnyFact | None:
 def _paid_invoice(invoice: Invoice, event: Event, at: int, payment: str) -> Paid:
     # Of a change between periods there are two lines: what is given back of the old price, and what the new one takes.
     asked = [line for line in invoice.lines if line.amount_minor > 0] or invoice.lines
-    lines = [line for line in asked if not line.proration] or asked
+    lines = [line for line in asked if not line.proration] or asked  # a line that is whole begins a period
     newest = max(lines, key=lambda line: line.period_end_us, default=None)
     return Paid(
         **_common(event, at, invoice.subscription or "")
@@ -110,6 +131,8 @@ def _paid_invoice(invoice: Invoice, event: Event, at: int, payment: str) -> Paid
         | _whose(invoice.subscription_metadata)
         | {"product": (newest.price or newest.product or "") if newest else ""}
         | {"payment": payment, "renewal": invoice.billing_reason == "subscription_cycle"}
+        | {"change": (change := invoice.billing_reason == "subscription_update")}
+        | {"within": change and all(line.proration for line in asked)}
         | {"paid_until": newest.period_end_us if newest else None}
     )
 
@@ -142,6 +165,16 @@ def _refunded(charge: Any, event: Event, at: int) -> AnyFact | None:
     return Refunded(**_common(event, at) | told)
 
 
+def _refund(refund: Any, event: Event, at: int) -> AnyFact | None:
+    assert isinstance(refund, Refund)
+    told = _common(event, at) | {"payment": refund.payment_intent or "", "refund": refund.id}
+    money = _money(refund.amount_minor, refund.currency)
+    if refund.status in NEVER_THERE:
+        return RefundFailed(**told, amount=money["amount"])
+    # The sum is told with the charge; one by one they say which of them that was, where one fails later.
+    return Refunded(**told | money, aside=True) if refund.status in ("pending", "succeeded") else None
+
+
 def _disputed(d: Any, event: Event, at: int) -> AnyFact | None:
     assert isinstance(d, Dispute)
     # An inquiry has moved no money; where it becomes a dispute its funds are withdrawn, which is told as well.
@@ -154,7 +187,8 @@ def _closed(d: Any, event: Event, at: int) -> AnyFact | None:
     assert isinstance(d, Dispute)
     if d.status not in ("won", "lost"):
         return None
-    return DisputeClosed(**_common(event, at), payment=d.payment_intent or "", dispute=d.id, won=d.status == "won")
+    told = _common(event, at) | _money(d.amount_minor, d.currency) | {"payment": d.payment_intent or ""}
+    return DisputeClosed(**told, dispute=d.id, won=d.status == "won")
 
 
 _READERS: Final[dict[str, Callable[[Any, Event, int], AnyFact | None]]] = {
@@ -166,6 +200,9 @@ _READERS: Final[dict[str, Callable[[Any, Event, int], AnyFact | None]]] = {
     "customer.subscription.updated": _changed,
     "customer.subscription.deleted": _ended,
     "charge.refunded": _refunded,
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
     "charge.dispute.created": _disputed,
     "charge.dispute.funds_withdrawn": _disputed,
     "charge.dispute.closed": _closed,

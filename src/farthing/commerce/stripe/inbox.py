@@ -17,9 +17,12 @@ from farthing.core.records import Workspace
 from ..clients import Clients
 from ..inbox import NotTaken, Sent
 from ..secrets import usable
+from ..troubles import ProviderTrouble
 from .errors import NotAnEvent
 from .events import KINDS, MOST_BYTES, read_event, verify
-from .facts import asks_for, facts_of
+from .facts import asks_for, facts_of, is_named
+from .orders import WORKSPACE
+from .whose import is_ours
 
 SIGNATURE: Final = b"stripe-signature"
 UNREADABLE: Final = "unreadable"
@@ -73,3 +76,14 @@ class StripeInbox:
         async with self._clients.stripe(workspace) as (stripe, _):
             intents = (await stripe.invoice(invoice)).payment_intents
         return facts_of(event, event.created_us, workspace.id, intents)
+
+    async def is_ours(self, workspace: Workspace, payment: str) -> bool:
+        """Several workspaces may share an account of Stripe's, and other shops as well."""
+        try:
+            async with self._clients.stripe(workspace) as (stripe, _):
+                told = (await stripe.payment(payment)).metadata
+                return await is_ours(stripe, workspace.id, payment, told.get(WORKSPACE, ""), is_named(told))
+        except ProviderTrouble as trouble:
+            if trouble.passes:
+                raise
+            return True

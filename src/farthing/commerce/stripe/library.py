@@ -121,8 +121,9 @@ def _error_of(error: stripe.StripeError, key: str) -> StripeError:
         parameter=str(getattr(told, "param", None) or ""),
         request_id=error.request_id or "",
         retry_after=_retry_after(error.headers),
-        # Anything else has been refused before it was done. A conflict is an earlier try that still runs.
-        unknown=kind is TemporaryError,
+        # Anything else has been refused before it was done. A conflict is an earlier try: one that still runs, or one
+        # under the same key that looked different, and may have gone well.
+        unknown=kind in (TemporaryError, KeyConflict),
     )
 
 

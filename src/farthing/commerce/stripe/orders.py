@@ -9,6 +9,7 @@ WORKSPACE: Final = "farthing_workspace"
 ACCOUNT: Final = "farthing_account"
 PRODUCT: Final = "farthing_product"
 QUANTITY: Final = "farthing_quantity"
+CHARGE: Final = "farthing_charge"
 """Whose a payment is, what for and how many times: metadata that stand at all objects which a checkout makes."""
 
 
@@ -90,6 +91,14 @@ class Charging(Struct, frozen=True, kw_only=True):
     amount_minor: int
     currency: str
     description: str = ""
+    quantity: int = 1
+    key: str = ""
+    """Our own, by which its payment is known again."""
+
+    def metadata(self) -> dict[str, str]:
+        """What it is marked with."""
+        several = {QUANTITY: str(self.quantity)} if self.quantity != 1 else {}
+        return self.owner.metadata() | several | ({CHARGE: self.key} if self.key else {})
 
 
 class Paid(Struct, frozen=True, kw_only=True):

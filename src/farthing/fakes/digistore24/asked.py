@@ -99,6 +99,7 @@ class HabitChange(Struct, forbid_unknown_fields=True, omit_defaults=True):
     upper_keys: bool | UnsetType = UNSET
     upper_names: bool | UnsetType = UNSET
     refunds_without_custom: bool | UnsetType = UNSET
+    refunds_by_number: bool | UnsetType = UNSET
     signup_event: bool | UnsetType = UNSET
     seed: int | UnsetType = UNSET
 

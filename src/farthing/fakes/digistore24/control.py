@@ -290,10 +290,12 @@ def _booked(order: Order) -> dict[str, Any]:
     """What an order has come to."""
     return {
         "custom": order.custom,
+        "upgraded_order_id": order.upgraded_order_id,
         "product_id": order.product_id,
         "currency": order.plan.currency,
         "test": order.test,
         "status": order.status,
+        "installments": order.plan.installments,
         "paid": order.total("payment"),
         "refunded": order.total("refund"),
         "charged_back": order.total("chargeback"),
@@ -308,6 +310,7 @@ def _moved(order: Order, money: Money) -> dict[str, Any]:
         "amount": money.amount,
         "product_id": order.lines[money.line].product_id,
         "payment": money.parent_id if money.type != "payment" else money.id,
+        "sequence": money.sequence,
         "at": text_of(money.at),
     }
 

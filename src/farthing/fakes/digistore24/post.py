@@ -39,6 +39,8 @@ class Habits:
     """They are even sent so."""
     refunds_without_custom: bool = False
     """Real refunds often come without it."""
+    refunds_by_number: bool = False
+    """They name what was paid by the number in payment_id, which all items have that were paid at once."""
     signup_event: bool = False
     """The first payment of a subscription is told as on_payment_subscription_signup."""
     seed: int = 24
@@ -88,6 +90,8 @@ class Post:
         for connection in self._state.connections.values():
             if self._wants(connection, event, product_id):
                 fields = fields_of(event, order, money, product, connection, with_custom=with_custom)
+                if self.habits.refunds_by_number and money is not None and money.type != "payment":
+                    fields["parent_transaction_id"] = money.payment_id.rpartition("T")[2]
                 self._put(connection, event, fields, order.id, "" if money is None else money.id)
 
     def _wants(self, connection: Connection, event: str, product_id: str) -> bool:

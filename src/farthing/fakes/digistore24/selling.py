@@ -197,9 +197,10 @@ class Shop:
     # Upgrading
 
     def upgrade(self, before: Order, upgrade: Upgrade, plan: Plan, buyer: Buyer) -> Order:
-        """Another product in place of, or beside, the one that an order is for."""
+        """Another product in place of, or beside, the one that an order is for. Nobody has put words of his into the
+        way there, so the new order has none."""
         kind = upgrade.types[before.product_id]
-        order = self.order(Link("", upgrade.to_product_id, plan, custom=before.custom), buyer)
+        order = self.order(Link("", upgrade.to_product_id, plan), buyer)
         order.email, order.buyer_id = before.email, before.buyer_id
         self._replace(before, order, kind)
         self.pay(order)

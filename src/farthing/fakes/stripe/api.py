@@ -54,8 +54,8 @@ class Weather:
     """What happens to calls."""
 
     mode: str = "fine"
-    """fine; rate_limited (429); error (500); html (503, and no envelope); slow (answers after `seconds`); cut (the
-    connection ends, nothing is done); lost_answer (it is done, then the connection ends)."""
+    """fine; rate_limited (429); error (500); html (503, and no envelope); slow (answers after `seconds`, or when the
+    weather changes); cut (the connection ends, nothing is done); lost_answer (it is done, then the connection ends)."""
     times: int | None = None
     """For so many calls; None is until further notice."""
     path: str = ""
@@ -147,10 +147,28 @@ class Api:
         self.world = world
         self.access = access
         self.weather = Weather()
+        self.waiting = 0
+        """Calls that slow weather holds up now."""
+        self._changed = asyncio.Event()
         self._kept: dict[str, Kept] = {}
         self._routes = Routes()
         for route in ROUTES:
             self._routes.add(route.method, route.path, _Bound(self, route).answer)
+
+    def change(self, weather: Weather) -> None:
+        """Another weather: who is held up goes on."""
+        self.weather = weather
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _held_up(self, seconds: float) -> None:
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self.waiting -= 1
 
     async def answer(self, request: Request) -> Response:
         """What Stripe says."""
@@ -188,7 +206,8 @@ class Api:
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         asking = {"id": request_id, "idempotency_key": key}
         if key is None:
-            await asyncio.sleep(slow)
+            if slow:
+                await self._held_up(slow)
             return await self._carried_out(request, asking)
         if len(key) > MOST_KEY:
             raise Refused(f"Idempotency keys have at most {MOST_KEY} characters.")
@@ -197,7 +216,8 @@ class Api:
             return _replayed(kept, key, asked, request.path)
         self._kept[key] = kept = Kept(asked, request.path, self.world.clock.exact() + KEYS_LIVE_SECONDS)
         try:
-            await asyncio.sleep(slow)
+            if slow:
+                await self._held_up(slow)
             return await self._remembered(request, asking, kept)
         finally:
             if kept.body is None:

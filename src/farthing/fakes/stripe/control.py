@@ -106,6 +106,7 @@ class Control:
             ("GET", "/_fake/state", self.state),
             ("GET", "/_fake/clock", self.clock),
             ("POST", "/_fake/clock/advance", self.advance),
+            ("GET", "/_fake/weather", self.is_weather),
             ("POST", "/_fake/weather", self.weather),
             ("POST", "/_fake/habits", self.habits),
             ("POST", "/_fake/rules", self.rules),
@@ -163,8 +164,12 @@ class Control:
     async def weather(self, request: Request) -> Response:
         """What happens to calls."""
         asked = request.read(_Weather)
-        self._api.weather = Weather(**asdict(asked))
+        self._api.change(Weather(**asdict(asked)))
         return json_of(asdict(asked))
+
+    async def is_weather(self, request: Request) -> Response:
+        """What it is, and how many calls slow weather holds up."""
+        return json_of(vars(self._api.weather) | {"waiting": self._api.waiting})
 
     async def habits(self, request: Request) -> Response:
         """What happens to events."""

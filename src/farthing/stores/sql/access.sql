@@ -62,7 +62,7 @@ select a.action, a.detail from key k join audit a on a.position = k.number
 where k.workspace = ? and k.key = ? and k.account = '' and k.bucket = ?
 
 -- name: workspaces_page
-select id, name, mode, unit, scale, created_at, settings from workspace where id > ? order by id limit ?
+select id, name, mode, unit, scale, created_at, settings, told from workspace where id > ? order by id limit ?
 
 -- name: insert_operator
 insert into operator_key (id, hash, hint, name, created_at, expires_at) values (?, ?, ?, ?, ?, ?)

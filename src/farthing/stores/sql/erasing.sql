@@ -74,3 +74,24 @@ update provider_event set body = '' where workspace = ? and provider = ? and id 
 select position, detail from audit
 where workspace = ? and action = 'order.claim' and detail like '%"buyer":%'
     and subject in (select id from purchase_order where workspace = ? and account = ?)
+
+-- What was said of attempts to charge him.
+-- name: top_ups
+select id, document from top_up
+where workspace = ? and account = ? and (document like '%"message":%' or document like '%"url":%')
+
+-- name: blank_top_up
+update top_up set document = ? where workspace = ? and id = ? and bucket = ? and document = ?
+
+-- name: billings
+select key, document from billing
+where workspace = ? and account = ? and (document like '%"message":%' or document like '%"url":%')
+
+-- name: blank_billing
+update billing set document = ?, version = version + 1 where workspace = ? and key = ? and document = ? returning key
+
+-- name: top_up_standing
+select document from auto_top_up where workspace = ? and account = ? and bucket = ? and document like '%"url":%'
+
+-- name: blank_standing
+update auto_top_up set document = ? where workspace = ? and account = ? and bucket = ? and document = ?

@@ -18,6 +18,10 @@ select document, version from purchase_order
 where workspace = ? and account = ? and (bought_at, provider, id) < (?, ?, ?)
 order by bought_at desc, provider desc, id desc limit ?
 
+-- name: unclaimed_orders
+select document, version from purchase_order where workspace = ? and account = '' and provider = ?
+order by bought_at, id
+
 -- name: add_order
 insert into purchase_order (workspace, provider, id, account, offer, state, bought_at, version, document)
 values (?, ?, ?, ?, ?, ?, ?, 1, ?)
@@ -74,6 +78,12 @@ where workspace = ? and provider = ? and id = ? and done_at is null
 select workspace, provider, id, kind, received_at, done_at, times, outcome, body from provider_event
 where done_at is null and due_at <= ? order by due_at limit ?
 
+-- Found by the index of what is open: by that of the names all that ever came would be looked at.
+-- name: open_as
+select workspace, provider, id, kind, received_at, done_at, times, outcome, body from provider_event
+where done_at is null and due_at > 0 and workspace || '' = ? and provider || '' = ? and outcome = ?
+order by received_at
+
 -- name: waiting
 select count(*) from receipt where state = 'waiting'
 
@@ -85,6 +95,9 @@ where workspace = ? and provider = ? and id = ?
 select workspace, provider, id, kind, received_at, done_at, times, outcome, body from provider_event
 where workspace = ? and received_at >= ? and received_at < ? and provider = ? and body like ? escape '!'
 order by received_at, id limit ?
+
+-- name: grant
+select terms, voided, gone from grants where id = ? and workspace = ? and bucket = ?
 
 -- name: grants_made
 select terms, voided, gone from grants where workspace = ? and id > ? and id < ? order by id limit ?

@@ -1,10 +1,10 @@
 -- Reading for people.
 
 -- name: workspace
-select id, name, mode, unit, scale, created_at, settings from workspace where id = ?
+select id, name, mode, unit, scale, created_at, settings, told from workspace where id = ?
 
 -- name: workspaces
-select id, name, mode, unit, scale, created_at, settings from workspace order by created_at, id
+select id, name, mode, unit, scale, created_at, settings, told from workspace order by created_at, id
 
 -- name: account
 select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds, lapse_at,

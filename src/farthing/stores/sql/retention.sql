@@ -40,6 +40,19 @@ on conflict (workspace, account, bucket) do update
 set number = excluded.number, entry = excluded.entry, at = excluded.at, used_until = excluded.used_until,
     hash = excluded.hash, archive = excluded.archive, made_at = excluded.made_at, state = excluded.state
 
+-- What providers have sent is needed no more once it is done, but for knowing it again.
+-- name: old_messages
+select count(*) from provider_event
+where workspace = ? and received_at < ? and done_at is not null and body <> '' and outcome not like 'unmatched%'
+
+-- name: forget_messages
+update provider_event set body = '' where workspace = ? and (provider, id) in (
+    select provider, id from provider_event
+    where workspace = ? and received_at < ? and done_at is not null and body <> '' and outcome not like 'unmatched%'
+    order by received_at limit ?
+)
+returning id
+
 -- name: retention_of
 select id, settings from workspace order by id
 

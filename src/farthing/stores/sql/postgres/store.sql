@@ -14,7 +14,7 @@ from unnest(cast(? as text[]), cast(? as smallint[]), cast(? as text[])) u (id, 
     ) h
 
 -- name: lock_accounts
-select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings
+select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings, w.told
 from unnest(cast(? as account_name[])) u
     cross join lateral (
         select workspace, id, bucket, number, balance, held, debt, earned, spent, lapsed, written_off, at, head, holds,
@@ -25,7 +25,7 @@ from unnest(cast(? as account_name[])) u
     join workspace w on w.id = a.workspace
 
 -- name: read_accounts
-select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings,
+select a.*, w.name, w.mode, w.unit, w.scale, w.created_at, w.settings, w.told,
     (
         select count(*) from unnest(cast(? as key_name[])) u cross join lateral (
             select 1 from key k
@@ -41,7 +41,7 @@ from unnest(cast(? as account_name[])) u
     join workspace w on w.id = a.workspace
 
 -- name: workspaces
-select id, name, mode, unit, scale, created_at, settings from workspace where id = any(cast(? as text[]))
+select id, name, mode, unit, scale, created_at, settings, told from workspace where id = any(cast(? as text[]))
 
 -- Those that are used, each with its entry, where that is here.
 -- name: keys
@@ -141,7 +141,7 @@ from unnest(cast(? as text[]), cast(? as text[]), cast(? as text[])) u (workspac
         where p.workspace = u.workspace and p.provider = u.provider and p.object = u.object limit 1
     ) p
 
--- Writes each account, with its entries, keys and usage, on the condition that it has the number of entries that was
+-- Writes each account, with its entries, keys, usage and what is told of it, on the condition that it has the number of entries that was
 -- read; gives those that somebody else has written meanwhile.
 -- Each is locked before any is written, in the order of the rows: an update by itself goes in the order in which a join
 -- happens to find them, and two batches would wait for each other.
@@ -182,6 +182,13 @@ with rows as (
         output_tokens, tokens, amount, cost, unpriced
     )
     select u.* from unnest(cast(? as usage_row[])) u join changed c on c.workspace = u.workspace and c.id = u.account
+), new_events as (
+    insert into event (workspace, id, bucket, type, account, at, data, once)
+    select v.* from unnest(cast(? as event_row[])) v join changed c on c.workspace = v.workspace and c.id = v.account
+), new_deliveries as (
+    insert into outbox (workspace, endpoint, bucket, due_at, event, account, number, attempts)
+    select o.* from unnest(cast(? as delivery_row[])) o
+        join changed c on c.workspace = o.workspace and c.id = o.account
 )
 select n.workspace, n.id from n left join changed c on c.workspace = n.workspace and c.id = n.id where c.id is null
 
@@ -299,18 +306,30 @@ delete from job j
 using unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) n (workspace, subject, bucket)
 where j.kind = 'renew' and j.workspace = n.workspace and j.subject = n.subject and j.bucket = n.bucket
 
+-- Those that were written: what is told once, and was told before, is not.
+
 -- name: save_events
-insert into event (workspace, id, bucket, type, account, at, data)
-select * from unnest(
-    cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as text[]),
-    cast(? as bigint[]), cast(? as text[])
-)
+insert into event (workspace, id, bucket, type, account, at, data, once)
+select * from unnest(cast(? as event_row[]))
+on conflict (workspace, once, bucket) where once is not null do nothing
+returning id
+
+-- name: save_deliveries
+insert into outbox (workspace, endpoint, bucket, due_at, event, account, number, attempts)
+select * from unnest(cast(? as delivery_row[]))
 
 -- name: save_due
 insert into job (kind, workspace, subject, bucket, due_at)
 select 'account', d.* from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[])) d
 on conflict (kind, workspace, subject, bucket) do update
 set due_at = excluded.due_at, attempts = 0, locked_until = 0, last_error = null, parked_at = null
+
+-- What waits for another time is looked at now.
+
+-- name: save_top_up_due
+insert into job (kind, workspace, subject, bucket, due_at)
+select 'top_up', d.* from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[])) d
+on conflict (kind, workspace, subject, bucket) do update set due_at = least(job.due_at, excluded.due_at)
 
 -- name: delete_due
 delete from job j

@@ -1,0 +1,62 @@
+-- The outbox: what only PostgreSQL says this way.
+
+-- Plans are made once, and the outbox is mostly empty then: they must be those of a long one.
+
+-- name: look_ups
+set local enable_seqscan = off
+
+-- Who sends takes some that are due, the longest overdue first, for a while: nobody else is given them meanwhile.
+
+-- By their places in the table, which the lock keeps: joined by their key, all that waits for the endpoint might be read.
+
+-- name: take
+update outbox set due_at = ?
+where ctid = any(array(
+    select ctid from outbox
+    where workspace = ? and endpoint = ? and lined = ? and due_at <= ? order by due_at, event limit ?
+    for update skip locked
+))
+returning event, bucket, account, number, attempts
+
+-- name: events
+select e.workspace, e.id, e.bucket, e.type, e.account, e.at, e.data
+from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) k (workspace, id, bucket)
+join event e on e.workspace = k.workspace and e.id = k.id and e.bucket = k.bucket
+
+-- name: lines
+select distinct account from outbox
+where workspace = ? and endpoint = ? and lined = 1 and account = any(cast(? as text[]))
+
+-- name: line_up
+update outbox o set lined = 1, due_at = k.then_at
+from unnest(cast(? as bigint[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]))
+    k (due_at, event, bucket, then_at)
+where o.workspace = ? and o.endpoint = ? and o.due_at = k.due_at and o.event = k.event and o.bucket = k.bucket
+
+-- name: drop
+delete from outbox o
+using unnest(cast(? as text[]), cast(? as text[]), cast(? as bigint[]), cast(? as text[]), cast(? as smallint[]))
+    k (workspace, endpoint, due_at, event, bucket)
+where o.workspace = k.workspace and o.endpoint = k.endpoint and o.due_at = k.due_at and o.event = k.event
+    and o.bucket = k.bucket
+
+-- name: put_off
+update outbox o set due_at = k.then_at, attempts = k.attempts
+from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as bigint[]), cast(? as text[]), cast(? as smallint[]),
+    cast(? as bigint[]), cast(? as smallint[])
+) k (workspace, endpoint, due_at, event, bucket, then_at, attempts)
+where o.workspace = k.workspace and o.endpoint = k.endpoint and o.due_at = k.due_at and o.event = k.event
+    and o.bucket = k.bucket
+
+-- name: log
+insert into delivery (workspace, endpoint, event, bucket, attempt, at, type, outcome, status, detail, millis)
+select k.workspace, k.endpoint, k.event, k.bucket, 1 + coalesce((
+    select max(d.attempt) from delivery d
+    where d.workspace = k.workspace and d.endpoint = k.endpoint and d.event = k.event and d.bucket = k.bucket
+), 0), k.at, k.type, k.outcome, k.status, k.detail, k.millis
+from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]),
+    cast(? as text[]), cast(? as text[]), cast(? as smallint[]), cast(? as text[]), cast(? as integer[])
+) k (workspace, endpoint, event, bucket, at, type, outcome, status, detail, millis)
+on conflict do nothing

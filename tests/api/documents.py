@@ -8,19 +8,22 @@ from typing import Any
 from unittest import mock
 
 from farthing.api import docs, openapi, pages
+from farthing.core.events import EventType
 
 Made = tuple[list[Any], dict[str, Any], docs.DocsPage]
 _make = openapi.document
 _made: dict[tuple[Any, ...], Made] = {}
 
 
-def document(faces: Sequence[openapi.Documented], version: str) -> dict[str, Any]:
-    """The document of faces of these kinds with these endpoints: it hangs on nothing else."""
-    known = (version, *((type(face), *map(id, face.endpoints)) for face in faces))
+def document(
+    faces: Sequence[openapi.Documented], version: str, events: Sequence[EventType] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """The document of faces of these kinds with these endpoints, and of these events: it hangs on nothing else."""
+    known = (version, *((type(face), *map(id, face.endpoints)) for face in faces), *map(id, events))
     if known not in _made:
-        made = _make(faces, version)
-        # The endpoints are kept: as long as they are there, nothing else has their ids.
-        _made[known] = ([face.endpoints for face in faces], made, docs.DocsPage(made))
+        made = _make(faces, version, events)
+        # The endpoints and events are kept: as long as they are there, nothing else has their ids.
+        _made[known] = ([[face.endpoints for face in faces], events], made, docs.DocsPage(made))
     return _made[known][1]
 
 

@@ -12,7 +12,8 @@ from farthing.core.decide import decide
 from farthing.core.outcomes import Outcome
 from tests.model.walk import Walk, on_sqlite
 
-LOADED = [name for name in Context.__slots__ if name not in ("new_id", "calendar", "months_after", "only_asked")]
+GIVEN = ("new_id", "calendar", "months_after", "now", "only_asked")
+LOADED = [name for name in Context.__slots__ if name not in GIVEN]
 
 
 def picture(context: Context) -> bytes:

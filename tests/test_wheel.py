@@ -77,7 +77,7 @@ def test_the_wheel_needs_what_the_project_declares_and_its_python(wheel: Path) -
     assert {re.split(r"\W", line.split()[1])[0] for line in needed if "extra ==" not in line} == {"httpx2", "msgspec"}
     assert any(line.startswith("Requires-Dist: apsw>=") for line in needed)
     assert {line.partition(": ")[2] for line in said.splitlines() if line.startswith("Provides-Extra: ")} == {
-        "sqlite", "postgres", "cli", "server", "all"
+        "sqlite", "postgres", "cli", "server", "llm", "all"
     }  # fmt: skip
     assert "pytest" not in said
 

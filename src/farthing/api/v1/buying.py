@@ -138,7 +138,12 @@ _links, _checkout, _portal = Form(LinksRequest), Form(CheckoutRequest), Form(Por
 async def create_links(request: Request, desk: Desk) -> LinksView:
     """All that an account may buy of a product."""
     fields = _links.read(request)
-    account, product, buyer, wanted = fields.text("account"), fields.text("product"), _buyer(fields), _wanted(fields)
+    account, product, buyer, wanted = (
+        fields.text("account"),
+        fields.text("product"),
+        _buyer(fields),
+        provider_of(fields),
+    )
     _check(fields, request, account)
     workspace, selling = request.caller.workspace, desk.commerce.selling
     try:
@@ -154,7 +159,7 @@ async def create_links(request: Request, desk: Desk) -> LinksView:
 async def create_checkout(request: Request, desk: Desk) -> CheckoutView:
     """Where one offer is bought."""
     fields = _checkout.read(request)
-    account, offer, buyer, wanted = fields.text("account"), fields.text("offer"), _buyer(fields), _wanted(fields)
+    account, offer, buyer, wanted = fields.text("account"), fields.text("offer"), _buyer(fields), provider_of(fields)
     _check(fields, request, account)
     workspace, selling = request.caller.workspace, desk.commerce.selling
     try:
@@ -182,7 +187,8 @@ def _check(fields: Fields, request: Request, account: str) -> None:
     require_own(request.caller, account)
 
 
-def _wanted(fields: Fields) -> str:
+def provider_of(fields: Fields) -> str:
+    """The provider that is named; empty where none is."""
     return "" if fields.values.provider in (None, UNSET) else fields.choice("provider", PROVIDERS)
 
 

@@ -12,7 +12,7 @@ from farthing.core.catalogue import PROVIDERS, Provider
 
 from ..endpoint import Endpoint, Request
 from .account_settings import account_named
-from .buying import TROUBLES, ProviderName, fault_of
+from .buying import TROUBLES, ProviderName, fault_of, provider_of
 from .desk import Desk
 from .fields import Fields, Form
 from .parameters import in_path, parameter
@@ -103,7 +103,7 @@ async def forget_method(request: Request, desk: Desk) -> MethodForgotten:
 
 def _read(request: Request) -> tuple[str, str]:
     fields: Fields = _form.read(request)
-    wanted = "" if not fields.values.provider else fields.choice("provider", PROVIDERS)
+    wanted = provider_of(fields)
     fields.check()
     return wanted, named(request, "method", "payment_method")
 

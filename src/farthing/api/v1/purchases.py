@@ -9,13 +9,13 @@ from msgspec import Meta, Struct
 from farthing.commerce.charges import Charged, State
 from farthing.commerce.selling import Unsellable
 from farthing.commerce.troubles import ProviderTrouble
-from farthing.core.catalogue import PROVIDERS, Provider
+from farthing.core.catalogue import Provider
 from farthing.core.commands import text_error
 from farthing.stores.access import AccessError
 
 from ..endpoint import Endpoint, Request
 from .administration import told
-from .buying import ProviderName, fault_of, reason_of
+from .buying import ProviderName, fault_of, provider_of, reason_of
 from .desk import Desk
 from .fields import PREFIX, Form, idempotency_key
 from .problems import Fault
@@ -64,7 +64,7 @@ async def create_purchase(request: Request, desk: Desk) -> PurchaseView:
     """Charge an account for a top-up, once under this key."""
     fields = _purchase.read(request)
     account, offer, order = fields.text("account"), fields.text("offer"), fields.text_if("order")
-    wanted = "" if not fields.values.provider else fields.choice("provider", PROVIDERS)
+    wanted = provider_of(fields)
     key = PREFIX + idempotency_key(request)
     if wrong := text_error(account):
         fields.refuse("account", wrong)

@@ -6,6 +6,7 @@ async with metered(ledger, "alice", model="gpt-4o", prompt=messages) as m:
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import monotonic
 from types import TracebackType
@@ -27,7 +28,7 @@ from .used import Used, told
 C = TypeVar("C", Client, AsyncClient)
 
 
-class _Block(Generic[C]):
+class _Block(ABC, Generic[C]):
     """A call that somebody makes himself."""
 
     def __init__(self, ledger: C, asked: Asked, said: Said) -> None:
@@ -80,8 +81,9 @@ class _Block(Generic[C]):
             raise Unusable("this block was entered before: make another one for each call")
         return ModelCall(self._asked, terms_of(self._said, document))
 
+    @abstractmethod
     def _tick(self, call: ModelCall) -> None:
-        raise NotImplementedError
+        """Report what was delivered, where that is due."""
 
 
 def _ended(call: ModelCall, error: BaseException | None) -> Ended:

@@ -131,9 +131,9 @@ class PostgresStore:
         self._known: dict[tuple[str, str], int] = {}
         """Accounts that had a row when this batch was loaded, and how many entries."""
         self._to_carry_out: tuple[Any, ...] | None = None
+        """What `commit` writes, where one statement is enough."""
         self._tells = False
         """Whether the batch tells somebody something."""
-        """What `commit` writes, where one statement is enough."""
         self._lane = 0
         self._lane_written_at = float("-inf")
         self._lane_connection = 0

@@ -1,6 +1,7 @@
 """Fixtures for all tests: a fresh ledger on a SQLite file, its clock, a way to play commands on it; PostgreSQL."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     when a test asks for it."""
     if not hasattr(config, "workerinput"):
         compile_once()
+        let_ctrl_c_through()
         put_files_in_memory()
         _run.append(Shared.begin())
 
@@ -38,6 +40,12 @@ def compile_once() -> None:
     a second where the shell says PYTHONDONTWRITEBYTECODE."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def let_ctrl_c_through() -> None:
+    """Whoever runs the tests in the background may have taken Ctrl+C from them, and so from all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:

@@ -146,10 +146,11 @@ class Login:
                 raise Refused("invalid_credentials")
             if checked.outdated:
                 await self.logins.hash_again(user, await turn.hash(password))
-        if not user.verified:
-            await self.throttle.went_well(visit.workspace, forgive=tries[:1], take_back=tries[1:])
-            raise Refused("not_verified")
-        return await self._opened(visit, user, marks(tries))
+            # The turn ends with what it has counted: else many right ones at once would count as guesses.
+            if not user.verified:
+                await self.throttle.went_well(visit.workspace, forgive=tries[:1], take_back=tries[1:])
+                raise Refused("not_verified")
+            return await self._opened(visit, user, marks(tries))
 
     async def _opened(self, visit: Visit, user: User, counted: list[bytes]) -> SignedIn:
         session = new_id("ses", visit.at)

@@ -58,6 +58,11 @@ class Options:
         return 50_000 if self.full else 500 if self.quick else 10_000
 
     @property
+    def streams(self) -> int:
+        """Streams of each side, in a round."""
+        return 30 if self.quick else 300
+
+    @property
     def imports(self) -> int:
         """Grants of a file that is imported."""
         return 1_000_000 if self.full else 2_000 if self.quick else 100_000

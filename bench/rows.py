@@ -9,6 +9,7 @@ from bench import (
     rows_disk,
     rows_import,
     rows_itself,
+    rows_metering,
     rows_others,
     rows_process,
     rows_renewals,
@@ -128,6 +129,14 @@ ROWS: dict[str, tuple[str, Measure]] = {
     "told": (
         "charges that an endpoint asks for against charges without one, SQLite",
         partial(rows_told.told, "told", "sqlite"),
+    ),
+    "metered_first_token": (
+        "a metered stream's first token against the vendor's client alone, SQLite in this process",
+        partial(rows_metering.metered, "metered_first_token", False),
+    ),
+    "metered_first_token_async": (
+        "the same on an event loop",
+        partial(rows_metering.metered, "metered_first_token_async", True),
     ),
     "memory": ("memory of a server process along a million charges", rows_process.memory),
     "clean_exit": ("SIGTERM under load: nothing acknowledged is lost", rows_process.clean_exit),

@@ -79,6 +79,18 @@ TARGETS = {
     "webhooks": Target("webhooks to a receiver on this machine, one worker, SQLite", "a rate", 500, 1000, "events/s"),
     "webhooks_hanging": Target("the same on SQLite beside an endpoint that never answers", "alone", 0.9, 0.95),
     "told": Target("charges that an endpoint asks for on SQLite, 64 connections", "charges without one"),
+    "metered_first_token": Target(
+        "added to a stream's first token by metering it", "the vendor's client alone", 1, 0.5, "ms", False
+    ),
+    "metered_first_token_p99": Target("its p99", "that of the client alone", unit="ms", more_is_better=False),
+    "metered_first_token_chunk": Target("each chunk of it", "of the client alone", 1.05, 1.02, more_is_better=False),
+    "metered_first_token_async": Target(
+        "added to the first token on an event loop", "the vendor's client alone", 1, 0.5, "ms", False
+    ),
+    "metered_first_token_async_p99": Target("its p99", "that of the client alone", unit="ms", more_is_better=False),
+    "metered_first_token_async_chunk": Target(
+        "each chunk of it", "of the client alone", 1.05, 1.02, more_is_better=False
+    ),
     "memory": Target("memory of a server process, highest", "a limit", 200, 200, "MB", False),
     "memory_flat": Target("memory after all charges", "after a quarter of them", 1.1, 1.05, more_is_better=False),
     "clean_exit": Target("acknowledged charges missing after SIGTERM under load", "none", 0, 0, "", False),

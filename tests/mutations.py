@@ -161,9 +161,17 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         name="a stream that breaks off costs nothing",
         law="metering: nothing is given away",
-        file="src/farthing/llm/call.py",
-        old='        return whole, "delivered"\n',
-        new='        return None, "nothing"\n',
+        file="src/farthing/llm/evidence.py",
+        old='    return whole, "delivered"\n',
+        new='    return None, "nothing"\n',
         tests=("tests/llm/test_meter_trouble.py",),
+    ),
+    Mutation(
+        name="a call with a key that was charged is made again",
+        law="metering: a job that is run again is charged once",
+        file="src/farthing/llm/call.py",
+        old='            if before.state == "settled":\n',
+        new='            if before.state == "nowhere":\n',
+        tests=("tests/llm/test_keys.py",),
     ),
 )

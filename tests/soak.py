@@ -6,7 +6,9 @@ and the seed, tells its progress by `say`, and raises when something is wrong; g
 
 import argparse
 import asyncio
+import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,13 +22,13 @@ from typing import Any
 from farthing.app import open_ledger
 from farthing.backends import backend_of
 from farthing.core.catalogue import Provider
-from farthing.fakes.models import Options as Models
-from farthing.fakes.models import running as models
+from farthing.fakes.models import Remote
 from tests.api import fuzz
 from tests.commerce.orders import storm as sell
 from tests.conftest import make_template
 from tests.hammer import FARTHING, hammer, postgres_anvil
 from tests.jobs.storm import storm
+from tests.llm import apart
 from tests.llm.streams import storm as stream
 from tests.model.twin import MakeBook
 from tests.model.walk import Walk, on_both, on_sqlite
@@ -257,13 +259,32 @@ def sell_for_long(options: argparse.Namespace, seed: int) -> None:
         say(f"orders: {provider} on PostgreSQL: {told}")
 
 
-@long_form("streams", "metered streams at once, a third of them cut", streams=(1_000, "streams to begin"))
+@long_form(
+    "streams",
+    "metered streams at once, a third of them cut",
+    streams=(1_000, "streams to begin at once"),
+    storms=(9, "times to do so, in one process"),
+)
 def stream_for_long(options: argparse.Namespace, seed: int) -> None:
-    """The ledger equals the books of the provider of models, to the unit."""
-    with tempfile.TemporaryDirectory() as folder, models(Models(seed=seed)) as remote:
+    """The ledger equals the books of the provider of models, to the unit; and the memory stays what it was."""
+    with tempfile.TemporaryDirectory() as folder, models_beside(seed) as remote:
         remote.be_patient(600)
-        ended = asyncio.run(stream(Path(folder), remote, options.streams, seed, say))
+        ended = asyncio.run(stream(Path(folder), remote, options.streams, seed, say, options.storms))
     say(f"streams: {dict(ended)}, all charged as they were billed")
+
+
+@contextmanager
+def models_beside(seed: int) -> Iterator[Remote]:
+    """A stand-in for models in a process of its own, whose books take no memory of this one."""
+    words = ["fakes", "models", "--port", "0", "--seed", str(seed), "--json"]
+    with subprocess.Popen([*FARTHING, *words], stdout=subprocess.PIPE, text=True) as program:
+        try:
+            assert program.stdout is not None
+            remote = Remote(json.loads(program.stdout.readline())["listening"])
+            yield remote
+            remote.close()
+        finally:
+            program.terminate()
 
 
 @long_form(
@@ -282,11 +303,15 @@ def post_for_long(options: argparse.Namespace, seed: int) -> None:
     with cluster(database="post") as made:
         told = post(made.dsn, options.events, options.slain, 2, rng, say, **how)
     say(f"webhooks: on PostgreSQL: {told}")
+    with cluster(database="post") as made:
+        told = post(made.dsn, options.events, options.slain, 2, rng, say, accounts=50, **how)
+    say(f"webhooks: on PostgreSQL, each account in its order: {told}")
 
 
 @long_form(
     "webhooks-js",
-    "what we sign, verified by the JavaScript library of Standard Webhooks (needs node and npm, which gets it)",
+    "what we sign, verified by the JavaScript library of Standard Webhooks and by the lines of our page about webhooks "
+    "(needs node and npm, which gets it)",
     messages=(1_000, "messages to verify"),
 )
 def verify_in_javascript(options: argparse.Namespace, seed: int) -> None:
@@ -294,6 +319,13 @@ def verify_in_javascript(options: argparse.Namespace, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         told = javascript.verify(Path(folder), options.messages, random.Random(seed))
     say(f"webhooks-js: {told}")
+
+
+@long_form("litellm", "our callback with LiteLLM, in an environment of its own (which pip makes)")
+def try_litellm(options: argparse.Namespace, seed: int) -> None:
+    """It holds OpenAI's library below what all other tests need."""
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"litellm: {apart.trial(Path(folder))}")
 
 
 def main(words: list[str]) -> int:

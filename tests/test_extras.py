@@ -133,3 +133,10 @@ def test_the_program_says_what_a_command_needs(tmp_path: Path, extra: str, words
     assert "Traceback" not in done.stderr
     error = json.loads(done.stdout)["error"]
     assert (error["code"], needed in error["message"]) == ("not_installed", True)
+
+
+def test_who_lacks_what_metering_needs_is_told_what_to_install(tmp_path: Path) -> None:
+    assert said("", "from farthing.llm import Policy, Used, metered, metering", cwd=tmp_path) == ""
+    done = run("", "from farthing.llm import meter", cwd=tmp_path)
+    sentence = "farthing.llm needs the package wrapt, which is not installed: pip install 'farthing[llm]'"
+    assert done.stderr.endswith(f"ImportError: {sentence}\n")

@@ -11,6 +11,7 @@ from msgspec.structs import fields
 
 from farthing.backends import READERS
 from farthing.cli.journal import URL_VARIABLE
+from farthing.cli.reconcile import HELP
 from farthing.cli.root import app
 from farthing.client.connecting import API_KEY_VARIABLE
 from farthing.core.cardcheck import check_card
@@ -61,6 +62,12 @@ def test_every_command_and_option_of_the_pages_is_there():
     for words in used:
         name, known = command_of(words)
         assert {word for word in words if word.startswith("--")} <= known, (name, words)
+
+
+def test_every_command_that_is_said_to_help_where_the_books_differ_is_there():
+    said = [words.split() for text in HELP.values() for words in re.findall(r"farthing ((?:[a-z-]+ ?)+)", text)]
+    assert len(said) > 2
+    assert all(command_of(words)[0] for words in said)
 
 
 def test_the_page_about_prices_shows_its_commands():

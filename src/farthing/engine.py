@@ -168,7 +168,7 @@ class Engine:
         self._loop_thread = 0
         self._task: asyncio.Task[None] | None = None
         self._guard = threading.Lock()
-        self._said: dict[str, None] = {}
+        self._said: dict[tuple[str, str], None] = {}
         """What refusals have told once, lately: whoever runs against a limit again and again writes nothing more."""
 
     # Asking
@@ -437,7 +437,7 @@ class Engine:
                 raise Unknown(f"the commit failed in an unforeseen way: {error!r}") from error
             raise
         if not overtaken:
-            self._note_said(results)
+            self._note_said(accepted)
         if self._observer is not None:
             self._observer.committed(len(batch), time.perf_counter() - began)
         return _without(overtaken, batch, results) if overtaken else results
@@ -464,10 +464,10 @@ class Engine:
         """Whether all that a refusal would leave behind is there."""
         return not kept.entries and all(once in self._said for once in _once(kept))
 
-    def _note_said(self, results: Sequence[Result]) -> None:
-        for result in results:
-            if type(result) is Refused and result.accepted is not None:
-                self._said.update(dict.fromkeys(_once(result.accepted)))
+    def _note_said(self, kept: Sequence[Accepted]) -> None:
+        for each in kept:
+            if each.events:
+                self._said.update(dict.fromkeys(_once(each)))
         while len(self._said) > MOST_SAID:
             del self._said[next(iter(self._said))]
 
@@ -482,9 +482,9 @@ class Engine:
         return crashed
 
 
-def _once(kept: Accepted) -> list[str]:
-    """What it tells once."""
-    return [event.once for event in kept.events if event.once]
+def _once(kept: Accepted) -> list[tuple[str, str]]:
+    """What it tells once, in which workspace."""
+    return [(event.workspace, event.once) for event in kept.events if event.once]
 
 
 def _without(accounts: frozenset[AccountKey], batch: Sequence[Ticket], results: list[Result]) -> list[Result | None]:

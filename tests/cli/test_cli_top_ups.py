@@ -7,8 +7,13 @@ import pytest
 
 from farthing.app import open_ledger
 from farthing.core.purchases import Order
+from farthing.core.top_up_attempts import Standing
+from farthing.core.top_ups import Step
+from farthing.engine import Ids
 from farthing.fakes.digistore24 import KEY, Options, running
 from farthing.stores.purchases import Purchases
+from farthing.stores.top_ups import TopUps
+from farthing.timezones import calendar
 from tests.cli.command import URL, Cli
 from tests.support import START_US
 
@@ -20,6 +25,16 @@ def bought(account: str, order: str) -> None:
     row = Order(provider="digistore24", id=order, account=account, bought_at=START_US)
     with open_ledger(URL) as ledger:
         ledger.wait(Purchases(ledger.database).keep("main", [(row, 0)]))
+
+
+def pause(account: str) -> None:
+    """As if its attempts had failed again and again."""
+    failed = Standing(failures=3, paused="failures", paused_at=START_US, url="https://pay.example/1")
+    with open_ledger(URL) as ledger:
+        main = ledger.wait(ledger.reports.workspace("main"))
+        assert main is not None
+        top_ups = TopUps(ledger.database, calendar, Ids())
+        ledger.wait(top_ups.step(main, account, START_US, lambda _: Step(standing=failed)))
 
 
 def test_an_account_is_topped_up_once_and_shown_all_the_way(ledger: Cli, monkeypatch: pytest.MonkeyPatch):
@@ -55,6 +70,12 @@ def test_an_account_is_topped_up_once_and_shown_all_the_way(ledger: Cli, monkeyp
     assert (attempt["id"], attempt["state"]) == (checked["attempt"]["id"], "pending")
     assert "pending" in ledger.told("top-ups", "show", "alice")
     assert ledger.ok("top-ups", "resume", "alice")["state"] == "in_flight"
+    assert ledger.ok("top-ups", "paused")["data"] == []
+    pause("alice")
+    (waiting,) = ledger.ok("top-ups", "paused")["data"]
+    assert (waiting["account"], waiting["paused"], waiting["url"]) == ("alice", "failures", "https://pay.example/1")
+    assert "https://pay.example/1" in ledger.told("top-ups", "show", "alice")
+    assert ledger.ok("top-ups", "resume", "alice")["state"] == "ready"
     assert ledger.ok("top-ups", "paused")["data"] == []
     assert ledger.ok("top-ups", "off", "alice")["settings"] is None
     act = ledger.ok("audit", "--action", "account.settings")["data"][0]

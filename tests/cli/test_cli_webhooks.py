@@ -126,7 +126,10 @@ class Listener:
     def interrupt(self) -> tuple[int, str]:
         """How it ends by Ctrl+C, and what it had still to say."""
         self._program.send_signal(signal.SIGINT)
-        out, err = self._program.communicate(timeout=60)
+        try:
+            out, err = self._program.communicate(timeout=60)
+        finally:
+            self._program.kill()
         return self._program.returncode, out + err
 
 

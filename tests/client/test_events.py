@@ -159,18 +159,28 @@ def test_one_goes_on_behind_the_last_and_hears_nothing_twice(reader: EventReader
     assert [each.id for each in reader.read(b"" + event(ids(6)) + event(ids(8)) + event(ids(7)))] == [ids(8)]
 
 
+def test_what_was_before_one_listened_is_not_told_because_the_connection_broke(reader: EventReader):
+    reader.call()
+    reader.read(b": listening\nid: %b\n\n" % ids(5).encode())
+    assert [each.id for each in reader.read(event(ids(4)))] == [ids(4)], "it was committed since"
+    reader.call()
+    again = reader.read(event(ids(3)) + event(ids(4)) + event(ids(6)))
+    assert [each.id for each in again] == [ids(6)]
+
+
 def test_what_was_cut_in_the_middle_is_not_put_together_with_what_comes_next(reader: EventReader):
     reader.read(event(ids(1)) + event(ids(2))[:30])
     reader.call()
     assert [each.id for each in reader.read(event(ids(2)))] == [ids(2)]
 
 
-def test_what_is_remembered_has_a_bound(reader: EventReader, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("farthing.client.event_stream.FORGOTTEN_AT", 50)
-    for number in range(1, 500):
+    reader = EventReader(CALL, Retries(2))
+    for number in range(1, 1_000):
         assert len(reader.read(event(ids(number)))) == 1
-    assert len(reader._told) <= 51
-    assert reader.read(event(ids(480))) == []
+    assert len(reader._told) <= 2 * 121, "of the last two minutes, and as much again"
+    assert reader.read(event(ids(900))) == []
 
 
 def test_before_the_first_answer_one_gives_up_as_with_any_call_and_afterwards_never(reader: EventReader):

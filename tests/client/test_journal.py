@@ -18,6 +18,8 @@ import farthing
 from farthing.client.errors import ServerError, Unauthorized, Unusable
 from farthing.client.journal import files, keeping
 from farthing.compat.tokens import Tokens
+from farthing.stores.contract import Unavailable as Down
+from farthing.stores.events import Events
 from tests.api.serving import Server, wait_for
 from tests.client.driving import Kind, Place
 from tests.client.flaky import Flaky, answer, drop, problem, serve, serve_and_drop
@@ -362,6 +364,29 @@ def test_what_is_parked_is_told_as_an_event_once(shop: Shop, account: str) -> No
         call="charge", key=f"{account} late", error="frozen", host="elsewhere", account=account
     )
     assert again.told is False
+
+
+def test_what_can_not_be_told_yet_is_parked_once_it_is_told(
+    shop: Shop, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries, add = [0], Events.add
+
+    async def add_if_there(self: Events, *args: Any) -> Any:
+        tries[0] += 1
+        if tries[0] <= 4:
+            raise Down("away")
+        return await add(self, *args)
+
+    client = shop.open()
+    shop.funded(account)
+    shop.direct.accounts.change_settings(account, frozen=True)
+    shop.way.shut()
+    client.charge(account, 5, key=f"{account} late")
+    monkeypatch.setattr(Events, "add", add_if_there)
+    shop.way.open()
+    assert drained(client).parked == 1
+    assert tries[0] >= 5
+    assert len(told_of(shop, account)) == 1
 
 
 def test_what_is_parked_may_be_sent_again_once_its_reason_is_gone(shop: Shop, account: str) -> None:

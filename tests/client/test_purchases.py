@@ -8,6 +8,7 @@ import pytest
 
 import farthing
 from farthing.fakes.stripe import Options, Remote, running
+from tests.client.driving import Place
 
 pytestmark = pytest.mark.parametrize(
     "place", ["sync-sqlite", "async-postgres", "sync-http"], indirect=True, scope="module"
@@ -81,12 +82,40 @@ def test_what_an_account_has_left_is_listed_preferred_and_forgotten(shop: Any, f
         shop.purchases.forget_method(account, old.id)
 
 
-def test_the_books_are_compared(shop: Any, fake: Remote, account: str):
+def test_what_is_bought_by_itself_is_set_looked_at_and_gone_on_with(shop: Any, fake: Remote, account: str):
+    shop.accounts.create(account)
+    url = shop.purchases.checkout(account, "bot/pack", keep_method=True).url
+    fake.post(f"checkouts/{url.rpartition('/')[2]}/pay", card="4000002760003184")
+    put = shop.auto_top_ups.put(account, "stripe", 100, offer="bot/pack", cap_day=500, key=f"put {account}")
+    assert (put.auto_top_up.threshold, put.auto_top_up.cap_day, put.auto_top_up.cap_month) == (100, 500, None)
+    checked = shop.auto_top_ups.check(account)
+    assert (checked.asked, checked.state, checked.paused) == (True, "paused", "authentication_required")
+    assert checked.url.startswith(fake.url)
+    (paused,) = [each for each in shop.auto_top_ups.paused() if each.account == account]
+    assert (paused.paused, paused.url) == (checked.paused, checked.url)
+    assert shop.auto_top_ups.resume(account).state == "ready"
+    assert account not in [each.account for each in shop.auto_top_ups.paused()]
+    assert shop.auto_top_ups.check(account).asked
+    assert [each.state for each in shop.auto_top_ups.attempts(account)] == ["authentication_required"] * 2
+    assert shop.auto_top_ups.remove(account).auto_top_up is None
+    off = shop.auto_top_ups.check(account)
+    assert (off.asked, off.reason, shop.auto_top_ups.get(account).settings) == (False, "off", None)
+    with pytest.raises(farthing.NotFound):
+        shop.auto_top_ups.put(account, "stripe", 100, offer="bot/nothing")
+
+
+def test_the_books_are_compared(shop: Any, fake: Remote, account: str, place: Place):
+    taken = {"amount": 700, "currency": "eur", "payment_method": "pm_card_visa", "confirm": True}
+    header = {"authorization": f"Bearer {KEY}"}
+    assert httpx2.post(f"{fake.url}/v1/payment_intents", data=taken, headers=header, timeout=60).status_code == 200
     url = shop.purchases.checkout(account, "bot/pack").url
     payment = fake.post(f"checkouts/{url.rpartition('/')[2]}/pay")["payment_intent"]
     done = shop.payments.reconcile("stripe", recent=True)
     assert (done.provider, done.agrees) == ("stripe", False)
     assert payment in [each.payment for each in done.findings if each.kind == "missing_here"]
     assert done.totals["EUR"].paid_here == "0"
+    assert done.others
+    alone = "api_key" not in place.options  # the server has two workspaces
+    assert {each.amount for each in done.elsewhere} == ({"7.00"} if alone else set())
     with pytest.raises(farthing.Invalid, match="provider"):
         shop.payments.reconcile("paypal")

@@ -71,6 +71,7 @@ ANSWERS: dict[str, Any] = {
     "putAutoTopUp": top_up_results.AutoTopUpChanged,
     "removeAutoTopUp": top_up_results.AutoTopUpChanged,
     "listTopUpAttempts": Page[top_up_results.TopUpAttempt],
+    "listPausedTopUps": Page[top_up_results.PausedTopUp],
     "resumeAutoTopUp": top_up_results.AutoTopUpResumed,
     "checkAutoTopUp": top_up_results.AutoTopUpChecked,
     "listOrders": Page[product_results.OrderLine],

@@ -21,6 +21,7 @@ from tests.commerce.market import LIVE_KEY
 from tests.support import MAIN
 
 ALWAYS_ASKS = "4000002760003184"
+HOUR_US = 3_600_000_000
 
 
 class KilledError(Exception):
@@ -161,6 +162,79 @@ def test_a_payment_whose_answer_was_lost_is_known_by_its_key_for_good(shop: Baza
     finally:
         shop.put(shop.sold)
         shop.market.calm()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_charge_that_was_cut_off_is_found_out_at_stripe_once_its_key_may_be_forgotten(
+    shop: Bazaar, monkeypatch: pytest.MonkeyPatch, begun: bool
+):
+    account = f"cut off {begun}"
+    with_card(shop, account)
+    shop.pay.post("habits", hold=True)
+    ask = charging._CHARGE["stripe"]
+
+    async def killed(tools: Any, wanted: Any) -> Charged:
+        if begun:
+            await ask(tools, wanted)
+        raise KilledError
+
+    monkeypatch.setitem(charging._CHARGE, "stripe", killed)
+    for _ in range(2):  # the second comes under the same key, which Stripe knows
+        with pytest.raises(KilledError):
+            charge(shop, account, "stripe")
+    monkeypatch.undo()
+    later(shop, hours=24)
+    shop.pay.post("weather", mode="error")
+    assert charge(shop, account, "stripe").reason == "unknown"
+    shop.pay.post("weather", mode="fine")
+    found = charge(shop, account, "stripe")
+    if begun:
+        assert (found.state, found.payment[:3], shop.market.balance(account)) == ("succeeded", "pi_", 1100)
+    else:
+        assert (found.state, found.reason, found.again) == ("failed", "not_begun", True)
+    done = charge(shop, account, "stripe")
+    assert (done.state, done.payment[:3]) == ("succeeded", "pi_")
+    shop.market.calm()
+    assert (shop.market.balance(account), payments(shop, account)) == (1100, 1)
+
+
+def test_what_was_asked_for_once_more_is_not_taken_for_never_begun(shop: Bazaar, monkeypatch: pytest.MonkeyPatch):
+    with_card(shop, "two days")
+    shop.pay.post("habits", hold=True)
+    ask = charging._CHARGE["stripe"]
+
+    async def killed(tools: Any, wanted: Any) -> Charged:
+        if shop.server.clock.now_us() > began + 24 * HOUR_US:
+            await ask(tools, wanted)
+        raise KilledError
+
+    began = shop.server.clock.now_us()
+    monkeypatch.setitem(charging._CHARGE, "stripe", killed)
+    with pytest.raises(KilledError):
+        charge(shop, "two days", "stripe")
+    later(shop, hours=30)
+    assert charge(shop, "two days", "stripe").reason == "not_begun"
+    with pytest.raises(KilledError):
+        charge(shop, "two days", "stripe")
+    assert charge(shop, "two days", "stripe").reason == "unknown", "he may still be at it"
+    monkeypatch.undo()
+    later(shop, hours=24)
+    assert charge(shop, "two days", "stripe").state == "succeeded"
+    shop.market.calm()
+    assert (shop.market.balance("two days"), payments(shop, "two days")) == (1100, 1)
+
+
+def later(shop: Bazaar, *, hours: int) -> None:
+    """Here, and at Stripe."""
+    shop.market.pass_time(hours * 3_600)
+    shop.pay.post("clock/advance", seconds=hours * 3_600)
+
+
+def payments(shop: Bazaar, account: str) -> int:
+    """How often Stripe got money without the buyer."""
+    found = shop.pay.get("state", kind="payment_intent")["data"]
+    mine = [each for each in found if each["status"] == "succeeded" and owner(each) == account]
+    return sum("farthing_charge" in each["metadata"] for each in mine)
 
 
 def test_an_amount_that_stripe_has_no_coins_for_is_not_asked_for(shop: Bazaar):

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from farthing.commerce.fulfilling import Fulfilling
 from farthing.core import clawbacks
 from farthing.core.commands import GiveGrant, TakeCharge
-from farthing.core.facts import AnyFact, Canceled, Ended, Resumed
+from farthing.core.events import write_time
+from farthing.core.facts import AnyFact, Canceled, Ended, Missed, Resumed
 from farthing.stores.access import Act
 from farthing.stores.contract import Unavailable
+from farthing.stores.events import Events
 from farthing.stores.plans import Plans
 from farthing.stores.products import Products
 from tests.commerce.shop import WORKSPACE, WRITER, Shop, closed, disputed, paid, refunded
@@ -145,6 +148,32 @@ async def test_an_order_that_nobody_knows_the_account_of_waits_until_somebody_do
 
 
 @story
+async def test_a_later_payment_that_says_whose_its_order_is_says_it_of_the_earlier_ones(shop):
+    for n in (1, 2):
+        assert (await shop.tell(tier(f"T{n}", account="", renewal=n > 1))).told == "waits: no_account"
+    after = tier("T9", order="O2", account="", came_of="O1")
+    assert (await shop.tell(after)).told == "waits: no_account"
+    third = tier("T3", renewal=True)
+    with pytest.MonkeyPatch.context() as ends:
+        ends.setattr(Fulfilling, "_claimed", killed)
+        with pytest.raises(KilledError):
+            await shop.tell(third)
+    await shop.tell_all(third, third)
+    assert {(await shop.receipt(f"T{n}")).state for n in (1, 2, 3, 9)} == {"credited"}
+    assert (await shop.of("alice")).next_at >= START_US + 30 * DAY
+    assert await shop.balance("alice") == 4 * 2000
+    assert (await shop.purchases.order("main", "digistore24", "O2")).order.account == "alice"
+
+
+class KilledError(Exception):
+    """The process has ended."""
+
+
+async def killed(*_: object) -> None:
+    raise KilledError
+
+
+@story
 async def test_a_person_says_what_a_payment_was_for(shop):
     assert (await shop.tell(paid(product="999", account=""))).told == "waits: unknown_product"
     done = await shop.fulfilling.assign(WORKSPACE, "digistore24", "T1", "bob", "writer/1000", "admin")
@@ -216,6 +245,29 @@ async def test_a_renewal_that_is_paid_after_the_end_begins_the_subscription_anew
     assert (await shop.tell(tier("T2", renewal=True))).told == "credited to alice"
     assert (await shop.of("alice")).ended_at is None
     assert await shop.balance("alice") == 4000
+
+
+@story
+async def test_a_renewal_that_is_not_paid_is_told_once_for_its_period(shop):
+    await shop.tell(tier(at=START_US))
+    s = await shop.of("alice")
+
+    async def miss(at: int, order: str = "O1") -> list[dict[str, Any]]:
+        await shop.tell_all(*[Missed(provider="digistore24", at=at, order=order)] * 2)
+        page = await Events(shop.ledger.database).page("main", type="subscription.renewal_failed", oldest_first=True)
+        assert {event.account for event in page.items} <= {"alice"}
+        return [event.data for event in page.items]
+
+    assert await miss(START_US + DAY, order="O2") == []
+    failed = {
+        "subscription": s.id, "plan": "pro", "period_at": write_time(s.next_at), "error": "payment_missed",
+    }  # fmt: skip
+    assert await miss(s.next_at) == [failed]
+    assert await miss(s.next_at + DAY) == [failed]
+    await shop.tell(tier("T2", renewal=True, at=s.next_at + 2 * DAY))
+    assert await miss(s.next_at + DAY) == [failed], "it came late"
+    later = (await shop.of("alice")).next_at
+    assert await miss(later) == [failed, failed | {"period_at": write_time(later)}]
 
 
 @story

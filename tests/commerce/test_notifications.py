@@ -307,6 +307,20 @@ def test_a_refund_that_names_its_order_alone_is_of_its_only_payment(shop):
     assert shop.receipt(of_payment(shop, order)).taken == 1000 * UNIT
 
 
+def test_a_refund_in_another_currency_than_was_paid_in_is_kept_and_shown_and_takes_nothing(shop):
+    account = shop.account()
+    order = shop.buy(account)
+    refund = {
+        "event": "on_refund", "transaction_type": "refund", "transaction_id": "R9", "transaction_amount": "5.00",
+        "transaction_currency": "USD", "parent_transaction_id": of_payment(shop, order),
+    }  # fmt: skip
+    told = body(shop, refund)
+    assert shop.send("digistore24", told).raw == b"OK"
+    assert shop.kept(told).outcome.endswith(f"5.00 USD of payment {of_payment(shop, order)}, which was in EUR")
+    assert shop.kept(told).outcome.startswith("unmatched: ")
+    assert (shop.balance(account), shop.receipt(of_payment(shop, order)).returned) == (1000, {})
+
+
 def test_a_refund_that_names_all_that_was_paid_at_once_is_of_its_own_item(shop):
     account = shop.account()
     shop.ds24.post("habits", refunds_by_number=True, hold=True)

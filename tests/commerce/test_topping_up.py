@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from farthing.stores.products import Products
 from farthing.stores.top_ups import TopUps
 from farthing.timezones import calendar
 from tests.api.v1.client import told
+from tests.api.v1.reading import whole
 from tests.commerce.bazaar import BACK, Bazaar, bazaar
 from tests.commerce.market import LIVE_KEY
 from tests.support import MAIN, UNIT
@@ -121,14 +123,7 @@ class Corner:
                     raise Killed
 
             dying: Any = Dying()
-            parts = (
-                self.ledger.engine,
-                self.ledger.reports,
-                Products(self.ledger.database),
-                c.top_ups,
-                dying,
-                c.receiving,
-            )
+            parts = (self.ledger.engine, self.ledger.reports, Products(self.ledger.database), c.top_ups, dying)
             with pytest.raises(Killed):
                 await ToppingUp(*parts, self.now_us).look(MAIN, account)
 
@@ -164,6 +159,11 @@ class Corner:
     def told(self, account: str) -> list[str]:
         found = self.shop.market.told_of(account)
         return sorted(type.removeprefix("auto_top_up.") for type in found if type.startswith("auto_top_up."))
+
+    def events(self, account: str, type: str) -> list[dict[str, Any]]:
+        """What was told of an account, of a type."""
+        page = self.server.run(self.shop.market.events.page("main", oldest_first=True, limit=10_000))
+        return [event.data for event in page.items if (event.account, event.type) == (account, type)]
 
     def charged(self, account: str) -> int:
         """How often the provider got money without the buyer."""
@@ -343,7 +343,7 @@ def test_who_was_held_up_after_he_had_put_it_down_leaves_the_asking_to_others(co
     async def look(c: Commerce) -> Looked | None:
         slow = Slow(corner.ledger.database, calendar, Ids())
         parts = (corner.ledger.engine, corner.ledger.reports, Products(corner.ledger.database), slow, c.charging)
-        return await ToppingUp(*parts, c.receiving, corner.now_us).look(MAIN, account)
+        return await ToppingUp(*parts, corner.now_us).look(MAIN, account)
 
     looked = corner.commerce(look)
     assert looked is not None
@@ -383,6 +383,22 @@ def test_declines_cool_down_and_pause_until_somebody_says_that_it_may_go_on(corn
     assert corner.balance(account) == 1040
 
 
+def test_a_decline_at_digistore24_has_an_address_and_who_pays_there_has_what_was_asked_for(corner: Corner):
+    account = corner.account("digistore24")
+    state = corner.shop.ds24.get("state")["orders"].values()
+    (order,) = [each["id"] for each in state if each["custom"] == account]
+    corner.shop.ds24.post(f"orders/{order}/card", behaviour="declined")
+    corner.spend(account)
+    corner.run()
+    (attempt,) = corner.attempts(account)
+    assert (attempt.state, attempt.url.startswith(corner.shop.ds24.url)) == ("declined", True)
+    (failed,) = corner.events(account, "auto_top_up.failed")
+    assert (failed["url"], failed["reason"], corner.standing(account).failures) == (attempt.url, "refused", 1)
+    corner.shop.ds24.post(f"orders/{attempt.payment}/pay")
+    assert (corner.balance(account), corner.states(account)) == (1040, ["done"])
+    assert (corner.standing(account), corner.run().done) == (Standing(), 0)
+
+
 def test_a_bank_that_asks_for_the_customer_pauses_at_once_with_a_link(corner: Corner):
     account = corner.account("stripe", ALWAYS_ASKS)
     corner.spend(account)
@@ -392,8 +408,49 @@ def test_a_bank_that_asks_for_the_customer_pauses_at_once_with_a_link(corner: Co
     ).json
     assert (shown["state"], shown["paused"]) == ("paused", "authentication_required")
     assert shown["url"].startswith(f"{corner.shop.pay.url}/checkout/")
+    listed = whole(corner.shop.v1, "auto-top-ups/paused")
+    (mine,) = [each for each in listed if each["account"] == account]
+    assert (mine["paused"], mine["url"]) == ("authentication_required", shown["url"])
     assert corner.told(account) == ["paused"]
     assert corner.charged(account) == 0
+
+
+@pytest.mark.parametrize("mode", ["offer", "amount"])
+def test_who_pays_on_the_page_that_he_is_sent_to_has_all_of_it_and_ends_the_pause(corner: Corner, mode: str):
+    account, workspace = corner.account("stripe", ALWAYS_ASKS), MAIN
+    if mode == "amount":
+        corner.count_in("EUR")
+        corner.set(account, AutoTopUp(provider="stripe", threshold=BELOW * UNIT, amount=10 * UNIT))
+        workspace = replace(MAIN, unit="EUR")
+    try:
+        corner.spend(account, 1_070 if mode == "offer" else 70)
+        assert corner.look(account, workspace).standing.paused == "authentication_required"
+        (paused,), url = corner.events(account, "auto_top_up.paused"), corner.standing(account).url
+        assert (paused["cause"], paused["url"]) == ("authentication_required", url)
+        session = corner.shop.pay.post(f"checkouts/{url.rpartition('/')[2]}/pay")
+        assert session["amount_total"] == (2 * 1_500 if mode == "offer" else 2_000), "as much as was asked for"
+        corner.shop.pay.post("events/send")
+        assert corner.balance(account) == (1_030 if mode == "offer" else 50)
+        assert (corner.states(account), corner.standing(account)) == (["done"], Standing())
+        assert corner.told(account) == ["done", "paused"]
+        corner.spend(account, 1_000)
+        assert corner.look(account, workspace).asked
+        assert corner.charged(account) == 1, "what he has left there is charged"
+    finally:
+        corner.count_in("credits")
+
+
+def test_who_was_to_say_yes_while_a_process_died_is_sent_to_a_page_that_is_still_good(corner: Corner):
+    account = corner.account("stripe", ALWAYS_ASKS)
+    corner.spend(account)
+    corner.killed(account, asked=True)
+    corner.later(hours=25)
+    corner.run()
+    standing = corner.standing(account)
+    assert (standing.paused, corner.told(account)) == ("authentication_required", ["paused"])
+    corner.shop.pay.post(f"checkouts/{standing.url.rpartition('/')[2]}/pay")
+    corner.shop.pay.post("events/send")
+    assert (corner.balance(account), corner.states(account), corner.standing(account)) == (1040, ["done"], Standing())
 
 
 def test_a_cap_counts_what_was_bought_this_day(corner: Corner):
@@ -407,10 +464,27 @@ def test_a_cap_counts_what_was_bought_this_day(corner: Corner):
     assert corner.run().done == 1
 
 
-def test_caps_of_zero_buy_nothing(corner: Corner):
-    account = corner.account("stripe", cap_month=0)
+@pytest.mark.parametrize("cap", ["cap_day", "cap_month"])
+def test_caps_of_zero_buy_nothing_and_say_so_once(corner: Corner, cap: str):
+    none: Any = {cap: 0}
+    account = corner.account("stripe", **none)
     corner.spend(account)
-    assert (corner.run().done, corner.look(account).why, corner.charged(account)) == (0, "cap_month", 0)
+    assert (corner.run().done, corner.look(account).why, corner.charged(account)) == (0, cap, 0)
+    corner.later(hours=25)
+    assert (corner.run().done, corner.told(account), corner.attempts(account)) == (0, ["failed"], [])
+
+
+def test_a_cap_of_a_month_counts_all_its_days(corner: Corner):
+    while datetime.fromtimestamp(corner.now_us() / 1e6, UTC).day > 20:
+        corner.later(hours=24)  # so that all of it is in one month
+    account = corner.account("stripe", cap_day=1_000 * UNIT, cap_month=2_000 * UNIT)
+    bought = 0
+    for _ in range(4):
+        corner.spend(account, 1_000)
+        bought += corner.run().done
+        corner.shop.pay.post("events/send")
+        corner.later(hours=24)
+    assert (bought, corner.charged(account), corner.look(account).why) == (2, 2, "cap_month")
 
 
 def test_two_payments_that_nobody_confirms_pause_and_the_late_ones_are_credited_and_heal(corner: Corner):
@@ -522,6 +596,25 @@ def test_who_is_erased_is_not_charged_by_himself_any_more(corner: Corner):
     assert corner.look(account).why == "off"
 
 
+def test_an_erasing_that_is_refused_or_was_done_before_switches_nothing_off(corner: Corner):
+    account, v1 = corner.account("stripe"), corner.shop.v1
+
+    def is_on() -> bool:
+        found = corner.server.run(corner.ledger.reports.account("main", account, corner.now_us()))
+        return found is not None and found.settings.auto_top_up is not None
+
+    path, body = f"accounts/{account}/erase", {"reason": "asked for it"}
+    assert v1.made(path, body | {"dry_run": True})["dry_run"]
+    v1.made(f"accounts/{corner.account('stripe')}/erase", body, key=f"{account}-other")
+    assert v1.refused(path, body, key=f"{account}-other") == (409, "key_conflict")
+    assert is_on()
+    v1.made(path, body, key=f"{account}-erase")
+    assert not is_on()
+    corner.set(account, AutoTopUp(provider="stripe", threshold=UNIT, offer="bot/large"))
+    v1.made(path, body, key=f"{account}-erase")
+    assert is_on(), "that was told before he was a customer again"
+
+
 def test_the_calls_of_the_api_agree_with_one_another(corner: Corner):
     v1, account = corner.shop.v1, corner.account("stripe")
     path = f"/v1/accounts/{account}/auto-top-up"
@@ -564,14 +657,19 @@ def test_the_calls_of_the_api_agree_with_one_another(corner: Corner):
 # Two processes
 
 
-def test_64_charges_across_the_threshold_on_two_engines_make_one_payment(tmp_path: Path, postgres_url: str):
-    with bazaar(tmp_path, postgres_url) as shop:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_64_charges_across_the_threshold_on_two_engines_make_one_payment(
+    tmp_path: Path, request: pytest.FixtureRequest, database: str
+):
+    postgres = database == "postgres"
+    url = request.getfixturevalue("postgres_url") if postgres else f"sqlite:///{tmp_path / 'both.db'}"
+    with bazaar(tmp_path, url) as shop:
         corner = Corner(shop)
         account = corner.account("stripe")
 
         async def storm() -> list[Run]:
             there = open_ledger(
-                postgres_url, clock=shop.server.clock, inline_on=asyncio.get_running_loop(), reader=True
+                url, clock=shop.server.clock, inline_on=asyncio.get_running_loop(), reader=True
             )  # fmt: skip
             ledgers = (corner.ledger, there)
             made = [commerce_on(each.engine, each.database, each.reports, corner.now_us) for each in ledgers]

@@ -51,7 +51,7 @@ def test_who_has_taken_nothing_for_five_days_is_disabled():
     assert outcome_of(Answer(500), 1, AT, AT - FAILING + 1, 0) == Again(AT + 5 * SECOND)
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_pause_that_is_asked_for_is_kept(status: int):
     long, short, longest = Answer(status, 600 * SECOND), Answer(status, 2 * SECOND), Answer(status, 9 * DAY)
     assert outcome_of(long, 1, AT, None, 0) == Again(AT + 600 * SECOND, AT + 600 * SECOND)

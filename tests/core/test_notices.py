@@ -26,7 +26,10 @@ class Teller(Book):
 
     def __init__(self, told: str = ALL, scale: int = 6, **rules: Any) -> None:
         settings = WorkspaceSettings(**rules)
-        super().__init__(workspaces=[Workspace("main", "M", "live", "credits", scale, START_US, settings, told)])
+        names = ("main", "other")
+        super().__init__(
+            workspaces=[Workspace(w, w, "live", "credits", scale, START_US, settings, told) for w in names]
+        )
         self.tell(told)
         self.seen = 0
 
@@ -471,6 +474,30 @@ def test_it_is_told_once_whoever_decides_and_however_the_refusals_come() -> None
     book.refuse(ask.TakeCharge(**WHO, amount=1, key="k", final=True))
     assert book.types() == ["spend_limit.reached"]
     assert len([row for row in book.outbox() if row[2] == "alice"]) == book.count("event")
+    book.close()
+
+
+def test_what_was_only_tried_has_not_been_told() -> None:
+    book = limited(day=1)
+    book.engine.submit(ask.TakeCharge(**WHO, amount=2 * UNIT), lambda _: None, dry=True)
+    book.loop.run()
+    assert book.types() == []
+    book.refuse(ask.TakeCharge(**WHO, amount=2 * UNIT))
+    assert book.types() == ["spend_limit.reached"]
+    book.close()
+
+
+def test_it_is_told_in_each_workspace_that_has_an_account_of_that_name() -> None:
+    book = limited(day=1)
+    other = WHO | {"workspace": "other"}
+    book.accept(ask.GiveGrant(**other, amount=9 * UNIT))
+    book.accept(ask.SetAccount(**other, spend_limit_day=UNIT))
+    book.events()
+    for who in (WHO, other, WHO, other):
+        book.refuse(ask.TakeCharge(**who, amount=2 * UNIT))
+    assert [(event.workspace, event.type) for event in book.events()] == [
+        ("main", "spend_limit.reached"), ("other", "spend_limit.reached")
+    ]  # fmt: skip
     book.close()
 
 

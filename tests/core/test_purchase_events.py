@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from farthing.core.events import TYPES
 from farthing.core.purchase_events import happened
 from farthing.core.purchases import Receipt
 
@@ -39,6 +40,11 @@ def changed(receipt: Receipt, **more: Any) -> Receipt:
             [("payment.refunded", {"returned": "2.50", "credits": "0.25"})],
         ),
         (changed(CREDITED, returned={"all": "2.50"}), changed(CREDITED, returned={"all": "2.50"}, taken=250_000), []),
+        (
+            changed(CREDITED, returned={"re_1": "2.50"}),
+            changed(CREDITED, returned={}),
+            [("payment.refund_failed", {"returned": "0", "credits": "0"})],
+        ),
         (CREDITED, changed(CREDITED, dispute="dp_1"), [("dispute.opened", {"dispute": "dp_1"})]),
         (changed(CREDITED, dispute="dp_1"), changed(CREDITED, dispute="dp_1", asked="dp_1", hold="hold_1"), []),
         (
@@ -56,3 +62,5 @@ def changed(receipt: Receipt, **more: Any) -> Receipt:
 )
 def test_each_change_is_told_once_and_what_came_before_its_payment_with_it(before, after, told):
     assert list(happened(before, after, 6)) == [(type, FACTS | said) for type, said in told]
+    for type, said in told:
+        assert FACTS.keys() | said.keys() | {"workspace", "account"} == set(TYPES[type].data.__struct_fields__)

@@ -6,7 +6,7 @@ import pytest
 
 from farthing.core.facts import Refunded
 from farthing.core.purchases import Receipt
-from farthing.core.refunded import payment_of
+from farthing.core.refunded import is_other_money, payment_of
 from tests.support import START_US
 
 
@@ -60,3 +60,20 @@ def test_a_refund_is_of_one_payment_or_of_none(receipts: list[Receipt], says: di
     fact = Refunded(provider="digistore24", at=START_US, order="O", **{"payment": ""} | says)
     assert payment_of(fact, receipts) == found
     assert payment_of(fact, receipts[::-1]) == found
+
+
+@pytest.mark.parametrize(
+    ("told", "other"),
+    [
+        ({"refund": "R", "amount": "5", "currency": "USD"}, True),
+        ({"total": "5", "currency": "USD"}, True),
+        ({"refund": "R", "amount": "5", "currency": "eur"}, False),
+        ({"total": "5"}, False),
+        ({"currency": "USD"}, False),
+    ],
+)
+def test_a_part_in_another_currency_than_was_paid_in_is_no_part_that_can_be_told(told: dict[str, Any], other: bool):
+    paid = Receipt(provider="digistore24", payment="11", amount="10", currency="EUR", at=START_US)
+    fact = Refunded(provider="digistore24", payment="11", at=START_US, **told)
+    assert is_other_money(fact, paid) is other
+    assert not is_other_money(fact, receipt("11")), "nobody knows yet what it was paid in"

@@ -13,7 +13,7 @@ import openai
 import farthing
 from farthing.fakes.models import HEADER, Remote
 from farthing.llm import meter, settled
-from tests.llm.vendors import Vendors, Way, asking, booked
+from tests.llm.vendors import Way, asking, booked
 
 CARD = {
     "rules": [
@@ -35,12 +35,14 @@ def open_ledger(folder: Path) -> farthing.Client:
 class Desk:
     """One account, and the vendors' clients that are metered for it."""
 
-    def __init__(self, ledger: Any, vendors: Vendors, models: Remote, credits: int = PLENTY, **said: Any) -> None:
-        self.ledger = ledger
+    def __init__(
+        self, ledger: Any, vendors: Any, models: Remote, credits: int = PLENTY, driven: Any = None, **said: Any
+    ) -> None:  # fmt: skip
+        self.ledger = driven or ledger
         self.models = models
         self.account = f"account-{next(_numbers)}"
         self.credits = credits
-        ledger.grant(self.account, credits)
+        self.ledger.grant(self.account, credits)
         given = {"ledger": ledger, "account": self.account, **said}
         self.openai = meter(vendors.openai, **given)
         self.anthropic = meter(vendors.anthropic, **given)
@@ -48,12 +50,20 @@ class Desk:
     def ask(self, way: Way, *, stream: bool, habits: dict[str, Any] | None = None, **more: Any) -> Any:
         """Ask a model the one way or the other."""
         call, given = asking(self.openai, self.anthropic, way, **more)
-        return call(**given, stream=stream, extra_headers={HEADER: json.dumps(habits or {})})
+        return self.done(call(**given, stream=stream, extra_headers={HEADER: json.dumps(habits or {})}))
+
+    def done(self, asked: Any) -> Any:
+        """What a call comes to."""
+        return asked
 
     def charges(self) -> list[Any]:
         """What was charged, oldest first, once all is settled."""
-        assert settled(self.ledger)
+        assert self.settled()
         return list(self.ledger.charges.list(self.account))[::-1]
+
+    def settled(self) -> bool:
+        """Wait until all is settled that has ended; whether it is."""
+        return settled(self.ledger)
 
     def charge(self) -> Any:
         """The only one."""

@@ -7,15 +7,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import anthropic
+import httpx2
 import pytest
 
 import farthing
 from farthing.fakes.models import HEADER, Remote
-from farthing.llm import meter, settled, settling
+from farthing.llm import asettled, meter, settled, settling
 from tests.api.serving import Server
 from tests.client.driving import serve
 from tests.client.outages import Shop, hurry
@@ -113,42 +116,87 @@ def test_what_is_refused_for_good_lies_on_the_shelf_of_the_journal(shop: Shop, v
     assert len(shop.charges(account)) == 1
 
 
+async def _down(shop: Shop, models: Remote, account: str) -> None:
+    http = httpx2.AsyncClient(verify=False)
+    async with farthing.aconnect(shop.way.url, api_key=shop.key, timeout=5) as ledger, http:
+        api = anthropic.AsyncAnthropic(base_url=models.url, api_key="k", max_retries=0, http_client=http)
+        _, given = asking(None, api, "messages")
+        refusing, going = (
+            meter(api, ledger=ledger, account=account, policy={"unavailable": how}) for how in ("refuse", "go_on")
+        )
+        stream = await refusing.messages.create(**given, stream=True, extra_headers={HEADER: '{"hold_after": 3}'})
+        for _ in range(4):
+            await anext(stream)
+        shop.way.shut()
+        models.post("release")
+        assert [event.type async for event in stream][-1] == "message_stop"  # it ends as if nothing were
+        before = models.get("state")["calls"]
+        with pytest.raises(farthing.Unavailable):
+            await refusing.messages.create(**given)
+        assert models.get("state")["calls"] == before
+        assert (await going.messages.create(**given)).usage.output_tokens > 0
+        assert shop.charges(account) == []
+        shop.way.open()
+        assert await asettled(ledger, 60)
+
+
+def test_on_an_event_loop_nothing_is_lost_either_while_the_ledger_is_down(shop: Shop, models: Remote):
+    account, before = shop.funded("on a loop", 20_000), models.get("state")["calls"]
+    asyncio.run(_down(shop, models, account))
+    calls = models.get("books", after=str(before))["calls"]
+    charges = {evidence(each)["answer"]: each for each in shop.charges(account)}
+    assert {id: each.amount for id, each in charges.items()} == {call["id"]: worth(call) for call in calls}
+    assert ["no_hold" in evidence(charges[call["id"]]) for call in calls] == [False, True]
+    assert shop.direct.balance(account).held == 0
+
+
 KILLED = """
     import os, signal
-    import farthing, openai
+    import anthropic, farthing, openai
     from farthing.llm import meter, settled
 
     ledger = farthing.connect({url!r})
-    policy = {{"report_tokens": 1}}
-    api = openai.OpenAI(base_url={base!r}, api_key="k", max_retries=0)
-    api = meter(api, ledger=ledger, account="alice", policy=policy)
-    stream = api.chat.completions.create(
-        model="m", messages=[{{"role": "user", "content": "Hi!!"}}], stream=True,
+    given = dict(api_key="k", max_retries=0)
+    clients = [openai.OpenAI(base_url={base!r} + "/v1", **given), anthropic.Anthropic(base_url={base!r}, **given)]
+    asked = dict(
+        model="m", messages=[{{"role": "user", "content": "Hi!!"}}], stream=True, max_tokens=100,
         extra_headers={{"x-fake": '{{"hold_after": 5}}'}},
     )
-    for _ in range(5):
-        next(stream)
-        assert settled(ledger)
+    for client in clients:
+        for ends in ("metered", "release", "all"):
+            policy = {{"report_tokens": 1, "on_expiry": ends}}
+            api = meter(client, ledger=ledger, account=f"{{ends}}-{{type(client).__name__}}", policy=policy)
+            stream = (api.chat.completions if client is clients[0] else api.messages).create(**asked)
+            for _ in range(7 if client is clients[1] else 5):
+                next(stream)
+                assert settled(ledger)
+            globals()[ends + type(client).__name__] = stream
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_process_has_delivered_is_charged_when_its_hold_expires(tmp_path: Path, models: Remote):
-    url = f"sqlite:///{tmp_path}/credits.db"
+def test_what_a_killed_process_has_delivered_costs_what_the_policy_of_its_hold_says(tmp_path: Path, models: Remote):
+    url, accounts = f"sqlite:///{tmp_path}/credits.db", ("OpenAI", "Anthropic")
     with open_ledger(tmp_path) as ledger:
-        ledger.grant("alice", 10_000)
-    code = dedent(KILLED).format(url=url, base=f"{models.url}/v1")
+        for ends, account in product(("metered", "release", "all"), accounts):
+            ledger.grant(f"{ends}-{account}", 10_000)
+    code = dedent(KILLED).format(url=url, base=models.url)
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert killed.returncode == -9, killed.stderr
     with farthing.connect(url, clock=farthing.VirtualClock(datetime.now(UTC) + timedelta(hours=1))) as later:
         later.jobs.run_due()
-        (hold,) = later.entries("alice", kinds="hold")
-        (charge,) = later.charges.list("alice")
-        reported = later.holds.get(charge.hold or "").metered
-    assert (hold.metadata or {})["metering"]["model_asked"] == "m"
-    # Whose turn it is, and four tokens; of the last one nobody may have heard.
-    assert charge.amount == reported
-    assert reported in (5 + 30, 5 + 40)
+        for account in accounts:
+            assert list(later.charges.list(f"release-{account}")) == []
+            for ends in ("metered", "all"):
+                (charge,) = later.charges.list(f"{ends}-{account}")
+                hold = later.holds.get(charge.hold or "")
+                facts = (later.charges.get(charge.id).hold_metadata or {})["metering"]
+                assert (facts["model_asked"], facts["on_expiry"], facts["estimated_input_tokens"]) == ("m", ends, 5)
+                # Of the last token nobody may have heard.
+                assert facts["delivered_tokens"] in (3, 4, 5)
+                assert charge.amount == (hold.amount if ends == "all" else hold.metered)
+                assert hold.metered == 5 + 10 * facts["delivered_tokens"]
+            assert [later.balance(f"{ends}-{account}").held for ends in ("metered", "release", "all")] == [0] * 3
 
 
 def test_streams_at_once_of_which_a_third_are_cut_are_charged_as_they_are_billed(tmp_path: Path, models: Remote):

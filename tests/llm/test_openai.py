@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from farthing.fakes.models import HEADER, Remote
-from farthing.llm.openai import CHAT, EMBEDDINGS, RESOURCES, RESPONSES, reader_of
+from farthing.llm.openai import CHAT, COMPLETIONS, EMBEDDINGS, RESOURCES, RESPONSES, reader_of
 from farthing.llm.reading import Reader
 from tests.llm.vendors import Followed, Vendors, Way, asking, billed, booked, last
 
@@ -259,8 +259,8 @@ def test_every_method_that_asks_a_model_posts_where_it_is_looked_for(vendors: Ve
         return resource
 
     client = vendors.openai
-    assert RESOURCES[3:] == ("beta.chat.completions", "beta.responses")  # a second to load
-    chat, responses, embeddings = (spied(at(client, name)) for name in RESOURCES[:3])
+    assert RESOURCES[4:] == ("beta.chat.completions", "beta.responses")  # a second to load
+    chat, responses, embeddings, completions = (spied(at(client, name)) for name in RESOURCES[:4])
     asked: Any = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     for asks in (
         lambda: chat.create(**asked),
@@ -273,11 +273,19 @@ def test_every_method_that_asks_a_model_posts_where_it_is_looked_for(vendors: Ve
         lambda: responses.parse(model="m", input="Hi"),
         lambda: responses.stream(model="m", input="Hi").__enter__(),
         lambda: embeddings.create(model="m", input="Hi"),
+        lambda: completions.create(model="m", prompt="Hi"),
     ):
         with pytest.raises(Posted):
             asks()
     chats = [(CHAT, streamed) for streamed in (False, True, False, True, False, False)]
-    assert posted == [*chats, (RESPONSES, False), (RESPONSES, False), (RESPONSES, True), (EMBEDDINGS, False)]
+    assert posted == [
+        *chats,
+        (RESPONSES, False),
+        (RESPONSES, False),
+        (RESPONSES, True),
+        (EMBEDDINGS, False),
+        (COMPLETIONS, False),
+    ]
     assert reader_of("/responses?beta=true") is RESPONSES
     assert reader_of("/models") is None
 

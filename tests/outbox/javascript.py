@@ -1,10 +1,12 @@
-"""What we sign, verified by the library that receivers in JavaScript use: `./dev soak webhooks-js`.
+"""What we sign, verified by the library that receivers in JavaScript use, and by the lines that our page about webhooks
+shows: `./dev soak webhooks-js`.
 
 Needs node and npm, which installs the library into a folder that is gone afterwards; no test does.
 """
 
 import json
 import random
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -16,10 +18,19 @@ from farthing.core.ids import make_id
 from farthing.core.records import Event
 from farthing.outbox.signing import headers_of, key_of
 
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md"
 PACKAGE = "standardwebhooks@^1"
 PROGRAM = """
 const { Webhook } = require("standardwebhooks");
+const { verified } = require("./page.cjs");
 const told = { verified: 0, refused: 0, wrong: [] };
+const page = (m) => {
+  try {
+    return verified(m.secret, m.headers, m.body).type === m.type;
+  } catch {
+    return false;
+  }
+};
 for (const m of JSON.parse(require("fs").readFileSync(0, "utf8"))) {
   let taken = true;
   try {
@@ -29,6 +40,7 @@ for (const m of JSON.parse(require("fs").readFileSync(0, "utf8"))) {
     taken = false;
     if (m.good) told.wrong.push(String(error));
   }
+  if (page(m) !== m.good) told.wrong.push("the page says otherwise: " + m.headers["webhook-id"]);
   if (taken && !m.good) told.wrong.push("taken: " + m.headers["webhook-id"]);
   taken ? told.verified++ : told.refused++;
 }
@@ -41,6 +53,8 @@ def verify(folder: Path, count: int, rng: random.Random) -> dict[str, Any]:
     install = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", PACKAGE]
     subprocess.run(install, check=True, capture_output=True, text=True)
     (folder / "verify.cjs").write_text(PROGRAM)
+    (shown,) = re.findall(r"```js\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (folder / "page.cjs").write_text(shown + "module.exports = { verified };\n")
     messages = [message(rng) for _ in range(count)]
     asked = json.dumps(messages + [changed(each, rng) for each in messages])
     ran = subprocess.run(

@@ -16,7 +16,7 @@ from farthing.outbox.sender import Sender, trusted
 from farthing.stores.acts import Act
 from farthing.stores.endpoints import Endpoints
 from farthing.stores.events import Events
-from farthing.stores.outbox import Outbox, Try
+from farthing.stores.outbox import Outbox, Taken, Try, Want
 from tests.support import MAIN, START_US
 
 SECRET = secret_of(bytes(range(32)))
@@ -88,6 +88,11 @@ class Office:
         """All that is due; how many were delivered."""
         return sum((await self.sender(options, **given).run()).values())
 
+    async def taken(self, limit: int = 10) -> list[Taken]:
+        """What is due for an endpoint, in the hands of who sends."""
+        at = self.clock.now_us()
+        return await self.outbox.exchange([], [], [Want(await self.found(), limit)], at, at + SENDS.lease_us)
+
     async def tries(self, endpoint: str = "whe_a") -> list[Try]:
         """The log of an endpoint, oldest first."""
         return (await self.outbox.tries("main", endpoint, limit=1_000)).items[::-1]
@@ -114,3 +119,41 @@ async def eventually(holds: Callable[[], Awaitable[bool] | bool]) -> None:
             return
         assert time.monotonic() < until, "it never came"
         await asyncio.sleep(0.01)
+
+
+# Stories, told on an open office
+
+Story = Callable[[Office], Awaitable[None]]
+
+
+def play(office: Office, story: Story) -> None:
+    """Tell a story on an open office."""
+
+    async def told() -> None:
+        await office.begin()
+        try:
+            await story(office)
+        finally:
+            await office.close()
+
+    asyncio.run(told())
+
+
+def on_both(story: Story) -> Callable[[Office], None]:
+    """Make a test of a story, on either database."""
+
+    def test(office: Office) -> None:
+        play(office, story)
+
+    test.__doc__, test.__name__ = story.__doc__, story.__name__
+    return test
+
+
+def on_one(story: Story) -> Callable[[Office], None]:
+    """The same on SQLite alone: what it tells has nothing to do with the database."""
+
+    def test(small: Office) -> None:
+        play(small, story)
+
+    test.__doc__, test.__name__ = story.__doc__, story.__name__
+    return test

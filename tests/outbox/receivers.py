@@ -43,6 +43,8 @@ class Receiver:
     at_once: int = 0
     most_at_once: int = 0
     port: int = 0
+    resets: bool = False
+    """It ends connections the hard way."""
     _hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, path: str = "/hook") -> str:
@@ -58,6 +60,10 @@ class Receiver:
         """An answer that never comes."""
         await self._hanging.wait()
         return b""
+
+    def let_go(self) -> None:
+        """Hang up on all that wait."""
+        self._hanging.set()
 
     async def _while_they_wait(self, said: Awaitable[bytes], reader: asyncio.StreamReader) -> bytes:
         """The answer; or none, once who has asked is gone."""
@@ -87,6 +93,8 @@ class Receiver:
                 finally:
                     self.at_once -= 1
                 if not answer:
+                    if self.resets:
+                        writer.transport.abort()
                     return
                 writer.write(answer)
                 await writer.drain()
@@ -111,5 +119,5 @@ async def receiving(answer: Answer = OK) -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
-        receiver._hanging.set()
+        receiver.let_go()
         server.close()

@@ -86,16 +86,18 @@ def storm(
     *,
     leaves: float = 0.0,
     words: Sequence[str] = ALONE,
+    accounts: int = 0,
 ) -> dict[str, Any]:
     """Have so many events sent while so many processes are killed; what was done. Raises when one was lost. Of the
-    requests a part, `leaves`, is left without an answer."""
+    requests a part, `leaves`, is left without an answer. The events are about so many accounts, whose order is asked
+    for; without a number each is about another, and no order is."""
     with open_ledger(url, create=True) as ledger, Receiving(rng.randrange(1 << 32), leaves) as receiver:
         ledger.wait(ledger.access.create_workspace(MAIN, Act("test", ledger.clock.now_us())))
-        ledger.wait(_endpoint(ledger, receiver.url()))
+        ledger.wait(_endpoint(ledger, receiver.url(), accounts > 0))
         running = [_start(words, url) for _ in range(processes)]
         began = time.monotonic()
         try:
-            ids = _put(ledger, count)
+            ids = _put(ledger, count, accounts or count)
             for number in range(kills):
                 _wait_for(receiver, count * (number + rng.random()) / (kills + 1))
                 place = rng.randrange(processes)
@@ -109,6 +111,8 @@ def storm(
                 process.kill()
                 process.wait()
         seconds = time.monotonic() - began
+    if accounts:
+        _check_order(receiver)
     return {"sent": _checked(ids, receiver), "events": count, "kills": kills, "seconds": round(seconds)}
 
 
@@ -127,23 +131,35 @@ def _checked(ids: Sequence[str], receiver: Receiver) -> int:
     return len(receiver.got)
 
 
-async def _endpoint(ledger: Ledger, url: str) -> None:
+def _check_order(receiver: Receiver) -> None:
+    """What comes for the first time comes behind all that was there before of its account."""
+    last: dict[str, str] = {}
+    seen: set[str] = set()
+    for got in receiver.got:
+        if got.id not in seen:
+            seen.add(got.id)
+            account = got.data["account"]
+            expect(last.get(account, "") < got.id, f"{got.id} of {account} came behind {last.get(account)}")
+            last[account] = got.id
+
+
+async def _endpoint(ledger: Ledger, url: str, ordered: bool) -> None:
     at = ledger.clock.now_us()
     endpoint = WebhookEndpoint(
-        workspace="main", id="whe_storm", url=url, types=(), secrets=(SigningSecret(SECRET),), created_at=at,
-        updated_at=at,
+        workspace="main", id="whe_storm", url=url, types=(), secrets=(SigningSecret(SECRET),), ordered=ordered,
+        created_at=at, updated_at=at,
     )  # fmt: skip
     await Endpoints(ledger.database).create(endpoint, Act("test", at))
 
 
-def _put(ledger: Ledger, count: int) -> list[str]:
+def _put(ledger: Ledger, count: int, accounts: int) -> list[str]:
     """Events that are to be sent, while they are sent."""
     ids, made = Ids(), []
     events = Events(ledger.database)
     for first in range(0, count, PAGE):
         at, page = ledger.clock.now_us(), []
         for number in range(first, min(first + PAGE, count)):
-            account = f"user_{number}"
+            account = f"user_{number % accounts}"
             bucket = bucket_of("main", account)
             id = ids("evt", at, bucket)
             page.append(Event(id, "main", account, bucket, "charge.created", at, {"number": number}))

@@ -1,13 +1,30 @@
 """Where events may go: addresses as they are given, and as they are resolved."""
 
 import asyncio
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
+from farthing.outbox import guard
 from farthing.outbox.guard import Refused, Resolver, is_public, problem_of, target_of, vetted
 
+HANGS = """
+import asyncio, socket, time
+from farthing.outbox.guard import Resolver
+socket.getaddrinfo = lambda *_, **__: time.sleep(600)
+async def main():
+    try:
+        await asyncio.wait_for(Resolver()("example.com", 443), 0.05)
+    except TimeoutError:
+        pass
+asyncio.run(main())
+"""
 GOOD = [
     "https://example.com",
     "https://example.com/hooks?tenant=1",
@@ -84,6 +101,20 @@ def test_public_addresses_are_taken(url: str):
         ("https://[fec0::1]/", "public address"),
         ("https://[ff02::1]/", "public address"),
         ("https://[2001:db8::1]/", "public address"),
+        ("https://[::ffff:0:127.0.0.1]/", "public address"),
+        ("https://[2002:7f00:1::]/", "public address"),
+        ("https://[fd20:ce::254]/", "public address"),
+        ("https://[fe80::1%25]/", "public address"),
+        ("https://100.100.100.200/", "public address"),
+        ("https://192.0.0.192/", "public address"),
+        ("https://192.88.99.1/", "public address"),
+        ("https://240.0.0.1/", "public address"),
+        ("https://239.255.255.250/", "public address"),
+        ("https://127.0.0.1../", "name of a host"),
+        ("https://127.0.0.1%2f.example.com/", "name of a host"),
+        ("https://127.0.0.1:8443:443/", "no address"),
+        ("https://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/", "printable"),
+        ("https://127\u30020\u30020\u30021/", "printable"),
         ("https://[not-an-address]/", "no address"),
         ("https://2130706433/", "written in full"),
         ("https://0x7f000001/", "written in full"),
@@ -152,9 +183,55 @@ def test_who_allows_it_connects_anywhere():
     assert vet("http://receiver:8000", ["10.0.0.1"], allow_private=True) == ["10.0.0.1"]
 
 
-def test_the_system_is_asked_for_names():
+def test_a_name_that_is_slow_to_be_found_holds_up_no_other_however_often_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[str] = []
+    found = threading.Event()
+
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        if host == "slow.example.com":
+            assert found.wait(60)
+        return [(0, 0, 0, "", ("1.1.1.1", port))]
+
+    async def play() -> list[list[str]]:
+        slow = [asyncio.create_task(resolver("slow.example.com", 443)) for _ in range(2 * guard.RESOLVERS)]
+        await asyncio.sleep(0)
+        slow.pop().cancel()
+        good = await resolver("good.example.com", 443)
+        found.set()
+        return [good, *await asyncio.gather(*slow)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     resolver = Resolver()
-    try:
-        assert {"127.0.0.1", "::1"} & set(asyncio.run(resolver("localhost", 80)))
-    finally:
-        resolver.close()
+    assert asyncio.run(play()) == [["1.1.1.1"]] * 2 * guard.RESOLVERS
+    assert asked == ["slow.example.com", "good.example.com"]
+
+
+def test_the_system_is_asked_for_names():
+    assert {"127.0.0.1", "::1"} & set(asyncio.run(Resolver()("localhost", 80)))
+
+
+def test_a_name_that_nobody_knows_is_told_and_asked_for_anew(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    def look_up(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    async def play() -> None:
+        resolver = Resolver()
+        for _ in range(2):
+            with pytest.raises(OSError, match="not known"):
+                await resolver("nothing.invalid", 443)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    asyncio.run(play())
+    assert asked == ["nothing.invalid"] * 2
+
+
+def test_a_name_that_is_still_looked_for_keeps_no_process_from_ending(tmp_path: Path):
+    program = tmp_path / "ends.py"
+    program.write_text(HANGS)
+    subprocess.run([sys.executable, str(program)], check=True, timeout=60)

@@ -1,6 +1,7 @@
 """A request to an endpoint, and what is made of the oddest answers."""
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -100,6 +101,13 @@ def test_a_connection_that_ended_while_it_was_idle_is_made_again():
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * (HEADER_BYTES + 1) + b"\r\n\r\n", None, "too long"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", None, "no HTTP"),
         (b"", None, "without an answer"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhi\r\n", 200, ""),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 2\r\n\r\n2\r\nhi\r\n", None, "no HTTP"),
+        (b"HTTP/1.0 204 No Content\r\n\r\n", 204, ""),
+        (b"HTTP/1.1 204 No Content\r\n\r\nwhat is this", 204, ""),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000, None, "too long"),
+        (says(204) + says(204)[:20], 204, ""),
+        (b"HTTP/1.1 99999 OK\r\n\r\n", None, "no HTTP"),
     ],
 )
 def test_odd_answers(answer: bytes, status: int | None, detail: str):
@@ -143,6 +151,68 @@ def test_who_does_not_answer_in_time_is_cut_off():
             return await poster(receiver.url(), timeout=0.05).post(HEADERS, b"")
 
     assert asyncio.run(play()).detail == "no answer within 0.05 seconds"
+
+
+def test_what_is_packed_is_not_unpacked():
+    found, _ = posted(says(200, gzip.compress(b"x" * 1_000_000), content_encoding="gzip"))
+    assert (found.status, "xxx" in found.detail, len(found.detail) <= BODY_BYTES) == (200, False, True)
+
+
+def test_a_connection_that_is_reset_is_a_failure_and_the_next_one_is_new():
+    async def play() -> list[Posted]:
+        async with receiving(OK) as receiver:
+            posts = poster(receiver.url())
+            found = [await posts.post(HEADERS, b"")]
+            receiver.answer, receiver.resets = b"", True
+            found += [await posts.post(HEADERS, b"")]
+            receiver.answer, receiver.resets = OK, False
+            return [*found, await posts.post(HEADERS, b"")]
+
+    assert [each.status for each in asyncio.run(play())] == [204, None, 204]
+
+
+def test_an_answer_that_comes_letter_by_letter_is_waited_for_no_longer_than_one_that_never_comes():
+    async def play() -> Posted:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nx: ")
+            while not writer.is_closing():
+                writer.write(b"y")
+                await asyncio.sleep(0.01)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        found = await poster(f"http://127.0.0.1:{port}/", timeout=0.1).post(HEADERS, b"")
+        server.close()
+        return found
+
+    assert asyncio.run(play()).detail == "no answer within 0.1 seconds"
+
+
+def test_an_address_of_the_new_kind_is_reached():
+    async def play() -> tuple[Posted, str]:
+        heads: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(OK)
+
+        server = await asyncio.start_server(serve, "::1", 0)
+        port = server.sockets[0].getsockname()[1]
+        posts = poster(f"http://[::1]:{port}/")
+        found = await posts.post(HEADERS, b"")
+        posts.close()
+        server.close()
+        return found, heads[0].decode().replace(str(port), "PORT")
+
+    found, head = asyncio.run(play())
+    assert (found.status, "host: [::1]:PORT\r\n" in head) == (204, True)
+
+
+def test_no_proxy_is_asked_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch):
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    assert posted(OK)[0].status == 204
 
 
 def test_who_is_not_there_is_an_answer_as_well():

@@ -1,52 +1,20 @@
 """Sending, on both databases: each event at least once, in its time, and nobody held up by another."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from farthing.core.deliveries import DAY, HOUR, LADDER, SECOND
+from farthing.core.deliveries import DAY, HOUR, SECOND
 from farthing.core.endpoints import SigningSecret, secret_of
+from farthing.outbox import sender
+from farthing.outbox.lanes import FIRST_AHEAD
 from farthing.outbox.options import Options
-from farthing.outbox.sender import FIRST_AHEAD
-from farthing.stores.acts import Act
-from tests.outbox.office import SECRET, SENDS, Office, eventually
+from farthing.outbox.sender import TOLD_CHARACTERS
+from tests.outbox.office import SECRET, SENDS, Office, eventually, on_both, on_one, play
 from tests.outbox.receivers import OK, Got, receiving, says
 from tests.support import START_US
-
-
-def play(office: Office, story: Callable[[Office], Awaitable[None]]) -> None:
-    """Tell a story on an open office."""
-
-    async def told() -> None:
-        await office.begin()
-        try:
-            await story(office)
-        finally:
-            await office.close()
-
-    asyncio.run(told())
-
-
-def on_both(story: Callable[[Office], Awaitable[None]]) -> Callable[[Office], None]:
-    """Make a test of a story, on either database."""
-
-    def test(office: Office) -> None:
-        play(office, story)
-
-    test.__doc__, test.__name__ = story.__doc__, story.__name__
-    return test
-
-
-def on_one(story: Callable[[Office], Awaitable[None]]) -> Callable[[Office], None]:
-    """The same on SQLite alone: what it tells has nothing to do with the database."""
-
-    def test(small: Office) -> None:
-        play(small, story)
-
-    test.__doc__, test.__name__ = story.__doc__, story.__name__
-    return test
 
 
 @on_both
@@ -67,9 +35,7 @@ async def test_each_event_is_sent_once_as_the_receivers_library_takes_it(office:
     }
 
 
-def office_time():
-    from datetime import UTC, datetime
-
+def office_time() -> datetime:
     return datetime.fromtimestamp(START_US / SECOND, UTC)
 
 
@@ -113,61 +79,32 @@ async def test_what_is_not_taken_is_tried_again_in_its_time_the_same_bytes_under
     assert tries == [(1, *failed), (2, *failed), (3, "delivered", 204, "")]
 
 
-@on_both
-async def test_who_answers_500_for_a_week_is_tried_ten_times_and_disabled_after_five_days(office: Office):
-    async with receiving(says(500)) as receiver:
-        await office.endpoint(receiver.url())
-        await office.endpoint(receiver.url("/told"), "whe_told", types=["webhook.disabled"])
-        (first,) = await office.put(1)
-        for wait in LADDER:
-            office.clock.advance(us=wait)
-            await office.send()
-        assert receiver.ids() == [first] * 10
-        assert [each.outcome for each in await office.tries()] == ["failed"] * 9 + ["given_up"]
-        assert await office.left() == 0
-        (second,) = await office.put(1)
-        await office.send()
-        assert (await office.found()).state == "enabled"
-        office.clock.advance(us=2 * DAY)
-        await office.send()
-        found = await office.found()
-        assert (found.state, found.reason, receiver.ids()[10:12]) == ("disabled", "failing", [second] * 2)
-        receiver.answer = OK
-        await office.put(1)
-        await office.send()
-    assert len([got for got in receiver.got if got.path == "/hook"]) == 12
-    (told,) = [got for got in receiver.got if got.path == "/told"]
-    assert told.data == {"workspace": "main", "endpoint": "whe_a", "reason": "failing"}
-    assert await office.left() == 1, "what waits stays until somebody enables or removes the endpoint"
-
-
-@on_both
-async def test_who_says_that_it_is_gone_gets_nothing_more(office: Office):
-    async with receiving(says(410)) as receiver:
-        await office.endpoint(receiver.url())
-        await office.put(1)
-        await office.send()
-        await office.put(3)
-        await office.send()
-    found = await office.found()
-    assert (found.state, found.reason, len(receiver.got)) == ("disabled", "gone", 1)
-    assert [event.data["reason"] for event in (await office.events.page("main", type="webhook.disabled")).items] == [
-        "gone"
-    ]
-    assert (await office.tries())[0].outcome == "given_up"
+@on_one
+async def test_however_many_hang_there_is_room_for_who_does_not(office: Office):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sender, "HELD", 32)
+        async with receiving() as hanging, receiving() as good:
+            hanging.answer = hanging.hang
+            for number in range(20):
+                await office.endpoint(hanging.url(), f"whe_{number}", failing_since=START_US)
+                await office.put(9, f"whe_{number}")
+            sends = office.sender()
+            sending = asyncio.create_task(sends.run())
+            await eventually(lambda: len(hanging.got) >= 4)
+            await office.endpoint(good.url(), "whe_good")
+            await office.put(40, "whe_good")
+            await eventually(lambda: len(good.got) == 40)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
 
 @on_one
-async def test_who_has_been_gone_may_be_enabled_again_and_gets_what_has_waited(office: Office):
-    async with receiving(says(410)) as receiver:
+async def test_of_an_answer_little_is_kept(office: Office):
+    async with receiving(says(500, b"x" * 5_000)) as receiver:
         await office.endpoint(receiver.url())
-        await office.put(FIRST_AHEAD + 2)
+        await office.put(1)
         await office.send()
-        receiver.answer = OK
-        at = office.clock.now_us()
-        await office.endpoints.update("main", "whe_a", {"enabled": True}, Act("test", at))
-        gone = len(receiver.got)
-        assert await office.send() == FIRST_AHEAD + 2 - gone
+    assert (await office.tries())[0].detail == "x" * TOLD_CHARACTERS
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -273,52 +210,6 @@ async def test_who_does_not_answer_in_time_has_not_taken_it(office: Office):
 
 
 @on_both
-async def test_where_it_is_asked_for_the_order_of_each_account_is_kept(office: Office):
-    """Also while one is tried again, and when it is given up; nobody else's account waits for it."""
-
-    def answer(got: Got) -> bytes:
-        return says(500) if got.data["n"] == 0 else OK
-
-    async with receiving(answer) as receiver:
-        await office.endpoint(receiver.url(), ordered=True)
-        await office.put(12, account=lambda number: f"user_{number % 3}")
-        sender = office.sender()
-        await sender.run()
-        told = [(got.data["account"], got.data["n"]) for got in receiver.got]
-        # The first of user_0 is not taken, and holds up those behind it.
-        assert [n for account, n in told if account == "user_0"] == [0]
-        assert [n for account, n in told if account == "user_1"] == [1, 4, 7, 10]
-        assert [n for account, n in told if account == "user_2"] == [2, 5, 8, 11]
-        await office.put(1, account=lambda number: "user_0")  # it comes while others wait: n is 0 as well
-        for wait in LADDER[1:-1]:
-            office.clock.advance(us=wait)
-            await sender.run()
-        assert receiver.times()[receiver.ids()[0]] == 9
-        assert [got.data["n"] for got in receiver.got if got.data["account"] == "user_0"] == [0] * 9
-        office.clock.advance(us=LADDER[-1])
-        await sender.run()
-        # It is given up, and lets the next go; the last one is not taken either, and waits.
-        assert [got.data["n"] for got in receiver.got if got.data["account"] == "user_0"][9:] == [0, 3, 6, 9, 0]
-    assert await office.left() == 1
-
-
-@on_both
-async def test_lines_end_where_no_order_is_asked_for_any_more(office: Office):
-    async with receiving(says(500)) as receiver:
-        await office.endpoint(receiver.url(), ordered=True)
-        await office.put(5, account=lambda _: "one")
-        await office.send()
-        assert len(receiver.got) == 1
-        at = office.clock.now_us()
-        await office.endpoints.update("main", "whe_a", {"ordered": False}, Act("test", at))
-        await office.outbox.end_lines(at)
-        receiver.answer = OK
-        assert await office.send() == 4
-        office.clock.advance(us=5 * SECOND)
-        assert await office.send() == 1
-
-
-@on_both
 async def test_two_senders_side_by_side_send_nothing_twice(office: Office):
     async with receiving() as receiver:
         await office.endpoint(receiver.url())
@@ -333,67 +224,11 @@ async def test_what_a_process_had_taken_that_died_is_sent_by_another_after_the_l
     async with receiving() as receiver:
         await office.endpoint(receiver.url())
         ids = await office.put(3)
-        at = office.clock.now_us()
-        from farthing.stores.outbox import Want
-
-        taken = await office.outbox.exchange([], [], [Want(await office.found(), 10)], at, at + SENDS.lease_us)
-        assert sorted(each.event for each in taken) == sorted(ids)
+        assert sorted(each.event for each in await office.taken()) == sorted(ids)
         office.clock.advance(us=SENDS.lease_us - 1)
         assert await office.send() == 0
         office.clock.advance(us=1)
         assert await office.send() == 3
-
-
-@on_both
-async def test_an_event_is_sent_again_when_somebody_says_so(office: Office):
-    async with receiving() as receiver:
-        await office.endpoint(receiver.url())
-        (id,) = await office.put(1)
-        await office.send()
-        assert (await office.outbox.redeliver("main", "whe_a", id, office.clock.now_us())) is not None
-        await office.send()
-        receiver.answer = says(500)
-        await office.outbox.redeliver("main", "whe_a", id, office.clock.now_us())
-        await office.send()
-        # It waits for another try: now, and the ladder begins anew.
-        receiver.answer = OK
-        await office.outbox.redeliver("main", "whe_a", id, office.clock.now_us())
-        await office.send()
-        assert await office.outbox.redeliver("main", "whe_a", "evt_" + "0" * 32, 0) is None
-        assert await office.outbox.redeliver("main", "whe_a", "nonsense", 0) is None
-    assert receiver.ids() == [id] * 4
-    found = await office.outbox.tries_of("main", "whe_a", id)
-    assert [(each.attempt, each.outcome) for each in found] == [
-        (1, "delivered"), (2, "delivered"), (3, "failed"), (4, "delivered")
-    ]  # fmt: skip
-
-
-@on_both
-async def test_all_that_was_not_delivered_since_then_is_sent_again(office: Office):
-    async with receiving() as receiver:
-        await office.endpoint(receiver.url())
-        await office.put(1)
-        office.clock.advance(us=HOUR)
-        since = office.clock.now_us()
-        await office.put(2)
-        await office.send()
-        receiver.answer = says(410)
-        office.clock.advance(us=HOUR)
-        lost = await office.put(1)
-        await office.send()
-        office.clock.advance(us=HOUR)
-        lost += await office.put(2)  # they wait
-        receiver.answer, receiver.got = OK, []
-        at = office.clock.now_us()
-        await office.endpoints.update("main", "whe_a", {"enabled": True}, Act("test", at))
-
-        def asks(type: str) -> bool:
-            return type.startswith("charge.")
-
-        assert await office.outbox.redeliver_since("main", "whe_a", since, at, asks) == 1
-        assert await office.outbox.redeliver_since("main", "whe_a", since, at, asks) == 0
-        await office.send()
-    assert sorted(receiver.ids()) == sorted(lost)
 
 
 @on_both

@@ -2,6 +2,7 @@
 
 import io
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 
@@ -12,13 +13,16 @@ from farthing.core.deliveries import DAY
 from farthing.core.outcomes import Accepted
 from farthing.jobs import webhooks
 from farthing.jobs.kinds import KINDS
+from farthing.outbox.endpoints import event_of_test
 from farthing.settings import Settings, SettingsError, read_settings
+from farthing.stores.acts import Act
+from farthing.stores.bell import Bell
 from farthing.stores.jobs import Jobs
+from farthing.stores.redelivering import Redelivering
 from farthing.working import working
 from tests.jobs.runners import Told
-from tests.outbox.office import Office, eventually
+from tests.outbox.office import Office, eventually, on_both, on_one
 from tests.outbox.receivers import OK, Got, Receiver, receiving, says
-from tests.outbox.test_sender import on_both, on_one
 from tests.support import UNIT
 
 SETTINGS = Settings(webhook_private="allow", fold_seconds=0, renew_seconds=0)
@@ -52,8 +56,19 @@ async def test_what_a_server_commits_it_sends_at_once_and_counts(office: Office)
                 before = len(receiver.got)
                 await charged(office)
                 await eventually(partial(has_more, receiver, before))
-            await eventually(lambda: value(metrics, "farthing_webhooks_total", result="delivered") == 2)
-    assert [got.data["account"] for got in receiver.got] == ["anna"] * 2
+            # So do those who tell something beside commands, or have it told again.
+            act, again = Act("test", office.clock.now_us()), Redelivering(office.ledger.database)
+            event = receiver.got[0].id
+            for work in (
+                office.endpoints.test(event_of_test("main", "whe_a", act.at), "whe_a", act),
+                again.one("main", "whe_a", event, act),
+            ):
+                before = len(receiver.got)
+                await work
+                await eventually(partial(has_more, receiver, before))
+            await eventually(lambda: value(metrics, "farthing_webhooks_total", result="delivered") == 4)
+    assert [got.data.get("account") for got in receiver.got] == ["anna", "anna", None, "anna"]
+    assert [got.id for got in receiver.got].count(event) == 2
     (job,) = await Jobs(office.ledger.database).standing(["webhooks"])
     assert (job.locked_until, job.attempts) == (0, 0)
 
@@ -71,8 +86,9 @@ async def test_what_others_commit_is_found_by_looking_and_what_fails_is_no_failu
         settings = Settings(webhook_private="allow", webhook_seconds=0.05, fold_seconds=0, renew_seconds=0)
         async with working(settings, office.ledger, metrics, make_logger("info", told)):
             await eventually(lambda: value(metrics, "farthing_jobs_runs_total", kind="webhooks", result="done") > 0)
-            await office.put(1)  # not by the engine: nobody is woken
-            await office.put(3, "whe_bad")
+            with patch.object(Bell, "ring"):  # as if it were another process
+                await office.put(1)
+                await office.put(3, "whe_bad")
             await eventually(lambda: value(metrics, "farthing_webhooks_total", result="failed") == 3)
             await eventually(lambda: value(metrics, "farthing_webhooks_total", result="delivered") == 1)
     assert value(metrics, "farthing_jobs_alerts_total", kind="webhooks") == 0
@@ -111,6 +127,26 @@ async def test_without_leave_nothing_goes_to_this_machine(office: Office):
         await office.put(1)
         await runner_on(office.ledger, Settings(), Told()).once(["webhooks"])
     assert (receiver.got, (await office.tries())[0].detail) == ([], "the address must begin with https://")
+
+
+@on_one
+async def test_what_is_old_goes_also_while_something_hangs(office: Office):
+    with pytest.MonkeyPatch.context() as monkey:
+        monkey.setattr(webhooks, "TIDY_SECONDS", 0.01)
+        async with receiving() as receiver:
+            receiver.answer = receiver.hang
+            await office.endpoint(receiver.url())
+            await office.put(1)
+            async with working(SETTINGS, office.ledger, Metrics(), make_logger("info", io.StringIO())):
+                await eventually(partial(has_more, receiver, 0))
+                await office.put(2, "whe_gone")
+                count = "select count(*) from outbox where endpoint = 'whe_gone'"
+
+                async def is_gone() -> bool:
+                    return await office.ledger.database.rows(count) == [(0,)]
+
+                await eventually(is_gone)
+                receiver.let_go()
 
 
 @on_one

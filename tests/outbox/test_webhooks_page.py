@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+import farthing
+from farthing.cli.listen import line_of
 from farthing.core.endpoints import MOST_ENDPOINTS, secret_of
 from farthing.core.events import TYPES, body_of
 from farthing.core.ids import make_id
@@ -20,6 +23,7 @@ from farthing.outbox.signing import headers_of, key_of
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "webhooks.md"
 TEXT = PAGE.read_text()
 VERIFY, LISTEN = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PRINTED = re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)
 OLD, NEW = secret_of(b"o" * 24), secret_of(b"n" * 64)
 
 
@@ -61,7 +65,18 @@ def test_listening_prints_what_the_page_says(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(LISTEN, {})
-    assert printed.getvalue() == re.findall(r"```text\n(.*?)```", TEXT, re.DOTALL)[0]
+    assert printed.getvalue() == PRINTED[1]
+
+
+def test_a_first_look_is_what_the_page_shows(tmp_path: Path):
+    with farthing.connect(f"sqlite:///{tmp_path}/credits.db") as client, client.events.listen() as events:
+        client.grant("alice", 3)
+        client.charge("alice", "2.5", operation="cli.charge")
+        lines = [line_of(event) for event in itertools.islice(events, 3)]
+    seen, shown = (
+        "\n".join(re.sub(r"^[\d:.]+", "", line) for line in each) for each in (lines, PRINTED[0].splitlines())
+    )
+    assert re.sub(r"_[0-9a-f]{32}", "_0198...", seen) == shown
 
 
 def test_the_numbers_and_types_of_the_page_are_those_of_the_code():

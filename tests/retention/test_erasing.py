@@ -9,14 +9,18 @@ import pytest
 from msgspec.structs import replace
 
 from farthing.core.commands import MINUTE_US, GiveGrant, TakeCharge
+from farthing.core.events import TYPES
+from farthing.core.ids import bucket_of
 from farthing.core.outcomes import Accepted
 from farthing.core.people import User
 from farthing.core.purchases import Order, Receipt
+from farthing.core.records import Event
 from farthing.retention.archive import Archive, Line
 from farthing.retention.erasing import erase_from
 from farthing.stores.access import Act, Once
 from farthing.stores.acts import AccessError
 from farthing.stores.erasing import PAGE, Erased, Erasing
+from farthing.stores.events import Events
 from farthing.stores.purchases import Purchases
 from farthing.stores.users import Users
 from tests.retention.aging import MAIN, Aging, sound
@@ -195,6 +199,21 @@ _MESSAGES = {
     "other": f'{{"order":"O-12","name":"{SECRET} bob"}}',
     "open": f'{{"order":"O-1","again":true,"name":"{SECRET} alice"}}',
 }
+
+
+def test_what_was_told_of_a_card_that_was_declined_goes_and_the_event_stays(aging: Aging) -> None:
+    speak(aging)
+    said = dict(TYPES["auto_top_up.failed"].example) | {"message": f"ask {SECRET}", "url": f"https://pay/{SECRET}"}
+    ids = [f"evt_{aging.shop.now // 1000:012x}7{number:019x}" for number in range(2)]
+    told = [
+        Event(id, "main", account, bucket_of("main", account), "auto_top_up.failed", aging.shop.now, said)
+        for id, account in zip(ids, ("alice", "bob"), strict=True)
+    ]
+    events = Events(aging.shop.ledger.database)
+    aging.shop.wait(events.add(told))
+    erase(aging)
+    kept = {event.account: event.data for event in aging.shop.wait(events.page("main")).items}
+    assert kept == {"alice": said | {"message": None, "url": None}, "bob": said}
 
 
 def test_an_account_that_is_not_there_is_told(local: Aging) -> None:

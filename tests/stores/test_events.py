@@ -9,6 +9,7 @@ import pytest
 from farthing.core.ids import bucket_of
 from farthing.core.records import Event
 from farthing.stores.events import Events
+from farthing.stores.outbox import Outbox
 from tests.stores.shop import Shop
 
 _numbers = count()
@@ -78,6 +79,17 @@ def test_what_is_told_once_is_told_once_in_its_workspace(shop: Shop, account: st
     assert add(shop, same[2]) == []
     assert outbox(shop, *same, other, elsewhere) == [("whe_1", 0, 0), ("whe_1", 0, 3)]
     tell(shop)
+
+
+def test_what_is_told_once_is_not_forgotten_before_its_reason_is_over(shop: Shop, account: str):
+    same = [event(shop, "jobs.parked", account=account, once=f"month:{account}") for _ in range(3)]
+    plain, days = event(shop, "jobs.parked"), 86_400_000_000
+    assert add(shop, same[0], plain) == [same[0], plain]
+    shop.wait(Outbox(shop.ledger.database).drop_events(shop.now + days))
+    assert written(shop, same[0], plain) == ["jobs.parked"]
+    assert add(shop, same[1]) == []
+    shop.wait(Outbox(shop.ledger.database).drop_events(shop.now + 63 * days))
+    assert add(shop, same[2]) == [same[2]]
 
 
 def test_an_event_for_one_endpoint_goes_to_no_other(shop: Shop):

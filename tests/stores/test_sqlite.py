@@ -27,6 +27,7 @@ from farthing.stores.contract import (
     StoreError,
     Unavailable,
     Unknown,
+    result_of,
 )
 from tests.stores.suite import ALICE, WORKSPACES, StoreSuite
 from tests.support import UNIT, Book, entry_of, new_database
@@ -176,6 +177,31 @@ def test_a_file_locked_by_another_process_is_waited_for(path, book):
     assert holder.wait(60) == 0
     holder.stdin.close()
     holder.stdout.close()
+
+
+def test_who_writes_beside_an_engine_looks_for_his_turn_without_ever_resting_longer(
+    path: Path, connect: Callable[[], apsw.Connection], monkeypatch: pytest.MonkeyPatch
+):
+    """SQLite by itself rests longer and longer, and misses the moments between the batches of a busy engine."""
+    engine, beside = connect(), sqlite.SqliteDatabase(connect())
+    rests: list[float] = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if len(rests) == 40:
+            engine.execute("commit")
+
+    async def work(execute: Any) -> None:
+        await execute("update workspace set told = ''")
+
+    monkeypatch.setattr("time.sleep", rest)
+    engine.execute("begin immediate")
+    result_of(beside.write(work))
+    assert rests == [0.0005] * 40
+    engine.execute("begin immediate")
+    with pytest.raises(Busy):
+        result_of(beside.write(work))
+    assert sum(rests[40:]) == pytest.approx(5, abs=0.01)
 
 
 def test_the_lock_is_taken_before_the_first_look(path, book):

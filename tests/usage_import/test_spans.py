@@ -123,6 +123,7 @@ def test_what_was_not_told_is_said():
         ({**CHAT, "gen_ai.operation.name": "execute_tool"}, "no_model_call"),
         (without("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"), "no_usage"),
         ({**CHAT, "farthing.charge": "ent_1"}, "charged_before"),
+        ({**CHAT, "farthing.metered": 1}, "charged_before"),
     ],
 )
 def test_what_is_no_call_to_charge_is_left_out(attributes: dict[str, Any], reason: str):
@@ -139,6 +140,21 @@ def test_of_calls_within_one_another_the_innermost_counts():
         "no_model_call",
         "outer_span",
         "d",
+    ]
+
+
+def test_a_call_is_metered_where_another_span_of_it_says_so():
+    metered = {**CHAT, "farthing.metered": 1, "gen_ai.response.id": "r1"}
+    found = read(
+        span(CHAT, "a" * 16, parent="b" * 16), span({}, "b" * 16, parent="c" * 16), span(metered, "c" * 16),
+        span({**CHAT, "gen_ai.response.id": "r1"}, "d" * 16), span({**CHAT, "gen_ai.response.id": "r2"}, "e" * 16),
+    )  # fmt: skip
+    assert [each if isinstance(each, str) else each.key[-1] for each in found] == [
+        "charged_before",
+        "no_model_call",
+        "charged_before",
+        "charged_before",
+        "e",
     ]
 
 

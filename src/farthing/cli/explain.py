@@ -60,6 +60,7 @@ def _facts(found: "Used", directory: "Directory", desk: Desk) -> dict[str, Any]:
 
     from farthing.core.figures import rounded
     from farthing.core.refundable import read_body, refundable
+    from farthing.stores.hold_words import said_of_hold
 
     entry, charge, body = found.entry, found.charge, read_body(found.entry)
     priced = None if body.usage is None or body.usage.given else body.usage.priced
@@ -80,6 +81,7 @@ def _facts(found: "Used", directory: "Directory", desk: Desk) -> dict[str, Any]:
         "hold": body.ref or None, "key": entry.key, "actor": entry.actor, "request_id": entry.request_id or None,
         "description": entry.description,
         "metadata": None if entry.metadata is None else json.loads(entry.metadata),
+        "hold_metadata": desk.ledger.wait(said_of_hold(directory, found)),
     }  # fmt: skip
 
 
@@ -137,6 +139,8 @@ def _head(data: dict[str, Any]) -> str:
     title = clean(f"{data['amount']} {data['unit']} charged to {data['account']}{what}")
     lines = {"id": data["id"], "at": data["at"], "by": data["actor"], "key": data["key"] or "-"}
     more = {name: str(data[name]) for name in ("hold", "description", "metadata") if data[name] is not None}
+    if data["hold_metadata"] is not None:
+        more["its hold expired"] = str(data["hold_metadata"])
     return f"{title}\n{pairs(lines | more)}"
 
 

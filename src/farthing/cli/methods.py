@@ -45,7 +45,7 @@ def prefer(
     """Have this payment method charged from now on."""
 
     async def work(methods: "Methods", desk: Desk, named: "Provider") -> "Kept":
-        return await methods.prefer(desk.workspace, account, named, method)
+        return await methods.prefer(desk.workspace, account, named, method, desk.act())
 
     with at_desk(db, workspace) as desk:
         facts = _facts(_asked(desk, provider, work))
@@ -60,7 +60,7 @@ def forget(
     """Have a payment method never charged again. A subscription that was paid by it is not ended by that."""
 
     async def work(methods: "Methods", desk: Desk, named: "Provider") -> None:
-        await methods.forget(desk.workspace, account, named, method)
+        await methods.forget(desk.workspace, account, named, method, desk.act())
 
     with at_desk(db, workspace) as desk:
         _asked(desk, provider, work)

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 HELP: Final = {
     "missing_here": "have the provider send its notification again (in its own back office), or retry one that failed: "
     "farthing payments unmatched",
-    "unknown_there": "look at it in the provider's back office; credits that nobody paid: farthing void GRANT",
-    "other_amount": "look at it in the provider's back office; put right by farthing adjust ACCOUNT",
-    "other_refund": "have the provider send the refund's notification again; else farthing adjust ACCOUNT",
+    "unknown_there": "look at it in the provider's back office; credits that nobody paid: POST /v1/grants/GRANT/void",
+    "other_amount": "look at it in the provider's back office; put right by POST /v1/accounts/ACCOUNT/adjust",
+    "other_refund": "have the provider send the refund's notification again; else POST /v1/accounts/ACCOUNT/adjust",
     "other_dispute": "have the provider send the dispute's notification again",
     "other_credits": "look at farthing ledger ACCOUNT, and run farthing doctor",
-    "credited_twice": "take back the one that nobody paid for: farthing void GRANT",
+    "credited_twice": "take back the one that nobody paid for: POST /v1/grants/GRANT/void",
     "waiting": "farthing payments assign {provider} PAYMENT ACCOUNT",
 }
 NOTES: Final = {

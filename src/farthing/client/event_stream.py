@@ -1,8 +1,8 @@
 """The stream of events, as it is read: from parts of server-sent events to events, each once, whatever the connection
 did; and when to connect again. Pure, but for the dice.
 
-After a break the ledger tells those of the last ten seconds once more, since commits are not ordered by time: what was
-told is known by its id.
+After a break the ledger tells those of the last minute once more, since commits are not ordered by time: what was told
+is known by its id, and what happened before anybody listened by the first position.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,10 @@ from .errors import ApiError
 from .job_results import Event
 from .retries import Retries
 
-REMEMBERED_US: Final = 30_000_000
+REMEMBERED_US: Final = 120_000_000
 """For how long before the last event what was told is remembered: longer than anything is told again."""
 FORGOTTEN_AT: Final = 2_000
+"""So many are remembered whatever their time."""
 FIRST_SECONDS: Final = 0.25
 LONGEST_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 45.0
@@ -36,8 +37,10 @@ class EventReader:
         self._call = call
         self._retries = retries
         self._rest = b""
-        self._position = ""
+        self._position = self._first = ""
+        self._resumed = False
         self._told: set[str] = set()
+        self._forget_at = FORGOTTEN_AT
         self._failures = 0
 
     def call(self) -> Call[Event]:
@@ -45,6 +48,7 @@ class EventReader:
         self._rest = b""
         if not self._position:
             return self._call
+        self._resumed = True
         query = {name: value for name, value in self._call.query.items() if name != "from"}
         return replace(self._call, query=query | {"after": self._position})
 
@@ -58,16 +62,22 @@ class EventReader:
         fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line[1:])
         if b"id" in fields:
             self._position = max(self._position, fields[b"id"].decode())
+            self._first = self._first or self._position
         if b"data" not in fields:
             return None
         event = read_answer(self._call, Answer(200, fields[b"data"]))
-        if event.id in self._told:
+        if event.id in self._told or (self._resumed and event.id < self._first):
             return None
         self._told.add(event.id)
-        if len(self._told) > FORGOTTEN_AT:
-            edge = (made_at(self._position) or 0) - REMEMBERED_US
-            self._told = {id for id in self._told if (made_at(id) or 0) >= edge}
+        if len(self._told) > self._forget_at:
+            self._forget()
         return event
+
+    def _forget(self) -> None:
+        """Forget what is not told again; not before there is twice as much, however fast it comes."""
+        edge = (made_at(self._position) or 0) - REMEMBERED_US
+        self._told = {id for id in self._told if (made_at(id) or 0) >= edge}
+        self._forget_at = max(FORGOTTEN_AT, 2 * len(self._told))
 
     def wait(self, error: ApiError | None) -> float | None:
         """Seconds until the next connection; None where it would be no use. Who has listened goes on for ever."""

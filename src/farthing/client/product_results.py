@@ -140,7 +140,7 @@ class Portal(Result, frozen=True, kw_only=True):
     url: str
 
 
-class PaymentMethod(Result, frozen=True, kw_only=True):
+class PaymentMethod(Written, frozen=True, kw_only=True):
     """What an account has left to be charged again."""
 
     id: str
@@ -154,7 +154,7 @@ class PaymentMethod(Result, frozen=True, kw_only=True):
     """It is what a purchase without the buyer takes."""
 
 
-class MethodForgotten(Result, frozen=True, kw_only=True):
+class MethodForgotten(Written, frozen=True, kw_only=True):
     """A payment method that is never charged again."""
 
     account: str

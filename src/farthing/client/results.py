@@ -1,4 +1,7 @@
-"""Results: what calls on accounts, grants, charges, holds and entries give back; `forms` says what all have."""
+"""Results: what calls on accounts, grants, charges, holds and entries give back; `forms` says what all have.
+
+A little over 400 lines: a class for each thing that there is, and its fields.
+"""
 
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +27,12 @@ class Balance(Result, frozen=True, kw_only=True):
     """What a request of the operation, service, model and product that were asked for may take now."""
     scoped: list[ScopedCredits]
     next_expiration: datetime | None
+    level: str = ""
+    """How near its end the balance is: `fine`, `low`, `critical` or `depleted`."""
+    low: Decimal | None = None
+    """Below it this balance is low; by the account's own setting, or the workspace's."""
+    critical: Decimal | None = None
+    """Below it this balance is critical."""
     at: datetime | None = None
     """The instant that was asked for."""
     grants: list[GrantLeft] = field(default_factory=list)
@@ -269,6 +278,8 @@ class ChargeExplained(ChargeFacts, frozen=True, kw_only=True):
     card: CardInForce | None
     grants: list[PaidFrom]
     refunds: list[GivenBack]
+    hold_metadata: dict[str, Any] | None = None
+    """Where its hold has expired: what was said of that, up to the last report."""
 
 
 # Holds

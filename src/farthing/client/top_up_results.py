@@ -59,6 +59,17 @@ class AutoTopUp(Result, frozen=True, kw_only=True):
     """The one that is under way."""
 
 
+class PausedTopUp(Result, frozen=True, kw_only=True):
+    """An automatic top-up that waits for somebody."""
+
+    account: str
+    paused: str
+    """Why: failures, authentication_required, unconfirmed or payment_waiting."""
+    paused_at: datetime
+    url: str | None
+    """Where the customer can pay, or say yes."""
+
+
 class AutoTopUpChecked(AutoTopUp, frozen=True, kw_only=True):
     """How it stands after a look at the account."""
 

@@ -4,16 +4,17 @@ never credits: the provider's notification does, once, as with every payment.
 The same key never asks twice for money. A row is put down before the provider is asked: who comes again under its key,
 at the same moment or after a crash, is told what is known; as long as nobody knows, that is `pending`, until the
 payment comes. Only a charge that surely was not begun may be asked for again. Stripe is asked again as well where its
-answer was lost, since its own keys make that the same charge.
+answer was lost, since its own keys make that the same charge; and where it may have forgotten those, how it stands.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.catalogue import Provider, TopUp
+from farthing.core.facts import AnyFact
 from farthing.core.records import Workspace
 from farthing.stores.acts import AccessError
 from farthing.stores.billing import Billing, Billings, KeptBilling
@@ -25,22 +26,28 @@ from farthing.stores.subscriptions import Subscriptions
 from .charges import Charged, Found, State, Wanted, failed
 from .digistore24.charging import charge as charge_digistore24
 from .links import Tools
-from .selling import Selling, Unsellable
 from .stripe.charging import charge as charge_stripe
 from .stripe.charging import find as find_at_stripe
-from .troubles import ProviderTrouble
 
 _CHARGE: Final[Mapping[Provider, Callable[[Tools, Wanted], Awaitable[Charged]]]] = {
     "digistore24": charge_digistore24,
     "stripe": charge_stripe,
 }
-KEPT_KEYS_US: Final[Mapping[Provider, int]] = {"digistore24": 0, "stripe": 23 * 3_600_000_000}
+HOUR_US: Final = 3_600_000_000
+DAY_US: Final = 24 * HOUR_US
+KEPT_KEYS_US: Final[Mapping[Provider, int]] = {"digistore24": 0, "stripe": 23 * HOUR_US}
 """How long a provider knows a key again, from when it was asked first: Stripe for a day at least."""
 MOST_ORDERS: Final = 5
 """So many of an account's orders are tried, where it is not said which is to be charged again."""
 UNKNOWN: Final = Charged(
     state="pending", reason="unknown", message="It was asked for, and nobody knows yet what became of it"
 )
+NEVER_BEGUN: Final = Charged(
+    state="failed", reason="not_begun", message="It was asked for, and the provider has no such payment", again=True,
+    undone=True,
+)  # fmt: skip
+Learn = Callable[[Workspace, Sequence[AnyFact]], Awaitable[None]]
+"""Does what follows from what a provider was asked about, as if it had told that."""
 
 
 class _Turn(Struct, frozen=True):
@@ -55,11 +62,11 @@ class Charging:
     """Asks for money."""
 
     def __init__(
-        self, tools: Tools, selling: Selling, purchases: Purchases, products: Products, subscriptions: Subscriptions,
+        self, tools: Tools, learn: Learn, purchases: Purchases, products: Products, subscriptions: Subscriptions,
         billings: Billings,
     ) -> None:  # fmt: skip
         self._tools = tools
-        self._selling = selling
+        self._learn = learn
         self._purchases = purchases
         self._products = products
         self._subscriptions = subscriptions
@@ -72,9 +79,7 @@ class Charging:
         """Ask for the price of a top-up, `product/top-up`. `key` is one for each charge that is meant; raises
         AccessError (key_conflict) where it was used for another. `order` is what is charged again at Digistore24;
         without it the account's own are tried, until one can be. `sold` is what is bought where that is no offer."""
-        if sold is None:
-            found = (await self._products.catalogue(workspace.id)).named(offer)
-            sold = found.sold if found is not None and isinstance(found.sold, TopUp) else None
+        sold = sold or await self._sold(workspace, offer)
         asked = Billing(
             key=key, account=account, offer=offer, quantity=quantity, provider=provider, order=order,
             asked_at=self._tools.now_us(),
@@ -88,23 +93,27 @@ class Charging:
             workspace=workspace, account=account, offer=offer, sold=sold, quantity=quantity, key=key,
             order=order, reference=turn.kept.billing.comes_as,
         )  # fmt: skip
-        charged = await self._asked(wanted, provider)
-        if charged.state == "authentication_required" and not charged.url:
-            charged = replace(charged, url=await self._link(workspace, account, offer, provider))
-        return await self._answered(workspace, turn, charged)
+        return await self._answered(workspace, turn, await self._asked(wanted, provider))
 
     async def find(
         self, workspace: Workspace, account: str, offer: str, provider: Provider, key: str, *, payment: str,
-        asked_at: int,
+        asked_at: int, quantity: int = 1, sold: TopUp | None = None, until: int | None = None,
     ) -> Found | None:  # fmt: skip
-        """How a charge stands that was asked for long ago; None where nobody can tell."""
+        """How a charge stands that was asked for long ago, a day at most before `until`; None where nobody can tell.
+        What was paid is credited, as if its notification had come."""
         if provider != "stripe":
             return None
-        found = await find_at_stripe(self._tools, workspace, account, key, payment, asked_at)
-        if found is None or found.charged.state != "authentication_required":
-            return found
-        url = await self._link(workspace, account, offer, provider)
-        return replace(found, charged=replace(found.charged, url=url))
+        # What is on sale no more can be found all the same.
+        sold = sold or await self._sold(workspace, offer) or TopUp(id="", credits=0)
+        wanted = Wanted(workspace=workspace, account=account, offer=offer, sold=sold, quantity=quantity, key=key)
+        found = await find_at_stripe(self._tools, wanted, payment, asked_at, until or asked_at + DAY_US)
+        if found is not None and found.facts:
+            await self._learn(workspace, found.facts)
+        return found
+
+    async def _sold(self, workspace: Workspace, offer: str) -> TopUp | None:
+        found = (await self._products.catalogue(workspace.id)).named(offer)
+        return found.sold if found is not None and isinstance(found.sold, TopUp) else None
 
     # Once
 
@@ -114,7 +123,7 @@ class Charging:
         if kept is None or kept.billing.state == "free":
             return failed("offer_not_found", f"there is no top-up {asked.offer!r}")
         _require_same(kept.billing, asked)
-        return _known(kept.billing)
+        return await self._settled(workspace, kept, asked.asked_at)
 
     async def _turn(self, workspace: Workspace, provider: Provider, asked: Billing) -> "_Turn | Charged":
         """Whose turn it is to ask; what is known of the charge, where nobody shall ask now."""
@@ -130,21 +139,36 @@ class Charging:
         self, workspace: Workspace, provider: Provider, kept: KeptBilling, asked: Billing
     ) -> "_Turn | Charged":  # fmt: skip
         """The same, of a key that was there before."""
-        before, again = kept.billing, False
+        before, again, at = kept.billing, False, asked.asked_at
         if before.state == "free":
             # What was not begun has used up no key, nor its content; but Stripe may remember it since then.
             before = replace(asked, asked_at=before.asked_at) if KEPT_KEYS_US[provider] else asked
         else:
             _require_same(before, asked)
-            again = before.state == "asked" and asked.asked_at - before.asked_at < KEPT_KEYS_US[provider]
+            again = before.state == "asked" and at - before.asked_at < KEPT_KEYS_US[provider]
             if not again:
-                return _known(before)
+                return await self._settled(workspace, kept, at)
+        before = replace(before, tried_at=at)
         try:
             # Who asks raises the version: an earlier one can't free what this one may have begun.
             await self._billings.change(workspace.id, before, kept.version)
         except Raced:
             return await self._now(workspace, asked.key)
         return _Turn(KeptBilling(before, kept.version + 1), again)
+
+    async def _settled(self, workspace: Workspace, kept: KeptBilling, at: int) -> Charged:
+        """What is known of a charge that nobody shall ask for again; where nobody knows, what Stripe says of it."""
+        b = kept.billing
+        last = max(b.asked_at, b.tried_at)
+        if b.state != "asked" or b.provider != "stripe" or at - last < KEPT_KEYS_US["stripe"]:
+            return _known(b)
+        found = await self.find(
+            workspace, b.account, b.offer, "stripe", b.key, payment=b.payment, asked_at=b.asked_at,
+            quantity=b.quantity, until=last + DAY_US,
+        )  # fmt: skip
+        if found is not None and found.charged.again:
+            return UNKNOWN  # it could not be asked
+        return await self._answered(workspace, _Turn(kept), NEVER_BEGUN if found is None else found.charged)
 
     async def _answered(self, workspace: Workspace, turn: "_Turn", charged: Charged) -> Charged:
         """Put down what was answered. The payment may have been faster, and tells more."""
@@ -209,13 +233,6 @@ class Charging:
         orders = await self._purchases.orders_of(workspace.id, account)
         own = [o.id for o in orders if o.provider == provider and o.state == "open" and o.id not in made]
         return list(dict.fromkeys([*first, *own]))[:MOST_ORDERS]
-
-    async def _link(self, workspace: Workspace, account: str, offer: str, provider: Provider) -> str:
-        """Where the buyer can pay himself; empty where there is no such place now."""
-        try:
-            return (await self._selling.checkout(workspace, account, offer, provider)).url
-        except (ProviderTrouble, Unsellable):
-            return ""
 
 
 def _require_same(first: Billing, again: Billing) -> None:

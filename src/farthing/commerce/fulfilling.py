@@ -12,11 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.core.commands import CloseDispute, Command, GiveGrant, Renew, Subscribe
-from farthing.core.facts import AnyFact, DisputeClosed, Disputed, Paid, Refunded, RefundFailed
+from farthing.core.events import RENEWAL_FAILED
+from farthing.core.facts import AnyFact, DisputeClosed, Disputed, Missed, Paid, Refunded, RefundFailed
 from farthing.core.fulfilment import Known, Noted, assigned, due, is_credit, note, refused, told
 from farthing.core.ids import bucket_of
 from farthing.core.outcomes import Accepted, Refusal, Refused
-from farthing.core.purchase_events import happened
+from farthing.core.purchase_events import happened, missed
 from farthing.core.purchases import Order, Receipt
 from farthing.core.records import Event, GrantTerms, Workspace
 from farthing.core.reversals import given_back, not_given, too_late
@@ -112,15 +113,20 @@ class Fulfilling:
         payment = fact.payment if isinstance(fact, OF_A_PAYMENT) else ""
         account, came_of = (fact.account, fact.came_of) if isinstance(fact, Paid) else ("", "")
 
-        async def once() -> Noted:
+        async def once() -> tuple[Noted, bool]:
             seen = await self._see(workspace, fact.provider, fact.order, payment, account, came_of)
             noted = note(fact, seen.known)
             if noted.command is not None:
                 await self._ask(noted.command, request_id)
             await self._keep(workspace, seen, noted)
-            return noted
+            if isinstance(fact, Missed):
+                await self._tell_missed(workspace, fact, seen.known)
+            return noted, seen.order is not None
 
-        noted = await _until_nobody_is_faster(once)
+        noted, was_known = await _until_nobody_is_faster(once)
+        if isinstance(fact, Paid) and was_known and noted.order is not None and noted.order.account:
+            # Nobody may have known whose it is until now.
+            await self._claimed(workspace, noted.order, "", request_id)
         if not payment:
             return Fulfilled(noted.order, None)
         if noted.receipt is None:
@@ -190,11 +196,17 @@ class Fulfilling:
 
         order = await _until_nobody_is_faster(once)
         if order is not None and order.account == account:
-            for receipt in await self._purchases.receipts_of_order(workspace.id, provider, id):
-                if receipt.receipt.reason == "no_account":
-                    await self.assign(workspace, provider, receipt.receipt.payment, account, "", actor, request_id)
-            await self._hand_on(workspace, order, actor, request_id)
+            await self._claimed(workspace, order, actor, request_id)
         return order
+
+    async def _claimed(self, workspace: Workspace, order: Order, actor: str, request_id: str) -> None:
+        """An order has an account: what was paid for it before that is credited, the oldest first, and so are those
+        that came of it."""
+        for kept in await self._purchases.receipts_of_order(workspace.id, order.provider, order.id):
+            if kept.receipt.reason == "no_account":
+                payment = kept.receipt.payment
+                await self.assign(workspace, order.provider, payment, order.account, "", actor, request_id)
+        await self._hand_on(workspace, order, actor, request_id)
 
     async def _hand_on(self, workspace: Workspace, order: Order, actor: str, request_id: str) -> None:
         """Whose an order is, those are that came of it, where nobody knew that."""
@@ -257,6 +269,16 @@ class Fulfilling:
                 await self._watch.told(execute, workspace, before.receipt if before else None, after, at)
 
         await self._purchases.keep(workspace.id, orders, [(after, before.version if before else 0)], also)
+
+    async def _tell_missed(self, workspace: Workspace, fact: Missed, known: Known) -> None:
+        """Tell that a renewal was not paid. Nothing else comes of it: the provider tries again."""
+        found = missed(fact, known.order, known.subscription)
+        if found is None or known.order is None:
+            return
+        (said, once), account, at = found, known.order.account, self._now_us()
+        bucket = bucket_of(workspace.id, account)
+        id = self._ids("evt", at, bucket)
+        await self._events.add([Event(id, workspace.id, account, bucket, RENEWAL_FAILED, at, said, once)])
 
     async def _replaced(self, workspace: Workspace, noted: Noted) -> list[tuple[Order, int]]:
         """The order that another took the place of: what becomes of it moves nothing any more."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from farthing.engine import Engine, Ids
+from farthing.stores.acts import Acts
 from farthing.stores.billing import Billings
 from farthing.stores.customers import Customers
 from farthing.stores.events import Events
@@ -60,9 +61,9 @@ def commerce_on(engine: Engine, database: Database, reports: Reports, now_us: Ca
     receiving = Receiving(purchases, reports, fulfilling, references, billings, inboxes, now_us)
     tools = Tools(clients, references, Customers(database), now_us)
     selling = Selling(tools, purchases, products, Plans(database), subscriptions)
-    charging = Charging(tools, selling, purchases, products, subscriptions, billings)
+    charging = Charging(tools, receiving.learned, purchases, products, subscriptions, billings)
     return Commerce(
         purchases=purchases, references=references, clients=clients, fulfilling=fulfilling, receiving=receiving,
-        selling=selling, charging=charging, methods=Methods(tools), top_ups=top_ups,
-        topping_up=ToppingUp(engine, reports, products, top_ups, charging, receiving, now_us),
+        selling=selling, charging=charging, methods=Methods(tools, Acts(database)), top_ups=top_ups,
+        topping_up=ToppingUp(engine, reports, products, top_ups, charging, now_us),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from farthing.core.commands import text_error
 from farthing.core.facts import AnyFact, Canceled, Ended, Paid, Refunded, Resumed
 from farthing.core.records import Workspace
-from farthing.core.refunded import payment_of
+from farthing.core.refunded import is_other_money, payment_of
 from farthing.core.reversals import AnyReversal
 from farthing.engine import Crashed
 from farthing.stores.billing import Billings
@@ -189,10 +189,14 @@ class Receiving:
 
     async def _may_be_ours(self, workspace: Workspace, fact: AnyReversal) -> bool:
         """What goes back bears no mark of whose it is: where its payment is not known here, the provider may know."""
+        kept = await self._purchases.receipt(workspace.id, fact.provider, fact.payment)
+        if kept is not None:
+            if isinstance(fact, Refunded) and is_other_money(fact, kept.receipt):
+                paid, back = kept.receipt.currency, fact.amount or fact.total
+                raise NotOurs(f"it gives back {back} {fact.currency} of payment {fact.payment}, which was in {paid}")
+            return True
         if isinstance(fact, Refunded) and fact.aside:
             return True  # of a payment that is not known it says nothing
-        if await self._purchases.receipt(workspace.id, fact.provider, fact.payment) is not None:
-            return True
         return await self.inboxes[fact.provider].is_ours(workspace, fact.payment)
 
     async def _await_sale(self, workspace: Workspace, fact: Canceled | Resumed | Ended, received_at: int) -> None:

@@ -37,7 +37,6 @@ from farthing.stores.top_ups import Decide, TopUps
 
 from .charges import Charged, Found
 from .charging import Charging
-from .receiving import Receiving
 from .stripe.currencies import USUAL_DECIMALS, decimals_of
 
 ANSWER_SECONDS: Final = 100.0
@@ -63,14 +62,13 @@ class ToppingUp:
 
     def __init__(
         self, engine: Engine, reports: Reports, products: Products, top_ups: TopUps, charging: Charging,
-        receiving: Receiving, now_us: Callable[[], int],
+        now_us: Callable[[], int],
     ) -> None:  # fmt: skip
         self._engine = engine
         self._reports = reports
         self._products = products
         self._top_ups = top_ups
         self._charging = charging
-        self._receiving = receiving
         self._now_us = now_us
         self._ids = Ids()
 
@@ -127,17 +125,16 @@ class ToppingUp:
         return replace(told, asked=True)
 
     async def _find(self, workspace: Workspace, account: str, attempt: Attempt) -> Looked:
-        """Ask how an attempt stands that no notification has told of. What was paid is credited, as if one had."""
+        """Ask how an attempt stands that no notification has told of; what was paid is credited by that."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 found = await self._charging.find(
                     workspace, account, attempt.offer, attempt.provider, attempt.id, payment=attempt.payment,
-                    asked_at=attempt.began_at,
+                    asked_at=attempt.began_at, quantity=attempt.quantity,
+                    sold=None if attempt.offer else _money(attempt),
                 )  # fmt: skip
         except TimeoutError:
             found = Found(charged=Charged(state="failed", reason="unavailable", again=True))
-        if found is not None:
-            await self._receiving.learned(workspace, found.facts)
         answer = None if found is None else _answer(found.charged)
         return await self._told(workspace, account, attempt, lambda seen: found_out(seen, attempt.id, answer))
 

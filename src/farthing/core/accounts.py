@@ -26,8 +26,6 @@ def change_settings(c: SetAccount, d: Draft) -> Refused | None:
     if c.expected is not None and c.expected != etag(d.account.settings):
         return Refused(Refusal.PRECONDITION_FAILED)
     given = {name: getattr(c, name) for name in SETTING_FIELDS if getattr(c, name) is not UNSET}
-    if c.auto_top_up is not UNSET:
-        given["auto_top_up"] = c.auto_top_up
     settings = replace(d.account.settings, **given)
     if settings.timezone != d.account.settings.timezone:
         try:

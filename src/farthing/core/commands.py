@@ -542,13 +542,13 @@ def _check_set(c: Any) -> Invalid | None:
 
 
 FIRST_SETTINGS = ("allowance", "frozen", "spend_limit_day", "spend_limit_month", "timezone")
-LATER_SETTINGS = ("balance_low", "balance_critical")
+LATER_SETTINGS = ("balance_low", "balance_critical", "auto_top_up")
 """Not there from the beginning: see `decide.content`."""
 SETTING_FIELDS = FIRST_SETTINGS + LATER_SETTINGS
 
 
 def _check_settings(c: Any) -> Invalid | None:
-    for field in ("allowance", "spend_limit_day", "spend_limit_month", *LATER_SETTINGS):
+    for field in ("allowance", "spend_limit_day", "spend_limit_month", "balance_low", "balance_critical"):
         value = getattr(c, field)
         if value is None and field == "allowance":
             return Invalid(field, "must be an amount; 0 allows none")

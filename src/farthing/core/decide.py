@@ -305,8 +305,6 @@ def content(c: Any, context: Context) -> Content:
         amount = [str(getattr(c, field)) for field in FIRST_SETTINGS]
         # Only where they are given: keys that were used before there were such things stay good.
         amount += [f"{field}={value}" for field in LATER_SETTINGS if (value := getattr(c, field)) is not UNSET]
-        if c.auto_top_up is not UNSET:
-            amount.append(str(c.auto_top_up))
     return Content(c.kind, amount, c.operation, getattr(c, "charge", None) or getattr(c, "grant", None))
 
 

@@ -23,7 +23,7 @@ LONGEST_PAUSE: Final = 24 * HOUR
 """Of what a receiver asks for."""
 FAILING: Final = 5 * DAY
 """Who has taken nothing for so long is disabled."""
-ASKS_FOR_A_PAUSE: Final = (429, 503)
+ASKS_FOR_A_PAUSE: Final = (429, 502, 503, 504)
 GONE: Final = 410
 
 

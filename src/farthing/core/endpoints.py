@@ -28,8 +28,8 @@ OVERLAP_SECONDS: Final = 86_400
 MOST_OVERLAP_SECONDS: Final = 30 * 86_400
 MOST_SECRETS: Final = 5
 """That sign at a time: the oldest give way."""
-LEASE_US: Final = 30_000_000
-"""How long a listener lives that nobody keeps up."""
+LEASE_US: Final = 120_000_000
+"""How long a listener lives that nobody keeps up: longer than it takes him to come again, whose connection broke."""
 
 State = Literal["enabled", "disabled"]
 _encode = msgspec.json.Encoder().encode

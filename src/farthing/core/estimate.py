@@ -1,5 +1,6 @@
 """Estimates: what a call to a model may cost, before it is made."""
 
+import re
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -19,7 +20,8 @@ ENOUGH_REQUESTS: Final = 20
 RECENT_US: Final = 30 * DAY_US
 """How far back they are counted."""
 _BYTES_PER_TOKEN: Final = 4
-_WIDE_FROM: Final = "\u2e80"  # from here on: Chinese, Japanese, Korean, emoji
+_WIDE: Final = re.compile("[\u2e80-\U0010ffff]+")
+"""Chinese, Japanese, Korean, emoji; and half characters, which have no bytes of their own."""
 
 
 CompletionFrom = Literal["given", "history", "default"]
@@ -53,8 +55,8 @@ def weigh(text: str) -> tuple[int, int]:
     """A text's wide characters, and the bytes of the others: of texts in pieces they add up."""
     if text.isascii():
         return 0, len(text)
-    wide = sum(letter >= _WIDE_FROM for letter in text)
-    return wide, sum(len(letter.encode("utf-8", "replace")) for letter in text if letter < _WIDE_FROM)
+    rest = _WIDE.sub("", text)
+    return len(text) - len(rest), len(rest.encode())
 
 
 def tokens_of(wide: int, rest: int) -> int:

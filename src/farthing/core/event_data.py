@@ -1,7 +1,7 @@
 """Event data: what each type of event says, as programs are sent it. `events` is the catalogue of the types.
 
 Amounts are decimal text, times RFC 3339 in UTC, ids as the native API has them. Nothing in here is text that erasing an
-account has to find: no descriptions, no metadata, no names of buyers.
+account has to find: no descriptions, no metadata, no names of buyers; but what a provider said of an automatic top-up.
 """
 
 from typing import Annotated, Any, Literal
@@ -141,7 +141,13 @@ class RenewalFailed(OfAccount, frozen=True, kw_only=True):
     subscription: str
     plan: str
     period_at: Time
-    error: Annotated[str, Meta(description="Why: a code, such as `too_many_grants`.")]
+    error: Annotated[
+        str,
+        Meta(
+            description="Why: a code, such as `too_many_grants`; `payment_missed` where the provider that bills it "
+            "could not collect."
+        ),
+    ]
 
 
 class Payment(Told, frozen=True, kw_only=True):
@@ -175,6 +181,13 @@ class PaymentRefunded(Payment, frozen=True, kw_only=True):
 
     returned: Annotated[str, Meta(description="What has gone back in all, as decimal text of the currency.")]
     credits: Annotated[Credits, Meta(description="The credits that go with it.")]
+
+
+class PaymentRefundFailed(Payment, frozen=True, kw_only=True):
+    """Money that was to go back has stayed: its credits are given again."""
+
+    returned: Annotated[str, Meta(description="What has gone back in all after that, as decimal text of the currency.")]
+    credits: Annotated[Credits, Meta(description="The credits that went with it.")]
 
 
 class DisputeOpened(Payment, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ Some events are always recorded; most only where somebody asks for their type: a
 workspace, as its `told` says. What each says is in `event_data`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -150,6 +150,7 @@ _ALL: Final = (
         always=True,
     ),
     _type("payment.refunded", data.PaymentRefunded, _PAYMENT | {"returned": "10.00", "credits": "10"}, always=True),
+    _type("payment.refund_failed", data.PaymentRefundFailed, _PAYMENT | {"returned": "0", "credits": "0"}, always=True),
     _type("dispute.opened", data.DisputeOpened, _PAYMENT | {"dispute": "du_1QdZ"}, always=True),
     _type("dispute.closed", data.DisputeClosed, _PAYMENT | {"dispute": "du_1QdZ", "won": True}, always=True),
     _type("auto_top_up.done", data.AutoTopUpDone, _TOP_UP, always=True),
@@ -231,6 +232,11 @@ def matches(filter: str, type: str) -> bool:
     return filter == "*" or filter == type or (filter.endswith(".*") and type.startswith(filter[:-1]))
 
 
+def asks_for(filters: Iterable[str], type: str) -> bool:
+    """Whether an endpoint with these filters is sent events of a type: none that go to the one that they are about."""
+    return not (type in TYPES and TYPES[type].direct) and any(matches(each, type) for each in filters)
+
+
 class Told:
     """Who is told of what in a workspace."""
 
@@ -251,9 +257,7 @@ class Told:
         return ()
 
     def _asking(self, type: str) -> "_Asking":
-        if type in TYPES and TYPES[type].direct:
-            return _Asking(None, 0)
-        wanted = [(id, until) for id, filters, until in self._asked if any(matches(f, type) for f in filters)]
+        wanted = [(id, until) for id, filters, until in self._asked if asks_for(filters, type)]
         endpoints = tuple(id for id, _ in wanted if id)
         return _Asking(endpoints or None, max((until for id, until in wanted if not id), default=0))
 

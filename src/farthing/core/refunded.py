@@ -8,6 +8,12 @@ from .facts import Refunded
 from .purchases import Receipt
 
 
+def is_other_money(fact: Refunded, receipt: Receipt) -> bool:
+    """Whether a part goes back in another currency than was paid in: nobody knows which part of the payment that is."""
+    is_part = bool(fact.refund) or fact.total is not None
+    return is_part and receipt.known and bool(fact.currency) and fact.currency.upper() != receipt.currency.upper()
+
+
 def payment_of(fact: Refunded, receipts: Sequence[Receipt]) -> str:
     """The payment that goes back; empty where none is known yet, or it could be more than one."""
     fitting = [each for each in receipts if _may_be(fact.item, each.item)]

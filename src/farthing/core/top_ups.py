@@ -303,7 +303,9 @@ def confirmed(seen: Seen, attempt: Attempt, payment: str, credits: int) -> Step:
     own = s.attempt == attempt.id
     unconfirmed = 0 if own else max(s.unconfirmed - late, 0)
     s = replace(s, attempt="" if own else s.attempt, failures=0, troubles=0, retry_at=0, unconfirmed=unconfirmed)
-    if s.paused in ("unconfirmed", "payment_waiting") and unconfirmed < MOST_UNCONFIRMED:
+    # Who has paid on the page that he was sent to has said yes, and left what he paid with.
+    asked_for = attempt.state if attempt.state == "authentication_required" else ""
+    if s.paused in ("unconfirmed", "payment_waiting", asked_for) and unconfirmed < MOST_UNCONFIRMED:
         s = replace(s, paused=None, paused_at=None, url="")
     done = replace(attempt, state="done", payment=payment, ended_at=seen.at, reason="", message="", url="")
     said = _facts(seen, done) | {"credits": write_amount(credits, seen.scale)}

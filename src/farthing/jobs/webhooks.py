@@ -5,10 +5,12 @@ Shared, and kept: who has begun goes on, woken by what its own process commits.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from farthing.stores.contract import StoreError
 from farthing.stores.endpoints import Endpoints
 from farthing.stores.outbox import PAGE, Outbox
 
@@ -44,12 +46,19 @@ class Webhooks:
 
     async def run(self, halted: Halted = lambda: False) -> Run:
         """Send all that is due."""
-        run = Run()
-        for workspace, count in (await self._sends().run(halted)).items():
+        run, over = Run(), asyncio.Event()
+        # Beside the sending, which goes on for as long as there is something to send.
+        keeping = asyncio.create_task(self._keep_house(over, halted))
+        try:
+            sent = await self._sends().run(halted)
+            over.set()
+            await keeping
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        for workspace, count in sent.items():
             # What endpoints don't take is their failure, and no job's.
             run.add(workspace, done=count)
-        if not halted():
-            await self._keep_house(halted)
         return run
 
     def _sends(self) -> "Sender":
@@ -65,11 +74,24 @@ class Webhooks:
             )  # fmt: skip
         return self._sender
 
-    async def _keep_house(self, halted: Halted) -> None:
+    async def _keep_house(self, over: asyncio.Event, halted: Halted) -> None:
+        while not halted():
+            try:
+                await self._tidy(halted)
+            except StoreError:
+                if over.is_set():
+                    raise  # else what is sent meanwhile says so, where it lasts
+            if over.is_set():
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), TIDY_SECONDS)
+
+    async def _tidy(self, halted: Halted) -> None:
         now, at = time.monotonic(), self._tools.now_us()
         if now - self._tidied_at > TIDY_SECONDS:
             self._tidied_at = now
             await self._outbox.end_lines(at)
+            await self._outbox.drop_homeless()
             await self._endpoints.drop_lapsed(at)
         if now - self._dropped_at > DROP_SECONDS:
             self._dropped_at = now

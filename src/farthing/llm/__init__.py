@@ -8,17 +8,24 @@ imports nothing of his library.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import MeteredApp
     from .block import AsyncMetered, Metered, metered
     from .policy import Policy
+    from .refusing import Refusal
     from .settling import asettled, settled
+    from .tab import Tab
     from .terms import metering
     from .used import Used
     from .wrapping import meter
 
-__all__ = ["AsyncMetered", "Metered", "Policy", "Used", "asettled", "meter", "metered", "metering", "settled"]
+__all__ = [
+    "AsyncMetered", "Metered", "MeteredApp", "Policy", "Refusal", "Tab", "Used", "asettled", "meter", "metered",
+    "metering", "settled",
+]  # fmt: skip
 _HOMES = {
     "AsyncMetered": "block", "Metered": "block", "metered": "block", "meter": "wrapping", "metering": "terms",
-    "Policy": "policy", "Used": "used", "settled": "settling", "asettled": "settling",
+    "Policy": "policy", "Used": "used", "settled": "settling", "asettled": "settling", "MeteredApp": "asgi",
+    "Refusal": "refusing", "Tab": "tab",
 }  # fmt: skip
 
 
@@ -28,4 +35,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    from farthing.extras import missing
+
+    try:
+        home = import_module(f".{_HOMES[name]}", __name__)
+    except ImportError as error:
+        if (sentence := missing(error)) is None:
+            raise
+        raise ImportError(sentence, name=error.name) from error
+    return getattr(home, name)

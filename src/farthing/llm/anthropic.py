@@ -82,12 +82,27 @@ def _used(usage: Any, message: Any) -> Used:
         cache_write_1h_tokens=of(long, "ephemeral_1h_input_tokens"),
         reasoning_tokens=of(of(usage, "output_tokens_details"), "thinking_tokens"),
     )  # fmt: skip
-    names = ("web_search_requests", "web_fetch_requests")
-    others = told(**{name: of(tools, name) for name in names})
+    others = told(**{name: of(tools, name) for name in ("web_search_requests", "web_fetch_requests")})
+    for each in list_of(usage, "iterations"):
+        _add(each, counts, others)
     return Used(
         provider=PROVIDER, model=text_of(message, "model"), counts=counts, without_cache=True,
         attributes=_attributes(usage), others={name: count for name, count in others.items() if count},
     )  # fmt: skip
+
+
+def _add(part: Any, counts: dict[str, int], others: dict[str, int]) -> None:
+    """What the sums of a usage leave out: making an earlier conversation short, by the same model, and the advice of
+    another one, which has other prices."""
+    kind = text_of(part, "type")
+    if kind == "compaction":
+        for name, count in _used(part, None).counts.items():
+            if name in counts:
+                counts[name] += count
+    elif kind == "advisor_message":
+        told_of = _used(part, None)
+        for name, number in (("input_tokens", told_of.input_tokens), ("output_tokens", told_of.output_tokens)):
+            others[f"advisor_{name}"] = others.get(f"advisor_{name}", 0) + (number or 0)
 
 
 def _attributes(usage: Any) -> dict[str, str]:

@@ -15,14 +15,16 @@ from typing import Any, Generic, TypeVar, overload
 from farthing.client.aio.client import AsyncClient
 from farthing.client.errors import Unusable
 from farthing.client.finishing import afinished
-from farthing.client.results import Charge, Hold, Settled
+from farthing.client.results import Charge, Hold, HoldNow, Settled
 from farthing.client.sync.client import Client
 
 from .call import Ended, ModelCall
+from .following import tick
+from .keys import key_of
 from .policy import Given
 from .reading import Asked, Operation, Seen, said
-from .settling import AsyncSettler, Settler, async_settler_of, settler_of
-from .terms import Said, goes_on, terms_of
+from .settling import AsyncSettler, Job, Settler, async_settler_of, settler_of
+from .terms import NOTHING_SAID, Said, goes_on, terms_of
 from .used import Used, told
 
 C = TypeVar("C", Client, AsyncClient)
@@ -61,7 +63,7 @@ class _Block(ABC, Generic[C]):
         self._running.see(Seen(id=id, finish=finish))
 
     @property
-    def hold(self) -> Hold | None:
+    def hold(self) -> Hold | HoldNow | None:
         """What was set aside, if anything was."""
         return self._running.hold
 
@@ -79,7 +81,7 @@ class _Block(ABC, Generic[C]):
     def _begin(self, document: str) -> ModelCall:
         if self._call is not None:
             raise Unusable("this block was entered before: make another one for each call")
-        return ModelCall(self._asked, terms_of(self._said, document))
+        return ModelCall(self._asked, terms_of(NOTHING_SAID, document, self._said))
 
     @abstractmethod
     def _tick(self, call: ModelCall) -> None:
@@ -98,6 +100,7 @@ class Metered(_Block[Client]):
     """A call that a thread makes."""
 
     _settler: Settler
+    _report: Job | None = None
 
     def __enter__(self) -> "Metered":
         self._settler = settler_of(self._ledger)
@@ -107,8 +110,7 @@ class Metered(_Block[Client]):
         return self
 
     def _tick(self, call: ModelCall) -> None:
-        if call.ticks(monotonic()):
-            call.reports = self._settler.report(call).done.is_set
+        self._report = tick(call, self._settler, self._report)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -154,28 +156,30 @@ def metered(
     ledger: Client, account: str | None = None, *, model: str, prompt: Any = None, most_output: int | None = None,
     operation: Operation = "chat", policy: Given = None, provider: str | None = None, service: str | None = None,
     product: str | None = None, chat: str | None = None, metadata: Mapping[str, Any] | None = None,
+    key: str | None = None,
 ) -> Metered: ...  # fmt: skip
 @overload
 def metered(
     ledger: AsyncClient, account: str | None = None, *, model: str, prompt: Any = None,
     most_output: int | None = None, operation: Operation = "chat", policy: Given = None, provider: str | None = None,
     service: str | None = None, product: str | None = None, chat: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None, key: str | None = None,
 ) -> AsyncMetered: ...  # fmt: skip
 def metered(
     ledger: Client | AsyncClient, account: str | None = None, *, model: str, prompt: Any = None,
     most_output: int | None = None, operation: Operation = "chat", policy: Given = None, provider: str | None = None,
     service: str | None = None, product: str | None = None, chat: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, Any] | None = None, key: str | None = None,
 ) -> Metered | AsyncMetered:  # fmt: skip
     """A block in which a model is called by any means: credits are held at its beginning, by what the `prompt` (a text
     or messages) and `most_output` tokens will probably cost, and charged at its end, by what `used` and `delivered`
-    said. Where nothing was said, nothing is charged."""
+    said. Where nothing was said, nothing is charged. By a `key` it is charged once, however often it is made: who
+    enters it again after that gets `HoldEnded`."""
     texts = (prompt,) if isinstance(prompt, str) else tuple(map(said, prompt or ()))
     asked = Asked(model=model, operation=operation, texts=texts, most_output=most_output)
     words = Said(
         account=account, policy=policy, provider=provider, service=service, product=product, chat=chat,
-        metadata=metadata or {},
+        metadata=metadata or {}, key=key_of(key),
     )  # fmt: skip
     if isinstance(ledger, AsyncClient):
         return AsyncMetered(ledger, asked, words)

@@ -1,12 +1,15 @@
-"""One metered call: what is asked of the ledger before, while and after a model answers. Pure.
+"""One metered call: what is asked of the ledger before, while and after a model answers. Pure, but for what
+is told of it on spans.
 
 What has to be asked is given out step by step (`Steps`), and whoever runs the steps sends back what was answered; so it
 is the same for threads and for event loops.
 """
 
+import logging
 from collections.abc import Callable, Generator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from math import ceil
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -14,24 +17,29 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farthing.client.bodies import priced_body, usage_body
-from farthing.client.calls import Call, ask, post
+from farthing.client.calls import Call, ask, get, post
 from farthing.client.errors import (
     ApiError,
     FarthingError,
     Frozen,
     HoldEnded,
     InsufficientCredits,
+    KeyConflict,
     NotPriced,
     SpendLimit,
 )
 from farthing.client.pricing_results import Quote
-from farthing.client.results import Charge, Extended, Hold, Released, Settled
-from farthing.client.values import amount_text, instant_text, new_key
-from farthing.core.estimate import tokens_of, weigh
+from farthing.client.results import Charge, Extended, Hold, HoldNow, Released, Settled
+from farthing.client.values import amount_text, instant_text
 from farthing.core.metering import Policy
 
+from .counting import Count
+from .evidence import Basis, evidence, to_charge, ways
+from .keys import keys_of
+from .otel import CallSpan, begun
 from .policy import shown
 from .reading import Asked, Seen
+from .tab import Tab
 from .used import Used
 
 T = TypeVar("T")
@@ -39,11 +47,11 @@ Steps: TypeAlias = Generator[Call[Any], Any, T]
 Ended = Literal["", "finished", "cut", "left", "failed", "refused", "lost"]
 """Under way; whole; the stream broke off; its reader has left; an error in the middle of it; an error in place of it;
 the answer never came."""
-Basis = Literal["provider", "estimate", "delivered", "input", "nothing"]
 _SETTLE: Final = "/v1/holds/{id}/settle"
 _EXTEND: Final = "/v1/holds/{id}/extend"
 _RELEASE: Final = "/v1/holds/{id}/release"
 _POOR: Final = (InsufficientCredits, SpendLimit, Frozen)
+_LOG: Final = logging.getLogger("farthing.llm")
 
 
 def _yes() -> bool:
@@ -62,24 +70,12 @@ class Terms(Struct, frozen=True, kw_only=True):
     product: str | None = None
     chat: str | None = None
     metadata: Mapping[str, Any] = {}
-
-
-class Count:
-    """Tokens of a text that comes in pieces, counted as `count_tokens` counts all of it."""
-
-    def __init__(self) -> None:
-        self._bytes = self._wide = 0
-
-    def add(self, text: str) -> None:
-        """One more piece."""
-        wide, rest = weigh(text)
-        self._wide += wide
-        self._bytes += rest
-
-    @property
-    def tokens(self) -> int:
-        """So far."""
-        return tokens_of(self._wide, self._bytes)
+    key: str = ""
+    """Its name: by that it is charged once, however often it is made."""
+    guest: bool = False
+    """Nobody pays for it."""
+    tab: Tab | None = None
+    """On which it is put; then its answer does not wait for its settlement."""
 
 
 class ModelCall:
@@ -89,7 +85,7 @@ class ModelCall:
         self.asked = asked
         self.terms = terms
         self.policy = terms.policy
-        self.hold: Hold | None = None
+        self.hold: Hold | HoldNow | None = None
         self.held = Decimal(0)
         self.used = Used()
         self.how: Ended = ""
@@ -102,34 +98,72 @@ class ModelCall:
         self.reports: Callable[[], bool] = _yes
         """Whether the ledger may be told: one report at a time."""
         self.settled: Settled | Charge | None = None
+        self.span: CallSpan | None = None
+        """Where it is told to who records spans."""
         self.last: Call[Any] | None = None
         """What was asked of the ledger at last."""
         self._count = Count()
-        self._keys = new_key(), new_key()
+        self._keys = keys_of(terms.key, 1)
         self._begun = self._next_at = 0.0
         self._lives_until = 0.0
+        self._since: datetime | None = None
+        """From when on its hold lives `hold_seconds`."""
         self._next_tokens = self.policy.report_tokens
         self._covered = 0
-        self._notes: dict[str, Any] = {}
+        """Tokens of the answer that what is set aside is enough for."""
+        self._unheard = 0
+        """Tokens up to which it goes on though the ledger could not be told."""
+        self._told = Decimal(0)
+        """The cost that was reported at last."""
+        self.notes: dict[str, Any] = {}
 
     # Before
 
     def opening(self, now: float, goes_on: Callable[[FarthingError], bool]) -> Steps[None]:
         """Set aside what it will probably cost; where the ledger can't be asked, as `goes_on` says."""
         policy = self.policy
-        self._begun, self._next_at = now, now + policy.report_seconds
+        # Of an answer that comes later the ledger is told at once whose it is.
+        self._begun, self._next_at = now, now + (0 if self.asked.later else policy.report_seconds)
         self._lives_until = now + policy.hold_seconds
-        if policy.hold == "nothing":
-            return
+        if policy.hold != "nothing" and not self.terms.guest:
+            yield from self._holding(goes_on)
+        self.span = begun(self)
+
+    def _holding(self, goes_on: Callable[[FarthingError], bool]) -> Steps[None]:
         try:
-            self.hold = yield post(Hold, "/v1/holds", self._hold_body(), self._keys[0])
+            self.hold = yield from self._place()
         except FarthingError as error:
             if not goes_on(error):
                 raise
-            self._notes["no_hold"] = str(error)
+            self.notes["no_hold"] = str(error)
         else:
-            self.held = self.hold.amount
             self._next_tokens = self._next(0)
+
+    def _place(self) -> Steps[Hold]:
+        body, name = self._hold_body(), self.terms.key
+        for attempt in count(1):
+            self._keys = keys_of(name, attempt)
+            placed: Hold = yield post(Hold, "/v1/holds", body, self._keys.hold)
+            if not (name and placed.replayed):
+                self.held, self._since = placed.amount, placed.created_at
+                return placed
+            before: HoldNow = yield get(HoldNow, "/v1/holds/{id}", id=placed.id)
+            if before.state == "settled":
+                detail = f"The call {name!r} was made before, and is charged."
+                raise HoldEnded(detail, code="hold_ended", status=409, key=self._keys.hold, body={"state": "settled"})
+            if before.state == "live" or before.settled:
+                self.take_over(before)
+                return placed
+        raise AssertionError("there is always one more")
+
+    def take_over(self, before: HoldNow) -> None:
+        """Go on with the hold of another process: what it has charged or reported is part of the whole."""
+        live = before.state == "live"
+        self.hold = before
+        self.held = before.amount if live else Decimal(0)
+        self._told, self._since = before.metered, before.expires_at
+        self._lives_until = self._next_at = self._begun  # how long it still lives is not known here
+        self.note("again", before.state)
 
     def _hold_body(self) -> dict[str, Any]:
         terms, policy = self.terms, self.policy
@@ -149,11 +183,12 @@ class ModelCall:
     def _expected(self) -> dict[str, Any]:
         """What is known before: evidence for who finds a hold that nobody has ended."""
         facts = {"model_asked": self.asked.model, "estimated_input_tokens": self.asked.input_tokens}
-        return {**self.terms.metadata, "metering": facts | {"policy": shown(self.policy)}}
+        facts |= {"policy": shown(self.policy), "on_expiry": self.policy.on_expiry}
+        return {**self.terms.metadata, "metering": facts}
 
     def _expected_output(self) -> int:
         most, policy = self.asked.most_output, self.policy
-        expected = ceil(policy.output_tokens * Decimal(policy.factor))
+        expected = ceil(policy.output_tokens * Decimal(policy.factor)) * self.asked.answers
         return expected if most is None else min(expected, most)
 
     def _priced(self, used: Used) -> dict[str, Any]:
@@ -184,10 +219,23 @@ class ModelCall:
         """A piece is about to be passed on: whether the ledger should be told of what was delivered so far. Raises
         where nothing more is to be delivered."""
         if self.spent is not None and self.policy.spent == "stop":
+            self._count.take_back()
             raise self.spent
-        if self.hold is None or (now < self._next_at and self.delivered < self._next_tokens):
+        due = self.hold is not None and (
+            now >= self._next_at or self.delivered >= self._next_tokens or self.waits
+        )  # fmt: skip
+        return due and self.reports()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the piece that has come is beyond what is set aside, and must not be passed on before more is."""
+        if self.policy.spent != "stop" or self.hold is None or self.policy.hold == "nothing":
             return False
-        return self.reports()
+        return self.delivered > max(self._covered, self._unheard)
+
+    def unheard(self) -> None:
+        """The ledger could not be told: the stream goes on, and it is told later."""
+        self._unheard = 2 * self.delivered
 
     def reporting(self, now: float) -> Steps[None]:
         """Tell the ledger of what was delivered so far; set more aside and let the hold live on, where that is due."""
@@ -195,13 +243,15 @@ class ModelCall:
         policy, delivered = self.policy, self.delivered
         self._next_at, self._next_tokens = now + policy.report_seconds, delivered + policy.report_tokens
         cost = (yield self._quote(delivered)).amount
-        if policy.extend and 2 * delivered > self._covered:
-            yield from self._raise(2 * delivered, cost)
+        if 2 * delivered > self._covered and (policy.extend or policy.spent == "stop"):
+            yield from self._raise(delivered, cost)
         self._next_tokens = self._next(delivered)
-        told = {"metering": {"delivered_tokens": delivered}}
-        body: dict[str, Any] = {"metered": amount_text(min(cost, self.held)), "metadata": told}
+        told = {"metering": {"delivered_tokens": delivered} | ({"answer": self.id} if self.asked.later else {})}
+        self._told = max(self._told, min(cost, self.held))  # a ledger refuses one that goes back
+        body: dict[str, Any] = {"metered": amount_text(self._told), "metadata": told}
         if policy.extend and self._lives_until - now < policy.hold_seconds / 2:
-            until = self.hold.created_at + timedelta(seconds=now - self._begun + policy.hold_seconds)
+            assert self._since is not None, "there is a hold"
+            until = self._since + timedelta(seconds=now - self._begun + policy.hold_seconds)
             body["expires_at"] = instant_text(until, "expires_at")
             self._lives_until = now + policy.hold_seconds
         yield post(Extended, _EXTEND, body, None, id=self.hold.id)
@@ -211,20 +261,27 @@ class ModelCall:
         soon, half = delivered + self.policy.report_tokens, self._covered // 2 + 1
         return min(soon, half) if self.policy.extend and half > delivered else soon
 
-    def _raise(self, output: int, cost: Decimal) -> Steps[None]:
+    def _raise(self, delivered: int, cost: Decimal) -> Steps[None]:
         assert self.hold is not None, "it is due"
         most = self.asked.most_output
-        output = output if most is None else min(output, most)
+        # What was delivered may be more by our count than it may be by the provider's.
+        output = 2 * delivered if most is None else max(delivered, min(2 * delivered, most))
         wanted = (yield self._quote(output)).amount - self.held
         self.spent = None
         if wanted <= 0:
             self._covered = max(self._covered, output)
             return
         try:
+            if not self.policy.extend:
+                raise InsufficientCredits("all that was set aside is used, and by the policy no more is", status=402)
             yield post(Extended, _EXTEND, {"raise_by": amount_text(wanted)}, None, id=self.hold.id)
         except _POOR as error:
-            self.spent = error if cost >= self.held else None
-            self._notes["not_extended"] = error.code
+            left, more = self.held - cost, wanted + self.held - cost
+            if left < 0:
+                self.spent = error
+            else:
+                self._covered = delivered + int((output - delivered) * left / more)
+            self.notes["not_extended"] = error.code or "all_used"
         else:
             self.held += wanted
             self._covered = output
@@ -236,52 +293,50 @@ class ModelCall:
 
     # After
 
+    @property
+    def stays(self) -> bool:
+        """Whether its answer is made in the background, and is not there yet."""
+        return self.asked.later and not self.over and not self.how and bool(self.id) and self.hold is not None
+
     def end(self, how: Ended, error: BaseException | None = None) -> bool:
-        """It is over; false where it was before."""
-        if self.how:
+        """It is over; false where it was before, or where the provider goes on with it."""
+        if self.how or (self.stays and how in ("finished", "cut", "left")):
             return False
         if how == "finished" and self.error:
             how = "failed"
         self.how = how
         if error is not None and how not in ("finished", "left"):
             self.error = f"{type(error).__name__}: {error}"[:500]
+        if self.span is not None:
+            self.span.over(self, error)
+        if self.terms.tab is not None:
+            self.terms.tab.ending(self)
         return True
+
+    def put_down(self) -> None:
+        """It was settled, or given up: whoever waits for that is told."""
+        if self.terms.tab is not None:
+            self.terms.tab.ended(self)
 
     def note(self, name: str, value: Any) -> None:
         """Something that belongs to the evidence."""
-        self._notes[name] = value
-
-    def to_charge(self) -> tuple[Used | None, Basis]:
-        """What is charged, and by whose figures; None: nothing is."""
-        used, policy = self.used, self.policy
-        whole = used.filled(input_tokens=self.asked.input_tokens, output_tokens=self.delivered)
-        if self.how == "finished" or (used.known and self.over and self.how != "refused"):
-            return whole, "provider" if used.known else "estimate"
-        if self.how == "refused" or (self.how == "lost" and policy.lost == "nothing"):
-            return None, "nothing"
-        if (self.how == "failed" and policy.error == "nothing") or policy.broken == "nothing":
-            return None, "nothing"
-        silent = not self.delivered and not used.output_tokens
-        if self.how != "lost" and silent and policy.no_output == "nothing":
-            return None, "nothing"
-        if self.how == "lost" or policy.broken == "input":
-            return self._input_only(), "input"
-        return whole, "delivered"
-
-    def _input_only(self) -> Used:
-        into = {
-            name: count for name, count in self.used.counts.items() if name.startswith(("input_", "cache_"))
-        }  # fmt: skip
-        return replace(self.used, counts=into).filled(input_tokens=self.asked.input_tokens, output_tokens=0)
+        self.notes[name] = value
 
     def settling(self) -> Steps[None]:
         """Charge what it has used, and end its hold. May be run again, after whatever happened."""
-        used, basis = self.to_charge()
+        try:
+            yield from self._settling()
+        finally:
+            if self.span is not None:
+                self.span.ended(self)
+
+    def _settling(self) -> Steps[None]:
+        used, basis = to_charge(self)
         if used is None:
-            yield from self._releasing(basis)
+            yield from self._releasing(evidence(self, basis))
             return
         refused: ApiError | None = None
-        for each, notes in self._ways(used):
+        for each, notes in ways(used, self.asked.model):
             try:
                 self.settled = yield from self._charging(each, basis, notes)
                 return
@@ -290,59 +345,39 @@ class ModelCall:
         assert refused is not None, "there is one way at least"
         raise refused
 
-    def _ways(self, used: Used) -> list[tuple[Used, dict[str, Any]]]:
-        """What is charged; and if that has no price, what comes closest to it: a charge is never lost for that."""
-        ways: list[tuple[Used, dict[str, Any]]] = [(used, {})]
-        plain = replace(used, attributes={})
-        if used.attributes:
-            ways.append((plain, {"unpriced": dict(used.attributes)}))
-        asked_for = replace(plain, model=self.asked.model)
-        if used.model and used.model != self.asked.model:
-            ways.append((asked_for, {"unpriced": {"model": used.model, **used.attributes}}))
-        tokens = {name: count for name, count in used.dimensions().items() if name in ("input_tokens", "output_tokens")}
-        bare = replace(asked_for, counts=tokens, without_cache=False)
-        if used.dimensions() != tokens:
-            ways.append((bare, {"unpriced": {"dimensions": used.dimensions()}}))
-        return ways
+    def _charging(self, used: Used, basis: Basis, notes: Mapping[str, Any]) -> Steps[Settled | Charge | None]:
+        body = self._priced(used) | {"shortfall": "debt", "metadata": evidence(self, basis, notes)}
+        try:
+            if self.hold is not None:
+                settle = body | {"late": "charge", "last": True}
+                try:
+                    call = post(Settled, _SETTLE, settle, self._keys.charge, id=self.hold.id)
+                    settled: Settled = yield self._asking(call)
+                    return settled
+                except HoldEnded as error:
+                    if error.state == "settled":  # somebody has charged it by hand
+                        return None
+                    # Somebody has released it by hand; what it was for was used nevertheless.
+                    body["metadata"] = evidence(self, basis, {**notes, "hold": error.state})
+            charge = {"account": self.terms.account, **body}
+            charged: Charge = yield self._asking(post(Charge, "/v1/charges", charge, self._keys.charge))
+            return charged
+        except KeyConflict:
+            if not self.terms.key:
+                raise
+            _LOG.warning("the call %r was charged before: it was made again, and is not charged again", self.terms.key)
+            yield from self._releasing(evidence(self, basis, notes))
+            return None
 
-    def _charging(self, used: Used, basis: Basis, notes: Mapping[str, Any]) -> Steps[Settled | Charge]:
-        body = self._priced(used) | {"shortfall": "debt", "metadata": self._evidence(basis, notes)}
-        if self.hold is not None:
-            settle = body | {"late": "charge", "last": True}
-            try:
-                settled: Settled = yield self._asking(post(Settled, _SETTLE, settle, self._keys[1], id=self.hold.id))
-                return settled
-            except HoldEnded as error:
-                # Somebody has released it by hand; what it was for was used nevertheless.
-                body["metadata"] = self._evidence(basis, {**notes, "hold": error.state})
-        charge = {"account": self.terms.account, **body}
-        charged: Charge = yield self._asking(post(Charge, "/v1/charges", charge, self._keys[1]))
-        return charged
-
-    def _releasing(self, basis: Basis) -> Steps[None]:
+    def _releasing(self, metadata: Mapping[str, Any]) -> Steps[None]:
         if self.hold is None:
             return
-        body = {"metadata": self._evidence(basis, {})}
         try:
-            yield self._asking(post(Released, _RELEASE, body, self._keys[1], id=self.hold.id))
+            released = post(Released, _RELEASE, {"metadata": metadata}, self._keys.release, id=self.hold.id)
+            yield self._asking(released)
         except HoldEnded:  # it sets nothing aside any more
             return
 
     def _asking(self, call: Call[T]) -> Call[T]:
         self.last = call
         return call
-
-    def _evidence(self, basis: Basis, notes: Mapping[str, Any]) -> dict[str, Any]:
-        """What was used and why it is charged so."""
-        used = self.used.filled(input_tokens=self.asked.input_tokens, output_tokens=self.delivered)
-        facts: dict[str, Any] = {
-            "ended": self.how, "charged_by": basis, "sources": used.sources(), "policy": shown(self.policy),
-            "model_asked": self.asked.model, "finish": self.finish, "answer": self.id, "error": self.error,
-            "delivered_tokens": self.delivered, "estimated_input_tokens": self.asked.input_tokens,
-            "doubtful": list(self.used.doubtful), "others": dict(self.used.others),
-            "uncounted": self.asked.uncounted, "pending": self.pending, **self._notes, **notes,
-        }  # fmt: skip
-        told = {
-            name: fact for name, fact in facts.items() if fact not in ("", False, [], {}, None) or type(fact) is int
-        }
-        return {**self.terms.metadata, "metering": told}

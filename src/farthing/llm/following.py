@@ -16,55 +16,32 @@ from typing import Any, Final
 import msgspec
 
 from .call import Ended, ModelCall
+from .framing import Frames, Framing, framing_of
 from .reading import Reader
-from .settling import AsyncSettler, Settler
+from .settling import AsyncSettler, Job, Settler
 
 _LOG: Final = logging.getLogger("farthing.llm")
 _DONE: Final = b"[DONE]"
 
 
-class Frames:
-    """Bytes of server-sent events, put together to whole events."""
-
-    def __init__(self) -> None:
-        self._rest = b""
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The events that are whole now, each with the empty line that ends it."""
-        if b"\r" in data or b"\r" in self._rest:
-            # Who ends lines like that may have his end of a line cut in two: then it waits.
-            data = (self._rest + data).replace(b"\r\n", b"\n")
-            self._rest = b""
-        data = self._rest + data if self._rest else data
-        begin = 0
-        while (end := data.find(b"\n\n", begin)) >= 0:
-            yield data[begin : end + 2]
-            begin = end + 2
-        self._rest = data[begin:]
-
-    @property
-    def rest(self) -> bytes:
-        """What came last, and never became whole."""
-        return self._rest
-
-
-def payload(event: bytes) -> bytes:
-    """The data of an event."""
-    parts = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    return parts[0] if len(parts) == 1 else b"\n".join(parts)
-
-
 class Watch:
     """What an answer says, told to its call; in events or as a whole."""
 
-    def __init__(self, call: ModelCall, reader: Reader) -> None:
+    def __init__(self, call: ModelCall, reader: Reader, *, streams: bool | None = None) -> None:
         self.call = call
         self.reader = reader
-        self.streams = call.asked.stream
+        self.streams = call.asked.stream if streams is None else streams
         self.done = False
         """The stream has said that it ends."""
-        self._frames = Frames()
+        self.known = False
+        """All of an answer that is no stream was read."""
+        self._frames: Framing = Frames()
         self._whole: list[bytes] = []
+
+    def framed(self, response: Any) -> None:
+        """A response says how its events are put into bytes."""
+        if self.streams:
+            self._frames = framing_of(response.headers.get("content-type", ""))
 
     def parts(self, data: bytes) -> Iterator[bytes]:
         """What of it goes on to the caller; he has it when the next part is asked for."""
@@ -77,11 +54,11 @@ class Watch:
                 yield event
 
     def _shown(self, event: bytes) -> bool:
-        data = payload(event)
-        if data.startswith(_DONE):
-            self.done = True
-            return True
         try:
+            data = self._frames.payload(event)
+            if data.startswith(_DONE):
+                self.done = True
+                return True
             seen = self.reader.event(msgspec.json.decode(data)) if data else None
         except Exception:  # whatever can't be read is passed on as it is
             _LOG.exception("an event of a model's answer can't be read")
@@ -99,6 +76,13 @@ class Watch:
         # An end that nobody has told may be a connection that was cut.
         return "finished" if self.whole or self.call.finish else "cut"
 
+    def worth_reading_on(self) -> bool:
+        """Whether the rest is read though nobody wants it: by the policy, or because nothing is to come but the usage,
+        as where a reader goes when he has heard why the answer ends."""
+        call, broken = self.call, self.call.policy.broken
+        only_usage = bool(call.finish) and not call.used.known
+        return not self.whole and (broken == "provider" or (broken == "delivered" and only_usage))
+
     @property
     def whole(self) -> bool:
         """Whether all that matters has come, though there may be more."""
@@ -106,8 +90,18 @@ class Watch:
 
     def answered(self, body: bytes) -> None:
         """All of an answer that is no stream."""
+        self._read(partial(msgspec.json.decode, body))
+
+    def read(self, answer: Any) -> None:
+        """The same, as an object of the vendor's library."""
+        self._read(lambda: answer)
+
+    def _read(self, answer: Callable[[], Any]) -> None:
+        if self.known or self.call.how:
+            return
+        self.known = True
         try:
-            self.call.see(self.reader.answered(msgspec.json.decode(body)))
+            self.call.see(self.reader.answered(answer()))
         except Exception:  # as above
             _LOG.exception("a model's answer can't be read")
 
@@ -117,6 +111,18 @@ class Watch:
         return self._frames.rest
 
 
+def tick(call: ModelCall, settler: Settler, report: Job | None) -> Job | None:
+    """A piece is about to be passed on: tell the ledger where that is due, and wait for it where the piece is not
+    covered. Returns the last report."""
+    while True:
+        if call.ticks(monotonic()):
+            report = settler.report(call)
+            call.reports = report.done.is_set
+        if report is None or not call.waits:
+            return report
+        report.done.wait()
+
+
 class Follow:
     """An answer that a thread reads."""
 
@@ -124,6 +130,7 @@ class Follow:
         self._watch, self._settler = watch, settler
         self._call = watch.call
         self._source: Generator[bytes, None, None] | None = None
+        self._report: Job | None = None
         self.pulling = False
         """What comes is being waited for: then a response that closes itself has ended."""
 
@@ -152,18 +159,19 @@ class Follow:
             self.pulling = False
 
     def _tick(self) -> None:
-        if self._call.ticks(monotonic()):
-            self._call.reports = self._settler.report(self._call).done.is_set
+        self._report = tick(self._call, self._settler, self._report)
 
     def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""
         if self._call.end(how, error):
             self._settler.settle(self._call, wait=wait)
+        elif self._call.stays:
+            self._settler.waiting.keep(self._call)
 
     def drains(self, close: Callable[[], None]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        if self._source is None or call.how or self._watch.whole or call.policy.broken != "provider":
+        if self._source is None or call.how or not self._watch.worth_reading_on():
             return False
         self._settler.beside(partial(self._drain, close))
         return True
@@ -194,7 +202,10 @@ class Follow:
 
     def dropped(self) -> None:
         """Nobody has it any more."""
-        self.end("finished" if self._watch.whole else "left", wait=False)
+        if self._call.end("finished" if self._watch.whole else "left"):
+            self._settler.settle_from_anywhere(self._call)
+        elif self._call.stays:
+            self._settler.waiting.keep(self._call)
 
 
 class AsyncFollow:
@@ -205,6 +216,7 @@ class AsyncFollow:
         self._call = watch.call
         self._source: AsyncGenerator[bytes, None] | None = None
         self._next: asyncio.Future[bytes | None] | None = None
+        self._report: asyncio.Task[None] | None = None
         self.pulling = False
 
     async def read(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
@@ -213,7 +225,7 @@ class AsyncFollow:
         try:
             while (data := await self._pull(source)) is not None:
                 for part in self._watch.parts(data):
-                    self._tick()
+                    await self._tick()
                     yield part
             if self._watch.rest:
                 yield self._watch.rest
@@ -239,13 +251,20 @@ class AsyncFollow:
         finally:
             self.pulling = False
 
-    def _tick(self) -> None:
-        if self._call.ticks(monotonic()):
-            self._call.reports = self._settler.report(self._call).done
+    async def _tick(self) -> None:
+        while True:
+            if self._call.ticks(monotonic()):
+                self._report = self._settler.report(self._call)
+                self._call.reports = self._report.done
+            if self._report is None or not self._call.waits:
+                return
+            await asyncio.wait([self._report])
 
     async def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""
         if not self._call.end(how, error):
+            if self._call.stays:
+                self._settler.waiting.keep(self._call)
             return
         if wait and how != "left":
             await self._settler.settled(self._call)
@@ -255,7 +274,7 @@ class AsyncFollow:
     def drains(self, close: Callable[[], Awaitable[None]]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        if self._source is None or call.how or self._watch.whole or call.policy.broken != "provider":
+        if self._source is None or call.how or not self._watch.worth_reading_on():
             return False
         self._settler.spawn(self._drain(close))
         return True
@@ -284,6 +303,8 @@ class AsyncFollow:
         """Nobody has it any more."""
         if self._call.end("finished" if self._watch.whole else "left"):
             self._settler.settle_from_anywhere(self._call)
+        elif self._call.stays:
+            self._settler.waiting.keep(self._call)
 
 
 async def _next_of(source: AsyncGenerator[bytes, None]) -> bytes | None:
@@ -296,12 +317,15 @@ def _broken(error: BaseException) -> Ended:
 
 def follow(response: Any, watch: Watch, settler: Settler) -> None:
     """Have the body of a response followed."""
+    settler.ready()
+    watch.framed(response)
     response.farthing = Follow(watch, settler)
     response.__class__ = _followed(type(response))  # type: ignore[arg-type]
 
 
 def afollow(response: Any, watch: Watch, settler: AsyncSettler) -> None:
     """The same on an event loop."""
+    watch.framed(response)
     response.farthing = AsyncFollow(watch, settler)
     response.__class__ = _afollowed(type(response))  # type: ignore[arg-type]
 

@@ -1,4 +1,5 @@
-"""OpenAI: where usage stands in the answers of chat completions, responses and embeddings, and in their streams.
+"""OpenAI: where usage stands in the answers of chat completions, completions, responses and embeddings, and in their
+streams.
 
 The same formats come from many other providers and servers: whoever that is is for the caller to say.
 """
@@ -23,6 +24,9 @@ _DELTAS: Final = {
     "response.audio.transcript.delta",
 }
 _PENDING: Final = {"queued", "in_progress"}
+_FAILED: Final = {"failed", "cancelled"}
+_COMPLETION_TOKENS: Final = 16
+"""A completion of the old kind has at most so many where nothing is said."""
 
 
 # Chat completions
@@ -32,9 +36,10 @@ def chat_asked(body: Body) -> Asked:
     """What a request for a chat completion asks for."""
     messages = list_of(body, "messages")
     most = count_of(body, "max_completion_tokens") or count_of(body, "max_tokens")
+    answers = count_of(body, "n") or 1
     return Asked(
         model=text_of(body, "model"), operation="chat", texts=tuple(map(said, messages)), tools=tools_of(body),
-        uncounted=any(map(has_more, messages)), most_output=most and most * (count_of(body, "n") or 1),
+        uncounted=any(map(has_more, messages)), most_output=most and most * answers, answers=answers,
         stream=of(body, "stream") is True, hides_usage=_wants_usage_asked_for(body),
     )  # fmt: skip
 
@@ -107,6 +112,39 @@ def _used(answer: Any, counts: dict[str, int]) -> Used:
     return Used(provider=PROVIDER, model=text_of(answer, "model"), counts=counts, attributes=tier)
 
 
+# Completions
+
+
+def completion_asked(body: Body) -> Asked:
+    """What a request for a completion of the old kind asks for."""
+    given = of(body, "prompt")
+    # A list of numbers is one prompt, cut into tokens.
+    several = isinstance(given, list) and not all(isinstance(each, int) for each in given)
+    prompts = list_of(body, "prompt") if several else [given]
+    texts = tuple(each for each in prompts if isinstance(each, str))
+    answers = max(1, len(prompts)) * max(count_of(body, "n") or 1, count_of(body, "best_of") or 1)
+    most = count_of(body, "max_tokens") or _COMPLETION_TOKENS
+    return Asked(
+        model=text_of(body, "model"), operation="chat", texts=texts, uncounted=len(texts) < len(prompts),
+        most_output=most * answers, answers=answers, stream=of(body, "stream") is True,
+        hides_usage=_wants_usage_asked_for(body),
+    )  # fmt: skip
+
+
+def completion_answered(answer: Any) -> Seen:
+    """What a completion says."""
+    return replace(completion_event(answer), over=True, only_usage=False)
+
+
+def completion_event(chunk: Any) -> Seen:
+    """What a chunk of a completion says."""
+    choices = list_of(chunk, "choices")
+    if not choices:
+        return chat_event(chunk)
+    text = "".join(text_of(choice, "text") for choice in choices)
+    return Seen(text=text, used=_chat_used(chunk), id=text_of(chunk, "id"), finish=_finish(choices))
+
+
 # Responses
 
 
@@ -119,18 +157,20 @@ def responses_asked(body: Body) -> Asked:
     return Asked(
         model=text_of(body, "model"), operation="chat", texts=(*first, *map(said, items)), tools=tools_of(body),
         uncounted=earlier or any(map(has_more, items)), most_output=count_of(body, "max_output_tokens"),
-        stream=of(body, "stream") is True,
+        stream=of(body, "stream") is True, later=of(body, "background") is True,
     )  # fmt: skip
 
 
 def responses_answered(answer: Any) -> Seen:
     """What a response says."""
     status, error = text_of(answer, "status"), of(answer, "error")
+    if status in _PENDING:
+        return Seen(used=_responses_used(answer), id=text_of(answer, "id"), pending=True)
     return Seen(
         text=said(list_of(answer, "output")), used=_responses_used(answer), id=text_of(answer, "id"),
         finish=text_of(of(answer, "incomplete_details"), "reason") or status,
-        error=text_of(error, "message") or status if error or status == "failed" else "",
-        over=status not in _PENDING, pending=status in _PENDING,
+        error=text_of(error, "message") or status if error or status in _FAILED else "",
+        over=True,
     )  # fmt: skip
 
 
@@ -193,6 +233,10 @@ def _as_it_is(body: Body) -> Body:
 CHAT: Final = Reader(
     provider=PROVIDER, asked=chat_asked, prepared=chat_prepared, answered=chat_answered, event=chat_event
 )
+COMPLETIONS: Final = Reader(
+    provider=PROVIDER, asked=completion_asked, prepared=chat_prepared, answered=completion_answered,
+    event=completion_event,
+)  # fmt: skip
 RESPONSES: Final = Reader(
     provider=PROVIDER, asked=responses_asked, prepared=_as_it_is, answered=responses_answered, event=responses_event
 )
@@ -203,14 +247,24 @@ EMBEDDINGS: Final = Reader(
 
 POSTS: Final[Mapping[str, Reader]] = {
     "/chat/completions": CHAT,
+    "/completions": COMPLETIONS,
     "/responses": RESPONSES,
     "/responses/compact": RESPONSES,
     "/embeddings": EMBEDDINGS,
 }
 """How calls are read, by the path that the library posts them to. All of its methods for them (`create`, `parse`,
 `stream`, with a raw or a streaming response) end in `_post` of their resource, with that path and `body=`."""
-RESOURCES: Final = ("chat.completions", "responses", "embeddings", "beta.chat.completions", "beta.responses")
+RESOURCES: Final = (
+    "chat.completions", "responses", "embeddings", "completions", "beta.chat.completions", "beta.responses",
+)  # fmt: skip
 """Where a client has them."""
+
+
+def answer_asked_for(path: str) -> str:
+    """The id of the response that a path is about which is read, or posted to without a body to cancel it; empty where
+    it is about something else."""
+    first, _, rest = path.partition("?")[0].removeprefix("/responses/").partition("/")
+    return first if path.startswith("/responses/") and rest in ("", "cancel") else ""
 
 
 def reader_of(path: str) -> Reader | None:

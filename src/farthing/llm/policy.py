@@ -3,6 +3,7 @@ the workspace says of the service, then what it says of all.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from msgspec.structs import asdict
@@ -16,6 +17,14 @@ Given: TypeAlias = Policy | Mapping[str, Any] | None
 
 def chosen(document: str, service: str, *given: Given) -> Policy:
     """The policy of a call: by the workspace's document, and by what callers have given, the last one first."""
+    if any(isinstance(each, Mapping) for each in given):
+        return policy_of(*layers_of(document, service), *map(_layer, given))
+    return _remembered(document, service, *given)
+
+
+@lru_cache(maxsize=256)
+def _remembered(document: str, service: str, *given: Any) -> Policy:
+    # It is asked for before each call, while somebody waits for its first token.
     return policy_of(*layers_of(document, service), *map(_layer, given))
 
 
@@ -25,5 +34,10 @@ def _layer(given: Given) -> Mapping[str, Any]:
 
 def shown(policy: Policy) -> dict[str, Any]:
     """What is different from the usual, as evidence."""
+    return dict(_shown(policy))
+
+
+@lru_cache(maxsize=256)
+def _shown(policy: Policy) -> Mapping[str, Any]:
     usual = asdict(Policy())
     return {name: value for name, value in asdict(policy).items() if value != usual[name]}

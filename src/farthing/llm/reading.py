@@ -4,6 +4,7 @@ read the one and the other. Whatever is read may be an object of the vendor's li
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -23,7 +24,7 @@ _NOT_TEXT: Final = frozenset(
 )
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Asked(Struct, frozen=True, kw_only=True, dict=True):
     """What a call asks for."""
 
     model: str
@@ -36,13 +37,17 @@ class Asked(Struct, frozen=True, kw_only=True):
     """There is more in it than texts: pictures, files, an earlier conversation."""
     most_output: int | None = None
     """Tokens that may come out at most."""
+    answers: int = 1
+    """How many are asked for, each as long as one."""
     stream: bool = False
+    later: bool = False
+    """It is answered in the background: who has asked for it asks for the answer when that is ready."""
     hides_usage: bool = False
     """The usage was asked for by us: the caller doesn't expect an event about it."""
 
-    @property
+    @cached_property
     def input_tokens(self) -> int:
-        """About how many tokens go in."""
+        """About how many tokens go in. Counted once: a prompt may be long."""
         if self.operation == "embeddings":
             return sum(map(count_tokens, self.texts))
         return count_prompt(list(self.texts)) + count_tokens(self.tools)
@@ -122,6 +127,8 @@ def _said(thing: Any) -> Iterator[str]:
     elif thing is not None and not isinstance(thing, int | float | bytes):
         for name in _SAID_IN:
             found = of(thing, name)
+            if found is None:
+                continue
             # What Anthropic's tools are called with is an object of anybody's making.
             if name == "input" and isinstance(found, dict):
                 yield json.dumps(found, default=str)

@@ -19,76 +19,24 @@ from weakref import WeakSet
 
 from farthing.client.aio.client import AsyncClient
 from farthing.client.aio.door import AsyncDoor
-from farthing.client.calls import get
-from farthing.client.errors import ApiError, ClientClosed, FarthingError, Unusable
-from farthing.client.journal.keeping import AsyncJournal, Journal
-from farthing.client.journal.lines import kept_of
-from farthing.client.journal.shelf import park
-from farthing.client.pricing_results import WorkspaceSettings
-from farthing.client.stand_ins import covered, says_nothing_of_it
+from farthing.client.errors import ClientClosed, FarthingError, Unusable
 from farthing.client.sync.client import Client
 from farthing.client.sync.door import Door
-from farthing.core.metering import PolicyError, check_metering
 
 from .call import ModelCall, Steps
+from .document import Document
+from .later import Waiting
+from .unsettled import give_up, may_go_well_later
 
 T = TypeVar("T")
 WAIT_SECONDS: Final = 2.0
 """An answer that is over waits no longer than that for its settlement."""
 CLOSING_SECONDS: Final = 30.0
 """A ledger that is closed waits so long for what is still to be settled."""
-FRESH_SECONDS: Final = 30.0
-"""What a workspace says of metering is read again after that."""
 _FIRST_SECONDS: Final = 0.25
 _LONGEST_SECONDS: Final = 15.0
 _THREADS: Final = 4
 _LOG: Final = logging.getLogger("farthing.llm")
-
-
-def _again(error: FarthingError) -> bool:
-    """Whether it may go well later."""
-    return isinstance(error, ApiError) and says_nothing_of_it(error)
-
-
-def _give_up(call: ModelCall, error: Exception, journal: Journal | AsyncJournal | None) -> None:
-    """Nobody is charged by itself any more: leave all that is known to a person."""
-    said = call.last.body.decode() if call.last is not None else ""
-    _LOG.error("a model call of %s could not be charged (%s); it was asked for: %s", call.terms.account, error, said)
-    if journal is None or call.last is None or not covered(call.last):
-        return
-    code = error.code if isinstance(error, ApiError) else "not_settled"
-    try:
-        for kept in kept_of(call.last, journal.target, str(error)):
-            park(journal.folder, kept, code, str(error))
-    except OSError as full:
-        _LOG.error("and it can't be put on the shelf in %s: %s", journal.folder, full)
-
-
-class Document:
-    """What the workspace says of metering, as it was read last."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.known = False
-        self._until = 0.0
-
-    def due(self) -> bool:
-        """Whether it should be read again; who is told so does that."""
-        now = monotonic()
-        if now < self._until:
-            return False
-        self._until = now + FRESH_SECONDS
-        return True
-
-    def reading(self) -> Steps[None]:
-        """Read it. Where it can't be, what was read last counts."""
-        try:
-            settings = yield get(WorkspaceSettings, "/v1/settings")
-            check_metering(settings.metering)
-        except (FarthingError, PolicyError) as error:  # a newer server may know more
-            _LOG.warning("the workspace's policies of metering can't be read: %s", error)
-        else:
-            self.text, self.known = settings.metering, True
 
 
 class Job:
@@ -109,17 +57,28 @@ class Settler:
         self._open: set[Job] = set()
         self._closing = threading.Event()
         self._document = Document()
+        self._first = threading.Lock()
+        self.waiting = Waiting()
         _SETTLERS.add(self)
 
     def document(self) -> str:
         """What the workspace says of metering: asked for once, and then again beside the calls."""
         found = self._document
-        if found.due():
-            if found.known:
-                self.beside(partial(self.ask, found.reading()))
-            else:
-                self.ask(found.reading())
+        if not found.known:
+            # Calls that are made meanwhile wait for it: they are by the same policies.
+            with self._first:
+                if found.due():
+                    self._read(found)
+        elif found.due():
+            self.beside(partial(self.ask, found.reading()))
         return found.text
+
+    def _read(self, found: Document) -> None:
+        try:
+            self.ask(found.reading())
+        except BaseException:
+            found.unread()
+            raise
 
     def ask(self, steps: Steps[T]) -> T:
         """Run steps to their end."""
@@ -142,15 +101,50 @@ class Settler:
 
     def settle(self, call: ModelCall, *, wait: bool) -> None:
         """Settle a call that has ended; wait for it, though not for long."""
-        job = Job()
-        with self._turn:
-            self._open.add(job)
-            if self._threads < min(_THREADS, len(self._open)):
-                self._threads += 1
-                threading.Thread(target=self._work, name="farthing-metering", daemon=True).start()
-        self._jobs.put((job, call))
-        if wait:
+        job = self._put(call)
+        self._work_with(min(_THREADS, len(self._open)))
+        if wait and call.terms.tab is None:
             job.done.wait(WAIT_SECONDS)
+
+    def over(self, call: ModelCall) -> None:
+        """An answer is there: settle its call, or keep it where it was only said that the answer will come."""
+        if call.end("finished"):
+            self.settle(call, wait=True)
+        elif call.stays:
+            self.waiting.keep(call)
+            if call.ticks(monotonic()):
+                self.report(call).done.wait(WAIT_SECONDS)
+
+    def settle_from_anywhere(self, call: ModelCall) -> None:
+        """The same for what is dropped, which may be found in the middle of anything: whoever looks after answers has
+        called `ready` before."""
+        self._put(call)
+
+    def ready(self) -> None:
+        """See to it that somebody settles what is dropped."""
+        if not self._threads:
+            self._work_with(1)
+
+    def _work_with(self, threads: int) -> None:
+        # Nobody waits for his turn: it may be this very thread that has it, where an answer is dropped meanwhile. Who
+        # has it sees to it that there is one thread at least.
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            if self._threads < threads:
+                threading.Thread(target=self._work, name="farthing-metering", daemon=True).start()
+                self._threads += 1
+        except RuntimeError:  # the machine has no more: those that there are do it, or the next one that can be had
+            _LOG.exception("no thread can be had to settle model calls")
+        finally:
+            self._turn.release()
+
+    def _put(self, call: ModelCall) -> Job:
+        # Both are done in one step, whoever else does so at the same time.
+        job = Job()
+        self._open.add(job)
+        self._jobs.put((job, call))
+        return job
 
     def _work(self) -> None:
         while True:
@@ -160,11 +154,11 @@ class Settler:
             except Exception:  # a bug must not end the thread
                 _LOG.exception("a model call of %s could not be charged", call.terms.account)
             finally:
+                call.put_down()
                 self._over(job)
 
     def _over(self, job: Job) -> None:
-        with self._turn:
-            self._open.discard(job)
+        self._open.discard(job)
         job.done.set()
 
     def _settle(self, call: ModelCall) -> None:
@@ -173,8 +167,8 @@ class Settler:
             try:
                 return self.ask(call.settling())
             except FarthingError as error:
-                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not _again(error):
-                    return _give_up(call, error, self._door.outage.journal)
+                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not may_go_well_later(error):
+                    return give_up(call, error, self._door.outage.journal)
                 _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
             self._closing.wait(pause)
             pause = min(2 * pause, _LONGEST_SECONDS)
@@ -182,8 +176,7 @@ class Settler:
     def beside(self, work: Callable[[], None]) -> Job:
         """Do something in a thread of its own, for which the ledger waits when it is closed."""
         job = Job()
-        with self._turn:
-            self._open.add(job)
+        self._open.add(job)
 
         def run() -> None:
             try:
@@ -201,7 +194,10 @@ class Settler:
     def _report(self, call: ModelCall) -> None:
         try:
             self.ask(call.reporting(monotonic()))
-        except FarthingError as error:
+        except BaseException as error:
+            call.unheard()
+            if not isinstance(error, FarthingError):
+                raise
             _LOG.info("the ledger could not be told how far a stream of %s is: %s", call.terms.account, error)
 
     def idle(self, seconds: float) -> bool:
@@ -214,8 +210,7 @@ class Settler:
         return True
 
     def _jobs_open(self) -> list[Job]:
-        with self._turn:
-            return list(self._open)
+        return list(self._open)
 
     def close(self) -> None:
         """Settle what is left, and try nothing again."""
@@ -241,16 +236,27 @@ class AsyncSettler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
         self._document = Document()
+        self._first = asyncio.Lock()
+        self.waiting = Waiting()
 
     async def document(self) -> str:
         """What the workspace says of metering: asked for once, and then again beside the calls."""
         found = self._document
-        if found.due():
-            if found.known:
-                self.spawn(self.ask(found.reading()))
-            else:
-                await self.ask(found.reading())
+        if not found.known:
+            # Calls that are made meanwhile wait for it: they are by the same policies.
+            async with self._first:
+                if found.due():
+                    await self._read(found)
+        elif found.due():
+            self.spawn(self.ask(found.reading()))
         return found.text
+
+    async def _read(self, found: Document) -> None:
+        try:
+            await self.ask(found.reading())
+        except BaseException:
+            found.unread()
+            raise
 
     async def ask(self, steps: Steps[T]) -> T:
         """Run steps to their end."""
@@ -280,16 +286,29 @@ class AsyncSettler:
 
     def settle(self, call: ModelCall) -> asyncio.Task[None]:
         """Settle a call that has ended, whatever becomes of who made it."""
-        return self.spawn(self._settle(call))
+        task = self.spawn(self._settle(call))
+        task.add_done_callback(lambda _: call.put_down())
+        return task
+
+    async def over(self, call: ModelCall) -> None:
+        """An answer is there: settle its call, or keep it where it was only said that the answer will come."""
+        if call.end("finished"):
+            await self.settled(call)
+        elif call.stays:
+            self.waiting.keep(call)
+            if call.ticks(monotonic()):
+                await asyncio.wait([self.report(call)], timeout=WAIT_SECONDS)
 
     def settle_from_anywhere(self, call: ModelCall) -> None:
         """The same where it is not known in which thread: an answer was dropped that nobody has read."""
-        if not self.loop.is_closed():
+        with suppress(RuntimeError):  # the loop is closed: the hold ends by its policy
             self.loop.call_soon_threadsafe(self.settle, call)
 
     async def settled(self, call: ModelCall) -> None:
         """Settle it and wait for that, though not for long."""
-        await asyncio.wait([self.settle(call)], timeout=WAIT_SECONDS)
+        task = self.settle(call)
+        if call.terms.tab is None:
+            await asyncio.wait([task], timeout=WAIT_SECONDS)
 
     async def _settle(self, call: ModelCall) -> None:
         pause = _FIRST_SECONDS
@@ -297,8 +316,8 @@ class AsyncSettler:
             try:
                 return await self.ask(call.settling())
             except FarthingError as error:
-                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not _again(error):
-                    return await asyncio.to_thread(_give_up, call, error, self._door.outage.journal)
+                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not may_go_well_later(error):
+                    return await asyncio.to_thread(give_up, call, error, self._door.outage.journal)
                 _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -312,7 +331,10 @@ class AsyncSettler:
     async def _report(self, call: ModelCall) -> None:
         try:
             await self.ask(call.reporting(monotonic()))
-        except FarthingError as error:
+        except BaseException as error:
+            call.unheard()
+            if not isinstance(error, FarthingError):
+                raise
             _LOG.info("the ledger could not be told how far a stream of %s is: %s", call.terms.account, error)
 
     async def idle(self, seconds: float) -> bool:

@@ -9,7 +9,7 @@ its class and its library.
 import asyncio
 import copy
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import iscoroutinefunction
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -22,8 +22,10 @@ from farthing.client.finishing import afinished
 from farthing.client.sync.client import Client
 
 from . import anthropic, openai
-from .call import Ended, ModelCall
+from .call import Ended, ModelCall, Terms
 from .following import Watch, afollow, follow
+from .later import made_elsewhere, made_in_background, model_of
+from .otel import within
 from .policy import Given, chosen
 from .reading import Reader
 from .settling import AsyncSettler, Settler, async_settler_of, settler_of
@@ -63,15 +65,26 @@ def _metered(client: Any, ledger: Client | AsyncClient, said: Said) -> Any:
         wanted = "an asynchronous one: farthing.aconnect" if iscoroutinefunction(client.post) else "farthing.connect"
         raise TypeError(f"the ledger of such a client must be {wanted}")
     made = copy.copy(client)
-    for name in [name for name in made.__dict__ if isinstance(getattr(type(made), name, None), cached_property)]:
-        del made.__dict__[name]  # they would go on asking by the other one
     made._farthing_of = client
+    posting: _AsyncPosting | _Posting
     if isinstance(ledger, AsyncClient):
-        made.post = FunctionWrapper(made.post, _AsyncPosting(ledger, reader_of, said))
+        posting = _AsyncPosting(ledger, reader_of, said)
     else:
-        made.post = FunctionWrapper(made.post, _Posting(settler_of(ledger), reader_of, said))
+        posting = _Posting(settler_of(ledger), reader_of, said)
+    made.post = FunctionWrapper(made.post, posting)
+    made.get = FunctionWrapper(made.get, posting.asked_for)
+    for name, resource in list(made.__dict__.items()):
+        if getattr(resource, "_client", None) is not client:
+            continue
+        # It would go on asking by the other one. Most are made when they are used first; those of Vertex and Bedrock
+        # are made with their client.
+        if isinstance(getattr(type(made), name, None), cached_property):
+            del made.__dict__[name]
+        else:
+            made.__dict__[name] = type(resource)(made)
     for name in ("copy", "with_options"):
-        made.__dict__[name] = _remade(getattr(client, name), ledger, said)
+        # As the class has them: what this one was given since then goes along.
+        made.__dict__[name] = _remade(partial(getattr(type(made), name), made), ledger, said)
     return made
 
 
@@ -108,12 +121,43 @@ class _Reading:
         path = args[0] if args else kwargs.get("path")
         return self._reader_of(path) if isinstance(path, str) and isinstance(kwargs.get("body"), Mapping) else None
 
+    def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The id of the answer that is asked for, of those that may be made in the background."""
+        path = args[0] if args else kwargs.get("path")
+        if self._reader_of is not openai.reader_of or not isinstance(path, str):
+            return ""
+        return openai.answer_asked_for(path)
+
+    def _terms(self, document: str) -> Terms | None:
+        """Whose an answer is that was asked of the model elsewhere; None where that is not known."""
+        try:
+            terms = terms_of(self._said, document)
+        except ValueError:
+            return None
+        return None if terms.guest else terms
+
     def _begun(self, reader: Reader, kwargs: dict[str, Any], document: str) -> _Begun:
         """The call; what is asked is made ready for its usage to be told."""
-        body = kwargs["body"]
-        call = ModelCall(reader.asked(body), terms_of(self._said, document))
+        body, options = kwargs["body"], kwargs.get("options") or {}
+        more = options.get("extra_json")  # a caller's `extra_body` goes before what the body says
+        whole = {**body, **more} if isinstance(more, Mapping) else body
+        call = ModelCall(reader.asked(whole), terms_of(self._said, document))
+        watch = Watch(call, reader)
         kwargs["body"] = reader.prepared(body)
-        return _Begun(call, Watch(call, reader))
+        if callable(parser := options.get("post_parser")):
+            kwargs["options"] = {**options, "post_parser": _read_first(parser, watch)}
+        return _Begun(call, watch)
+
+
+def _read_first(parser: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
+    """What makes an answer what its caller wants, which may fail, is given it after it was read here."""
+
+    def parse(answer: Any) -> Any:
+        if not watch.streams:
+            watch.read(answer)
+        return parser(answer)
+
+    return parse
 
 
 def _response_of(result: Any, streams: bool) -> Any:
@@ -124,18 +168,40 @@ def _response_of(result: Any, streams: bool) -> Any:
 
 def _answer_of(result: Any, watch: Watch) -> None:
     """What an answer says that is there."""
-    response = getattr(result, "http_response", None)
-    if response is not None:
+    response = getattr(result, "http_response", None) or (getattr(result, "response", None) if watch.streams else None)
+    if response is not None and watch.streams:  # whoever sent it on has read all of it before
+        watch.framed(response)
+        for _ in watch.parts(response.content):
+            pass
+    elif response is not None:
         watch.answered(response.content)
     else:
-        watch.call.see(watch.reader.answered(result))
+        watch.read(result)
 
 
-def _how(error: BaseException, streams: bool) -> Ended:
-    """How a call has ended that was never answered."""
-    if isinstance(getattr(error, "status_code", None), int):
+def _how(error: BaseException, watch: Watch) -> Ended:
+    """How a call has ended whose answer never reached its caller."""
+    if watch.known:
+        watch.call.note("unusable", type(error).__name__)
+        return "finished"
+    if isinstance(getattr(error, "status_code", None), int) or _never_asked(error):
         return "refused"
-    return "cut" if streams else "lost"
+    return "cut" if watch.streams else "lost"
+
+
+def _never_asked(error: BaseException) -> bool:
+    """Whether nobody was reached who could have answered."""
+    below = error.__cause__ or error.__context__
+    return type(below).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
+
+
+def _let_loose(stream: Any) -> None:
+    """A stream of OpenAI's library is held by its own iterator: whoever drops it would leave it open, and its call
+    unsettled, until garbage is collected. Anthropic's has it as here."""
+    if "_iterator" in getattr(stream, "__dict__", {}) and hasattr(stream, "__stream__"):
+        read = copy.copy(stream)
+        del read._iterator
+        stream._iterator = read.__stream__()
 
 
 class _Posting(_Reading):
@@ -147,23 +213,44 @@ class _Posting(_Reading):
 
     def __call__(self, post: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (reader := self._reader(args, kwargs)) is None:
-            return post(*args, **kwargs)
+            return self.asked_for(post, of, args, kwargs)
         begun = self._begun(reader, kwargs, self._settler.document())
         call = begun.call
         self._settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, self._settler.bears)))
         try:
-            result = post(*args, **kwargs)
+            with within(call):
+                result = post(*args, **kwargs)
         except BaseException as error:
-            call.end(_how(error, call.asked.stream), error)
+            call.end(_how(error, begun.watch), error)
             self._settler.settle(call, wait=True)
             raise
         response = _response_of(result, call.asked.stream)
         if response is not None:
             follow(response, begun.watch, self._settler)
+            _let_loose(result)
         else:
             _answer_of(result, begun.watch)
-            call.end("finished")
-            self._settler.settle(call, wait=True)
+            self._settler.over(call)
+        return result
+
+    def asked_for(self, ask: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What an answer says is asked for, or somebody cancels it."""
+        result, id, streams = ask(*args, **kwargs), self._later(args, kwargs), kwargs.get("stream") is True
+        if not id:
+            return result
+        call = self._settler.waiting.of(id)
+        if call is None and (streams or made_in_background(result)):
+            terms = self._terms(self._settler.document())
+            call = self._settler.ask(made_elsewhere(id, model_of(result), terms, streams=streams))
+        if call is None:
+            return result
+        watch = Watch(call, openai.RESPONSES, streams=streams)
+        if (response := _response_of(result, streams)) is not None:
+            follow(response, watch, self._settler)
+            _let_loose(result)
+        else:
+            _answer_of(result, watch)
+            self._settler.over(call)
         return result
 
 
@@ -176,7 +263,7 @@ class _AsyncPosting(_Reading):
 
     async def __call__(self, post: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (reader := self._reader(args, kwargs)) is None:
-            return await post(*args, **kwargs)
+            return await self.asked_for(post, of, args, kwargs)
         settler = async_settler_of(self._ledger)
         begun = self._begun(reader, kwargs, await settler.document())
         await self._open(begun.call, settler)
@@ -196,9 +283,10 @@ class _AsyncPosting(_Reading):
     ) -> Any:  # fmt: skip
         call = begun.call
         try:
-            result = await post(*args, **kwargs)
+            with within(call):
+                result = await post(*args, **kwargs)
         except BaseException as error:
-            call.end(_how(error, call.asked.stream), error)
+            call.end(_how(error, begun.watch), error)
             if isinstance(error, Exception):
                 await settler.settled(call)
             else:
@@ -207,8 +295,29 @@ class _AsyncPosting(_Reading):
         response = _response_of(result, call.asked.stream)
         if response is not None:
             afollow(response, begun.watch, settler)
+            _let_loose(result)
         else:
             _answer_of(result, begun.watch)
-            call.end("finished")
-            await settler.settled(call)
+            await settler.over(call)
+        return result
+
+    async def asked_for(self, ask: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What an answer says is asked for, or somebody cancels it."""
+        result, id, streams = await ask(*args, **kwargs), self._later(args, kwargs), kwargs.get("stream") is True
+        if not id:
+            return result
+        settler = async_settler_of(self._ledger)
+        call = settler.waiting.of(id)
+        if call is None and (streams or made_in_background(result)):
+            terms = self._terms(await settler.document())
+            call = await settler.ask(made_elsewhere(id, model_of(result), terms, streams=streams))
+        if call is None:
+            return result
+        watch = Watch(call, openai.RESPONSES, streams=streams)
+        if (response := _response_of(result, streams)) is not None:
+            afollow(response, watch, settler)
+            _let_loose(result)
+        else:
+            _answer_of(result, watch)
+            await settler.over(call)
         return result

@@ -7,11 +7,13 @@ his own network, or tests, allows it for the whole process; then plain http is a
 """
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,8 +21,9 @@ LONGEST: Final = 2_048
 HTTPS_PORT: Final = 443
 LEAST_PORT: Final = 1_024
 """Ports below belong to other services, 443 apart."""
-RESOLVERS: Final = 32
-"""Names that are resolved at a time, in threads of their own: a slow name holds up one of them."""
+RESOLVERS: Final = 256
+"""Names that are resolved at a time, in threads of their own: a slow name holds up one of them, however often it is
+asked for. As many as there are connections to those that fail."""
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a host, as text."""
 _PRINTABLE: Final = re.compile(r"[!-~]+")
@@ -161,20 +164,53 @@ def _is_public_text(text: str) -> bool:
 
 
 class Resolver:
-    """Asks the system, in threads of its own: what else uses threads never waits for a name."""
+    """Asks the system, in threads of its own: what else uses threads never waits for a name, and no process for one
+    when it ends.
+    """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="farthing-names")
+        self._asked: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
+        self._room = asyncio.Semaphore(RESOLVERS)
 
     async def __call__(self, host: str, port: int) -> list[str]:
         """The addresses of a host; raises OSError."""
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, _resolve, host, port)
-        return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))
+        asked = self._asked.get((host, port))
+        if asked is None:
+            asked = self._asked[host, port] = asyncio.create_task(self._found(host, port))
+            asked.add_done_callback(lambda asked: self._over(host, port, asked))
+        return await asyncio.shield(asked)
 
-    def close(self) -> None:
-        """Wait for nobody."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+    def _over(self, host: str, port: int, asked: "asyncio.Task[list[str]]") -> None:
+        del self._asked[host, port]
+        if not asked.cancelled():
+            asked.exception()  # who has asked may be gone
+
+    async def _found(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[str]] = loop.create_future()
+
+        def look_up() -> None:
+            try:
+                told = partial(_tell, found, _resolve(host, port), None)
+            except Exception as error:
+                told = partial(_tell, found, [], error)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(told)
+
+        async with self._room:
+            Thread(target=look_up, name="farthing-names", daemon=True).start()
+            return await found
 
 
-def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)  # type: ignore[return-value]
+def _tell(found: "asyncio.Future[list[str]]", addresses: list[str], error: Exception | None) -> None:
+    if found.done():
+        return
+    if error is None:
+        found.set_result(addresses)
+    else:
+        found.set_exception(error)
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for _, _, _, _, address in found))

@@ -2,8 +2,8 @@
 
 As long as anybody here listens to a workspace, a listener of this process keeps a lease there that has the types
 recorded, and one reader follows its events for all of them. Ids are ordered by time and commits are not: the reader
-looks again and again at the last ten seconds, and tells what it has not told yet. Who goes on where he was gets those
-ten seconds once more, under the same ids, so that nothing is left out.
+looks again and again at the last seconds, now and then at the last minute, and tells what it has not told yet. Who goes
+on where he was gets that minute once more, under the same ids, so that nothing is left out.
 """
 
 import asyncio
@@ -26,9 +26,14 @@ from farthing.stores.events import Events
 POLL_SECONDS: Final = 0.25
 BEAT_SECONDS: Final = 15.0
 """How long a listener is told nothing before he is told that there is nothing."""
-OVERLAP_US: Final = 10_000_000
+OVERLAP_US: Final = 60_000_000
+"""A commit may come so late after the time of its events: its database was locked, its machine stood still."""
+RECENT_US: Final = 3_000_000
+FAR_EVERY: Final = 8
+"""Most commits are in time: all of the overlap is looked at each so many times."""
 MOST_WAITING: Final = 1_000
-"""Events that may wait for a listener; who is slower is cut off, and may go on where he was."""
+"""Events that may wait for a listener who has not taken what came before; who is slower is cut off, and may go on where
+he was."""
 MOST_LISTENERS: Final = 100
 """Of a workspace, in one process."""
 PAGE: Final = 500
@@ -102,7 +107,7 @@ class Listening:
         await reader.join(listener)
         try:
             start = self._start(wish)
-            yield Heard([], start or reader.position)
+            yield Heard([], wish.after or start or reader.position)
             if start is not None:
                 async for heard in self._past(reader, listener, start):
                     yield heard
@@ -154,7 +159,7 @@ class Listening:
         return page.items
 
     async def aclose(self) -> None:
-        """Let all who listen come to their end, and let go of what was kept for them."""
+        """Let all who listen come to their end."""
         self._closed = True
         for reader in self._readers.values():
             await reader.close()
@@ -178,7 +183,8 @@ class _Listener:
         if self._ended or not self.hears:
             return
         news = [event for event in events if self.wish.has(event)]
-        if len(self._waiting) + len(news) > MOST_WAITING:
+        # What comes all at once is no fault of his.
+        if self._waiting and len(self._waiting) + len(news) > MOST_WAITING:
             self.end()
             self._waiting.clear()
         elif news:
@@ -222,6 +228,9 @@ class _Reader:
         self._lease: tuple[tuple[str, ...], int] | None = None
         """What it asks for, and until when."""
         self._looked_at: int | None = None
+        self._far_at = 0
+        """When all of the overlap was looked at."""
+        self._looks = 0
         self._seen: set[str] = set()
         self._closed = False
 
@@ -240,7 +249,7 @@ class _Reader:
             async with self._turn:
                 await self._keep_up()
                 if self._task is None:
-                    self._looked_at = None
+                    self._looked_at, self._far_at, self._looks = None, self._now_us(), 0
                 await self._look()  # what was there before is nothing new
                 listener.hears = hears
                 if self._task is None:
@@ -267,21 +276,23 @@ class _Reader:
                     await self._renew(self._lease[0])
 
     async def close(self) -> None:
-        """Let all come to their end."""
+        """Let all come to their end. The lease is kept for its time: they come again, to another process or to the next
+        one, and what happens meanwhile is recorded."""
         self._closed = True
         async with self._turn:
+            if self._task is not None:
+                self._task.cancel()
+                self._task = None
+            if self._listeners and self._lease is not None:
+                with suppress(StoreError):
+                    await self._renew(self._lease[0])
             for listener in self._listeners:
                 listener.end()
-            await self._let_go()
 
     async def _let_go(self) -> None:
-        if self._task not in (None, asyncio.current_task()):
-            self._task.cancel()
-        self._task = None
-        if self._lease is not None:
-            self._lease, self._seen = None, set()
-            with suppress(StoreError):  # then it ends by itself
-                await self._endpoints.leave(self.workspace, self._id, self._now_us())
+        self._task, self._lease, self._seen = None, None, set()
+        with suppress(StoreError):  # then it ends by itself
+            await self._endpoints.leave(self.workspace, self._id, self._now_us())
 
     async def _watch(self) -> None:
         try:
@@ -292,6 +303,7 @@ class _Reader:
                     with suppress(StoreError):
                         await self._go_on()
         except Exception:
+            self._task = self._lease = None  # who comes next begins anew
             for listener in self._listeners:
                 listener.end()
             raise
@@ -318,15 +330,20 @@ class _Reader:
     async def _look(self) -> None:
         """Tell what is new."""
         now = self._now_us()
-        start = position_at((now if self._looked_at is None else min(self._looked_at, now)) - OVERLAP_US)
-        first = self._looked_at is None
+        last = now if self._looked_at is None else min(self._looked_at, now)
+        far = self._looks % FAR_EVERY == 0 or now - last > RECENT_US
+        start = position_at(min(self._far_at, last) - OVERLAP_US if far else last - RECENT_US)
         ids = await self._ids(start)
         unseen = [id for id in ids if id not in self._seen]
-        if unseen and not first and any(listener.hears for listener in self._listeners):
+        if unseen and self._looked_at is not None and any(listener.hears for listener in self._listeners):
             news = await self._those(set(unseen), start, ids)
             for listener in self._listeners:
                 listener.tell(news)
-        self._seen, self._looked_at = set(ids), now
+        if far:
+            self._seen, self._far_at = set(ids), now
+        else:
+            self._seen.update(unseen)
+        self._looked_at, self._looks = now, self._looks + 1
 
     async def _ids(self, start: str) -> list[str]:
         found: list[str] = []

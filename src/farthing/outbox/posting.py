@@ -124,6 +124,8 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            if self._headers_done:
+                self._end()  # what came of it is known, whatever the rest is
             self._fail(_Cut(f"the answer is no HTTP ({error})"))
         except httptools.HttpParserUpgrade:
             self._fail(_Cut("the answer is an upgrade to another protocol"))

@@ -4,14 +4,16 @@ Each endpoint is a lane: what was taken for it waits there, and so many are on t
 two at a time, and all that fail, or have not answered for two seconds, share half of the connections: the other half is
 for those that answer. Of what is taken there is so much at most, for each lane and in all; the rest stays in the
 outbox, whatever its length. What came of tries is written down together, in the transaction that takes what is next.
+Where an endpoint wants the order of an account, what comes next in a line is sent as soon as the one before it has
+left, and all that came of it is written down at its end: until then the first of it keeps the line for this process.
 """
 
 import asyncio
 import contextlib
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable
+from functools import partial
 from secrets import randbelow
 from typing import Final
 
@@ -23,6 +25,7 @@ from farthing.stores.contract import StoreError
 from farthing.stores.outbox import Outbox, Taken, Tried, Want
 
 from .guard import Refused, Resolve, target_of
+from .lanes import FIRST_AHEAD, Lane
 from .options import MICRO, Options
 from .pauses import read_retry_after
 from .posting import MakeContext, Posted, Poster
@@ -40,57 +43,15 @@ SENDING: Final = 512
 """Requests on their way at a time, in all."""
 HELD: Final = 4_096
 """Events in memory, in all."""
-FIRST_AHEAD: Final = 4
 MOST_AHEAD: Final = 1_024
-"""Events in memory for one endpoint: at first, and of those that take them fast."""
+"""Events in memory for one endpoint that takes them fast."""
 FAILING_AT_ONCE: Final = 2
 """Requests on their way at a time to an endpoint whose last answer was none, or no good one."""
-SLOW_SECONDS: Final = 2.0
-"""Who has not answered for so long counts among those that fail, as long as there is nothing to be heard."""
 TOLD_CHARACTERS: Final = 500
 """Of what an endpoint has answered, so much is kept in the log."""
 Halted = Callable[[], bool]
 Count = Callable[[str, int], None]
 """Is told what came of tries: `delivered`, `failed`, `given_up`, and how often."""
-
-
-class _Lane:
-    """What goes to one endpoint."""
-
-    def __init__(self, endpoint: WebhookEndpoint) -> None:
-        self.endpoint = endpoint
-        self.waiting: deque[Taken] = deque()
-        self.began: dict[asyncio.Task[None], float] = {}
-        """What is on its way, and since when."""
-        self.ahead = FIRST_AHEAD
-        """So many are taken for it."""
-        self.taken = 0
-        """It took so many since something was last taken for it."""
-        self.fails = endpoint.failing_since is not None
-        self.ended = False
-        """It is not to be sent anything more."""
-        self.poster: Poster | Refused | None = None
-
-    @property
-    def held(self) -> int:
-        """Events in memory."""
-        return len(self.waiting) + len(self.began)
-
-    def is_bad(self, now: float) -> bool:
-        """It fails, or has not answered for long."""
-        return self.fails or (bool(self.began) and now - next(iter(self.began.values())) > SLOW_SECONDS)
-
-    def update(self, endpoint: WebhookEndpoint) -> None:
-        """The endpoint as it is now."""
-        if endpoint.url != self.endpoint.url:
-            self.close()
-            self.poster = None
-        self.endpoint = endpoint
-
-    def close(self) -> None:
-        """End connections that are not in use."""
-        if isinstance(self.poster, Poster):
-            self.poster.close()
 
 
 class Sender:
@@ -108,13 +69,17 @@ class Sender:
         self._context = context
         self._on_tried = on_tried
         self._chance = chance
-        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._lanes: dict[tuple[str, str], Lane] = {}
         self._paused: dict[tuple[str, str], int] = {}
         """Until when endpoints want to be left alone."""
         self._sending = 0
         self._results: list[Tried] = []
         self._unsent: list[Taken] = []
         self._turn_seconds = 0.0
+        self._last = False
+        """Nothing more is to be begun."""
+        self._lining = False
+        """What is due stands behind others in its lines, as far as was seen: there may be more."""
         self._hears = False
         self.news = news or asyncio.Event()
         """Set when something may be due, or has to be written down."""
@@ -127,15 +92,15 @@ class Sender:
         try:
             while True:
                 self.news.clear()
-                last = halted()
-                if last:
+                self._last = halted()
+                if self._last:
                     self._put_back()
                 try:
-                    await self._turn(take=not last)
+                    await self._turn(take=not self._last)
                     troubles = 0
                 except StoreError:
                     troubles += 1
-                    if troubles >= TROUBLES or last:
+                    if troubles >= TROUBLES or self._last:
                         raise
                 self._start_all()
                 if not (troubles or self._busy()):
@@ -159,7 +124,7 @@ class Sender:
         stop = OUTBOX.hear(ear)
 
     def _busy(self) -> bool:
-        return bool(self._results or self._unsent or any(lane.held for lane in self._lanes.values()))
+        return bool(self._lining or self._results or self._unsent or any(lane.held for lane in self._lanes.values()))
 
     async def _rest(self) -> None:
         """Until there is something to write down, or it is time to look."""
@@ -185,8 +150,7 @@ class Sender:
 
     def _put_back(self) -> None:
         for lane in self._lanes.values():
-            self._unsent += lane.waiting
-            lane.waiting.clear()
+            self._unsent += lane.emptied()
 
     # Taking
 
@@ -196,6 +160,7 @@ class Sender:
         wants = self._wants(await self._due(at), at) if take else []
         results, self._results = self._results, []
         unsent, self._unsent = self._unsent, []
+        self._lining = False
         if not (results or unsent or wants):
             return
         try:
@@ -208,11 +173,18 @@ class Sender:
         finally:
             self._turn_seconds = time.monotonic() - began
         for each in taken:
-            self._lanes[each.workspace, each.endpoint].waiting.append(each)
+            self._lanes[each.workspace, each.endpoint].add(each)
+        if not taken and any(want.endpoint.ordered for want in wants):
+            self._lining = True
+            self.news.set()
         for each_result in results:
             self._count(each_result)
-        asked = {(want.endpoint.workspace, want.endpoint.id) for want in wants}
-        for place in [p for p, lane in self._lanes.items() if not lane.held and p not in asked]:
+            place = (each_result.taken.workspace, each_result.taken.endpoint)
+            if isinstance(each_result.outcome, Disable) and place in self._lanes:
+                self._lanes[place].ended = False  # from now on it is the database that says whether it is
+        needed = {(want.endpoint.workspace, want.endpoint.id) for want in wants}
+        needed |= {(each.taken.workspace, each.taken.endpoint) for each in self._results}
+        for place in [p for p, lane in self._lanes.items() if not lane.held and p not in needed]:
             self._lanes.pop(place).close()
 
     async def _due(self, at: int) -> list[WebhookEndpoint]:
@@ -225,8 +197,13 @@ class Sender:
         return due
 
     def _wants(self, due: list[WebhookEndpoint], at: int) -> list[Want]:
-        """For whom there is room, and for how many; another one first each time."""
+        """For whom there is room, and for how many; another one first each time. Those that fail have half of it."""
+        now = time.monotonic()
+        bad_ones = [lane for lane in self._lanes.values() if lane.is_bad(now)]
+        if sum(lane.held for lane in bad_ones) > HELD // 2:
+            self._unsent += [taken for lane in bad_ones for taken in lane.emptied()]
         free = HELD - sum(lane.held for lane in self._lanes.values())
+        free_of_bad = HELD // 2 - sum(lane.held for lane in bad_ones)
         start = self._chance(len(due)) if due else 0
         self._paused = {place: until for place, until in self._paused.items() if until > at}
         wants = []
@@ -234,16 +211,18 @@ class Sender:
             place = (endpoint.workspace, endpoint.id)
             lane = self._lanes.get(place)
             if lane is None:
-                lane = self._lanes[place] = _Lane(endpoint)
+                lane = self._lanes[place] = Lane(endpoint)
             lane.update(endpoint)
             lane.ahead = self._ahead(lane)
-            room = min((FAILING_AT_ONCE if lane.fails else lane.ahead) - lane.held, free)
-            if room > 0 and place not in self._paused:
+            bad = lane.is_bad(now)
+            room = min((FAILING_AT_ONCE if lane.fails else lane.ahead) - lane.held, free, free_of_bad if bad else free)
+            if room > 0 and not lane.ended and place not in self._paused:
                 wants.append(Want(endpoint, room))
                 free -= room
+                free_of_bad -= room if bad else 0
         return wants
 
-    def _ahead(self, lane: _Lane) -> int:
+    def _ahead(self, lane: Lane) -> int:
         """For how many there is use in a lane: twice what it has taken since the last time, and what goes at a time."""
         taken, lane.taken = lane.taken, 0
         if lane.fails or not taken:
@@ -257,7 +236,7 @@ class Sender:
             self._delivered[workspace] = self._delivered.get(workspace, 0) + 1
             self._on_tried("delivered", 1)
         else:
-            self._on_tried("failed" if isinstance(tried.outcome, Again) else "given_up", 1)
+            self._on_tried("given_up" if isinstance(tried.outcome, GiveUp) else "failed", 1)
 
     # Sending
 
@@ -266,73 +245,89 @@ class Sender:
         for lane in sorted(lanes, key=lambda lane: len(lane.began)):
             self._start(lane)
 
-    def _start(self, lane: _Lane) -> None:
+    def _start(self, lane: Lane) -> None:
         """Send what waits in a lane, as far as there is room."""
         now = time.monotonic()
         while lane.waiting and len(lane.began) < (FAILING_AT_ONCE if lane.fails else self._options.at_once):
             if not self._room_for(lane, now):
                 return
             taken = lane.waiting.popleft()
-            at = self._now_us()
-            # What has waited here for long may be somebody else's before this try would be over.
-            too_late = taken.until - at < self._options.timeout_seconds * MICRO
-            if too_late or at < self._paused.get((taken.workspace, taken.endpoint), 0):
+            if not self._in_time(taken):
+                lane.held -= 1 + len(taken.behind)
                 self._unsent.append(taken)
                 self.news.set()
                 continue
             self._sending += 1
             task = asyncio.create_task(self._send(lane, taken))
             lane.began[task] = now
-            task.add_done_callback(lambda task: self._sent(lane, task))
+            task.add_done_callback(partial(self._sent, lane, taken))
 
-    def _room_for(self, lane: _Lane, now: float) -> bool:
+    def _in_time(self, taken: Taken) -> bool:
+        """What has waited here for long may be somebody else's before a try would be over; and some want a pause."""
+        at = self._now_us()
+        too_late = taken.until - at < self._options.timeout_seconds * MICRO
+        return not too_late and at >= self._paused.get((taken.workspace, taken.endpoint), 0)
+
+    def _room_for(self, lane: Lane, now: float) -> bool:
         if self._sending >= SENDING:
             return False
         if not lane.is_bad(now):
             return True
         return sum(len(each.began) for each in self._lanes.values() if each.is_bad(now)) < SENDING // 2
 
-    def _sent(self, lane: _Lane, task: "asyncio.Task[None]") -> None:
+    def _sent(self, lane: Lane, taken: Taken, task: "asyncio.Task[None]") -> None:
         del lane.began[task]
+        lane.held -= 1 + len(taken.behind)
         self._sending -= 1
         self.news.set()
         if not task.cancelled():
             self._start(lane)
 
-    async def _send(self, lane: _Lane, taken: Taken) -> None:
+    async def _send(self, lane: Lane, first: Taken) -> None:
+        """A try, and as long as they leave what comes next in its line."""
+        tried: list[Tried] = []
+        try:
+            for taken in (first, *first.behind):
+                if taken is not first and (self._last or lane.ended or not self._in_time(first)):
+                    return
+                tried.append(await self._tried(lane, taken))
+                if isinstance(tried[-1].outcome, Again | Disable):
+                    return
+        except asyncio.CancelledError:
+            if not tried:
+                self._unsent.append(first)
+            raise
+        finally:
+            self._results += tried
+
+    async def _tried(self, lane: Lane, taken: Taken) -> Tried:
         """One try, and what comes of it."""
         at = self._now_us()
         if taken.told is None:
-            self._results.append(Tried(taken=taken, at=at, outcome=GiveUp(), detail="the event is kept no longer"))
-            return
+            return Tried(taken=taken, at=at, outcome=GiveUp(), detail="the event is kept no longer")
         try:
             posted = await self._posted(lane, taken, at)
-        except asyncio.CancelledError:
-            self._unsent.append(taken)
-            raise
         except Exception as error:  # a bug in here must not hold up the lane: it is a try that failed
             why = f"{type(error).__name__}: {error}"
             posted = Posted(None, None, why, 0.0)
         ended = self._now_us()
         answer = Answer(posted.status, read_retry_after(posted.retry_after, ended))
-        since = lane.endpoint.failing_since
-        outcome = outcome_of(answer, taken.attempts + 1, ended, since, self._chance(CHANCES))
+        outcome = outcome_of(answer, taken.attempts + 1, ended, lane.failing_since, self._chance(CHANCES))
         lane.fails = not answer.taken
         lane.taken += answer.taken
+        if answer.taken:
+            lane.took_at = ended
         if isinstance(outcome, Again) and outcome.pause_until:
             self._paused[taken.workspace, taken.endpoint] = outcome.pause_until
         if isinstance(outcome, Disable):
             lane.ended = True
-            self._unsent += lane.waiting
-            lane.waiting.clear()
-        self._results.append(
-            Tried(
-                taken=taken, at=at, outcome=outcome, status=answer.status, detail=posted.detail[:TOLD_CHARACTERS],
-                millis=round(posted.seconds * 1_000),
-            )
+            self._unsent += lane.emptied()
+        return Tried(
+            taken=taken, at=at, outcome=outcome, status=answer.status, detail=posted.detail[:TOLD_CHARACTERS],
+            millis=round(posted.seconds * 1_000),
         )  # fmt: skip
 
-    async def _posted(self, lane: _Lane, taken: Taken, at: int) -> Posted:
+    async def _posted(self, lane: Lane, taken: Taken, at: int) -> Posted:
         if lane.poster is None:
             lane.poster = self._poster(lane.endpoint)
         if isinstance(lane.poster, Refused):

@@ -37,6 +37,9 @@ class Billing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What its payment will be known by: the reference that goes along, or the provider's name of the payment."""
     state: State = "asked"
     asked_at: int
+    """First of all."""
+    tried_at: int = 0
+    """When somebody has asked again under its key."""
     payment: str = ""
     url: str = ""
     reason: str = ""

@@ -20,6 +20,7 @@ from farthing.core.endpoints import (
 from farthing.core.records import Event
 
 from .acts import AccessError, Act, Acts, Once
+from .bell import OUTBOX
 from .events import Events
 from .reports import Database, Execute, Row
 from .statements import statements
@@ -96,6 +97,8 @@ class Endpoints:
 
         def changed(before: WebhookEndpoint) -> WebhookEndpoint:
             after = replace(before, **given, updated_at=act.at)
+            if after.url != before.url:
+                after = replace(after, failing_since=None)  # it is another one that takes them or not
             if enabled is None or enabled == (before.state == "enabled"):
                 return after
             if enabled:
@@ -126,12 +129,16 @@ class Endpoints:
 
         return await self._acts.once(once, workspace, "webhook.delete", ShownEndpoint, work)
 
-    async def disable(self, execute: Execute, workspace: str, id: str, reason: str, act: Act) -> WebhookEndpoint | None:
-        """Disable an endpoint in somebody's transaction; the endpoint as it was, None where there is none to disable
-        any more. What waits for it stays until it is enabled again, or removed."""
+    async def disable(
+        self, execute: Execute, workspace: str, id: str, reason: str, act: Act, *, failing_since: int | None = None
+    ) -> WebhookEndpoint | None:  # fmt: skip
+        """Disable an endpoint in somebody's transaction, one that has taken nothing since then; the endpoint as it was,
+        None where there is none to disable any more. What waits for it stays until it is enabled again, or removed."""
         rows = await execute(self._sql["endpoint"], (workspace, id))
         before = read_endpoint(rows[0]) if rows else None
         if before is None or before.state == "disabled":
+            return None
+        if failing_since is not None and (before.failing_since is None or before.failing_since > failing_since):
             return None
         after = replace(before, state="disabled", reason=reason, updated_at=act.at)
         await self._keep(execute, "webhook.disable", before, after, act, None)
@@ -150,7 +157,9 @@ class Endpoints:
             await self._acts.changed(execute, event.workspace, act, "webhook.test", id, detail, once, event.id)
             return event.id
 
-        return await self._acts.once(once, event.workspace, "webhook.test", str, work)
+        sent = await self._acts.once(once, event.workspace, "webhook.test", str, work)
+        OUTBOX.ring()
+        return sent
 
     async def _change(
         self, workspace: str, id: str, action: str, change: Changed, act: Act, once: Once | None
@@ -159,7 +168,9 @@ class Endpoints:
             before = await self._found(execute, workspace, id)
             return await self._keep(execute, action, before, change(before), act, once)
 
-        return await self._acts.once(once, workspace, action, ShownEndpoint, work)
+        changed = await self._acts.once(once, workspace, action, ShownEndpoint, work)
+        OUTBOX.ring()  # what has waited may be due
+        return changed
 
     async def _keep(
         self, execute: Execute, action: str, before: WebhookEndpoint | None, after: WebhookEndpoint, act: Act,

@@ -28,6 +28,7 @@ _ERASED: Final = {"erased": True}
 _TEXTS: Final = ("description", "metadata")
 _NAMES: Final = ("before", "after")
 _BUYER: Final = ("buyer",)
+_CARD: Final = ("brand", "last4", "exp_month", "exp_year")
 _OF_ATTEMPT: Final = ("message", "url")
 _encode = msgspec.json.Encoder().encode
 
@@ -67,14 +68,17 @@ class Erasing:
 
     async def erase(
         self, workspace: str, account: str, act: Act, reason: str, *, user: bool = False, once: Once | None = None,
-        dry_run: bool = False,
+        dry_run: bool = False, begin: Callable[[], Awaitable[None]] | None = None,
     ) -> Erased:  # fmt: skip
-        """Erase the texts of an account; `user` also removes the person of that id. None of it can be taken back."""
+        """Erase the texts of an account; `user` also removes the person of that id. None of it can be taken back. What
+        is to be done before, `begin` does, once it is known that nothing speaks against it."""
         if once is not None and (first := await self._acts.first(once, workspace, ACTION, Erased)) is not None:
             return first
         owner = (workspace, account, bucket_of(workspace, account))
         if not await self._db.rows(self._sql["account"], owner):
             raise AccessError(f"there is no account {account!r}", "account_not_found")
+        if begin is not None and not dry_run:
+            await begin()
         told = Erased()
         told.user = user and await self._users.get(workspace, account) is not None
         if told.user and not dry_run:
@@ -149,15 +153,16 @@ class Erasing:
                 values = (_without(document, _BUYER), workspace, provider, id, document)
                 await execute(self._sql["blank_order"], values)
 
-        async def blank_claims(execute: Execute, rows: list[Row]) -> None:
+        async def blank_answers(execute: Execute, rows: list[Row]) -> None:
             for position, detail in rows:
-                await execute(self._sql["blank_act"], (_without_buyer(detail), position))
+                await execute(self._sql["blank_act"], (_without_answer(detail, _BUYER + _CARD), position))
 
-        await self._blanked("claims", (workspace, workspace, account), blank_claims, dry_run)
+        await self._blanked("claims", (workspace, workspace, account), blank_answers, dry_run)
+        await self._blanked("cards", (workspace, account), blank_answers, dry_run)
         return len(await self._blanked("orders", (workspace, account), blank, dry_run))
 
     async def _top_ups(self, owner: Row, dry_run: bool) -> None:
-        """What providers said of attempts to charge him, and pages that were made for him."""
+        """What providers said of attempts to charge him, and pages that were made for him; in events, too."""
 
         async def blank(execute: Execute, rows: list[Row]) -> None:
             for id, document in rows:
@@ -172,6 +177,12 @@ class Erasing:
             for key, document in rows:
                 await execute(self._sql["blank_billing"], (_without(document, _OF_ATTEMPT), owner[0], key, document))
 
+        async def blank_told(execute: Execute, rows: list[Row]) -> None:
+            for id, data in rows:
+                said = msgspec.json.decode(data) | dict.fromkeys(_OF_ATTEMPT)
+                await execute(self._sql["blank_told"], (_encode(said).decode(), owner[0], id, owner[2]))
+
+        await self._blanked("told", owner[:2], blank_told, dry_run)
         await self._blanked("top_ups", owner[:2], blank, dry_run)
         await self._blanked("billings", owner[:2], blank_billing, dry_run)
         await self._blanked("top_up_standing", owner, blank_standing, dry_run)
@@ -237,10 +248,11 @@ def _naming(names: Iterable[str]) -> re.Pattern[str] | None:
     return re.compile(rf"(?<![\w-])(?:{words})(?![\w-])") if words else None
 
 
-def _without_buyer(detail: str) -> str:
-    """The detail of an act, whose answer has an order."""
+def _without_answer(detail: str, names: tuple[str, ...]) -> str:
+    """The detail of an act, without some of what it was answered by."""
     told = msgspec.json.decode(detail)
-    told[REQUEST]["answer"].pop("buyer", None)
+    answer = told[REQUEST]["answer"]
+    told[REQUEST]["answer"] = {name: value for name, value in answer.items() if name not in names}
     return _encode(told).decode()
 
 

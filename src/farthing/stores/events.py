@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from farthing.core.events import TYPES, Told, told_of
 from farthing.core.records import Delivery, Event
 
+from .bell import OUTBOX
 from .pages import LAST, Page, Position, cut
 from .reports import Database, Execute
 from .rows import delivery_row, event_row, read_event
@@ -26,7 +27,10 @@ class Events:
         async def work(execute: Execute) -> list[Event]:
             return await self.write(execute, events, to)
 
-        return await self._db.write(work) if events else []
+        written = await self._db.write(work) if events else []
+        if written:
+            OUTBOX.ring()
+        return written
 
     async def write(self, execute: Execute, events: Sequence[Event], to: str | None = None) -> list[Event]:
         """Write some down in somebody's transaction, each with its deliveries: to all who ask for its type, or to that

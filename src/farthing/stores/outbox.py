@@ -2,25 +2,25 @@
 
 A row is taken by putting its date ahead, and is gone when it was delivered or given up: what a process that died had
 taken is due again by itself. Rows are named by their date as well, so that who took too long, and has lost one to
-somebody else, changes nothing of it. Where an endpoint asks for the order of each account, those that came are lined up
-by who takes: the first of a line is due, and lets the next go when it leaves.
+somebody else, changes nothing of it. Where an endpoint asks for the order of each account, those that came are lined
+up by who takes: the first of a line is due, and lets the next go when it leaves. Who takes it is given some of those
+behind it as well: they stay where they are, and are nobody else's as long as the first is not.
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from farthing.core.deliveries import Again, Delivered, Disable, Outcome
+from farthing.core.deliveries import FAILING, Again, Delivered, Disable, GiveUp, Outcome
 from farthing.core.endpoints import WebhookEndpoint
 from farthing.core.events import WEBHOOK_DISABLED
-from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, made_at, make_id
+from farthing.core.ids import NONCE_BITS, bucket_of, made_at, make_id
 from farthing.core.records import Event
 
 from .acts import Act
-from .bell import OUTBOX
 from .endpoints import Endpoints, read_endpoint
 from .events import Events
 from .pages import LAST, Page, Position, cut
@@ -32,9 +32,13 @@ NEVER: Final = 1 << 62
 """The date of those that wait in a line."""
 LINED_UP: Final = 500
 """So many are lined up at a time."""
+MOST_BEHIND: Final = 50
+"""So many at most are given along with the first of a line: all of them come twice where their process dies."""
 COUNTED: Final = 100_000
 """Of more that wait it is said that they are so many."""
 PAGE: Final = 1_000
+ONCE_US: Final = 62 * 86_400_000_000
+"""So much longer is kept what is told once: as long as there may be a reason to tell it, such as a month's limit."""
 ACTOR: Final = "system:webhooks"
 _encode = msgspec.json.Encoder().encode
 
@@ -50,10 +54,12 @@ class Taken(Struct, frozen=True, kw_only=True):
     attempts: int
     """So many tries were made."""
     until: int
-    """Until then it is nobody else's."""
+    """Until then it is nobody else's; of those behind the first of a line NEVER, which is their date."""
     lined: bool
     told: Event | None
     """None: the event is kept no longer."""
+    behind: "tuple[Taken, ...]" = ()
+    """What comes next in its line, once this one has left."""
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -108,6 +114,12 @@ class Figures(Struct, frozen=True):
     oldest_at: int | None
 
 
+async def look_up(execute: Execute, sql: Mapping[str, str]) -> None:
+    """What follows in this transaction looks rows up by their keys."""
+    if "look_ups" in sql:
+        await execute(sql["look_ups"])
+
+
 class Outbox:
     """Reads and writes of the outbox, and of the log of tries."""
 
@@ -128,7 +140,7 @@ class Outbox:
         """The endpoints that something is due for."""
 
         async def work(execute: Execute) -> list[Row]:
-            await self._look_up(execute)
+            await look_up(execute, self._sql)
             return await execute(self._sql["due"], (at,))
 
         return [read_endpoint(row) for row in await self._db.read(work)]
@@ -140,67 +152,85 @@ class Outbox:
         want: until then nobody else is given it. All in one transaction."""
 
         async def work(execute: Execute) -> list[Taken]:
-            await self._look_up(execute)
+            await look_up(execute, self._sql)
             await self._settle(execute, tried, unsent, at)
             taken: list[tuple[Want, Row]] = []
+            behind: list[tuple[Want, Row]] = []
             for want in wants:
-                taken += [(want, row) for row in await self._take(execute, want, at, until)]
-            return await self._with_events(execute, taken, until)
+                first = await self._take(execute, want, at, until)
+                taken += [(want, row) for row in first]
+                if want.endpoint.ordered:
+                    behind += [(want, row) for row in await self._behind(execute, want, first)]
+            return await self._with_events(execute, taken, behind, until)
 
         return await self._db.write(work)
-
-    async def _look_up(self, execute: Execute) -> None:
-        """What follows in this transaction looks rows up by their keys."""
-        if "look_ups" in self._sql:
-            await execute(self._sql["look_ups"])
 
     async def _take(self, execute: Execute, want: Want, at: int, until: int) -> list[Row]:
         place = (want.endpoint.workspace, want.endpoint.id)
         if want.endpoint.ordered:
-            await self._line_up(execute, place, at)
+            at = await self._line_up(execute, place, at)
         return await execute(self._sql["take"], (until, *place, int(want.endpoint.ordered), at, want.limit))
 
-    async def _line_up(self, execute: Execute, place: tuple[str, str], at: int) -> None:
-        """Put those that came at the ends of their accounts' lines."""
+    async def _line_up(self, execute: Execute, place: tuple[str, str], at: int) -> int:
+        """Put those that came at the ends of their accounts' lines; until when all that are due stand in one."""
         fresh = await execute(self._sql["fresh"], (*place, at, LINED_UP))
         accounts = list(dict.fromkeys(row[3] for row in fresh))
         if not accounts:
-            return
-        names: Any = accounts if self._db.dialect == "postgres" else _encode(accounts).decode()
-        begun = {row[0] for row in await execute(self._sql["lines"], (*place, names))}
+            return at
+        begun = {row[0] for row in await execute(self._sql["lines"], (self._names(accounts), *place))}
         placed = []
-        for due_at, event, bucket, account in fresh:
-            placed.append((due_at, event, bucket, NEVER if account in begun else due_at))
+        for due_at, event, bucket, account, _ in sorted(fresh, key=lambda row: (row[4], row[1])):
+            placed.append((*place, due_at, event, bucket, NEVER if account in begun else due_at))
             begun.add(account)
-        await execute(self._sql["line_up"], (*self._rows(placed), *place))
+        await execute(self._sql["line_up"], self._rows(placed))
+        return int(fresh[-1][0]) if len(fresh) == LINED_UP else at
+
+    async def _behind(self, execute: Execute, want: Want, first: Sequence[Row]) -> list[Row]:
+        """What comes next in the lines whose first ones were taken, as far as there is room; in their order."""
+        each = min((want.limit - len(first)) // len(first), MOST_BEHIND) if first else 0
+        if not each:
+            return []
+        names = self._names([row[2] for row in first])
+        found = await execute(self._sql["behind"], (want.endpoint.workspace, want.endpoint.id, names, each))
+        return [row[:5] for row in found if row[5] == NEVER]
 
     async def _with_events(
-        self, execute: Execute, taken: Sequence[tuple[Want, Row]], until: int
-    ) -> list[Taken]:  # fmt: skip
-        wanted = {(want.endpoint.workspace, row[0], row[1]) for want, row in taken}
+        self, execute: Execute, taken: Sequence[tuple[Want, Row]], behind: Sequence[tuple[Want, Row]], until: int
+    ) -> list[Taken]:
+        wanted = {(want.endpoint.workspace, row[0], row[1]) for want, row in (*taken, *behind)}
         rows = await execute(self._sql["events"], self._rows(sorted(wanted))) if wanted else []
         events = {(event.workspace, event.id): event for event in map(read_event, rows)}
-        return [
-            Taken(
+
+        def made(want: Want, row: Row, until: int, behind: Sequence[Taken] = ()) -> Taken:
+            event, bucket, account, _, attempts = row
+            return Taken(
                 workspace=want.endpoint.workspace, endpoint=want.endpoint.id, event=event, bucket=bucket,
                 account=account, attempts=attempts, until=until, lined=want.endpoint.ordered,
-                told=events.get((want.endpoint.workspace, event)),
-            )
-            for want, (event, bucket, account, _, attempts) in sorted(
+                told=events.get((want.endpoint.workspace, event)), behind=tuple(behind),
+            )  # fmt: skip
+
+        lines: dict[tuple[str, str, str], list[Taken]] = {}
+        for want, row in behind:
+            place = (want.endpoint.workspace, want.endpoint.id, row[2])
+            lines.setdefault(place, []).append(made(want, row, NEVER))
+        return [
+            made(want, row, until, lines.get((want.endpoint.workspace, want.endpoint.id, row[2]), ()))
+            for want, row in sorted(
                 taken, key=lambda each: (each[1][3], each[1][0]) if each[0].endpoint.ordered else (0, each[1][0])
             )
-        ]  # fmt: skip
+        ]
 
     async def _settle(self, execute: Execute, tried: Sequence[Tried], unsent: Sequence[Taken], at: int) -> None:
         if tried:
             await execute(self._sql["log"], self._rows([_log_row(each) for each in tried]))
-        gone = [each.taken for each in tried if not isinstance(each.outcome, Again)]
+        gone = [each.taken for each in tried if isinstance(each.outcome, Delivered | GiveUp)]
         if gone:
             await execute(self._sql["drop"], self._rows([_key(each) for each in gone]))
         later = [
-            (*_key(each.taken), each.outcome.at, each.taken.attempts + 1)
+            # What an endpoint did not take that is disabled now waits with the rest until it is enabled.
+            (*_key(each.taken), each.outcome.at if isinstance(each.outcome, Again) else at, each.taken.attempts + 1)
             for each in tried
-            if isinstance(each.outcome, Again)
+            if isinstance(each.outcome, Again | Disable)
         ]
         later += [(*_key(each), at, each.attempts) for each in unsent]
         if later:
@@ -210,77 +240,29 @@ class Outbox:
         await self._mark(execute, tried)
 
     async def _mark(self, execute: Execute, tried: Sequence[Tried]) -> None:
-        """What tries say about their endpoints, the last of each."""
+        """What tries say about their endpoints: whether they took something, and the last of each."""
         last = {(t.taken.workspace, t.taken.endpoint): t for t in tried if t.taken.told is not None}
+        takes = {(t.taken.workspace, t.taken.endpoint) for t in tried if isinstance(t.outcome, Delivered)}
         for place, each in last.items():
-            if isinstance(each.outcome, Delivered):
+            if place in takes:
                 await execute(self._sql["not_failing"], place)
-            else:
+            if not isinstance(each.outcome, Delivered):
                 await execute(self._sql["failing"], (each.at, *place))
-        for place, each in last.items():
+        for each in tried:
             if isinstance(each.outcome, Disable):
+                place = (each.taken.workspace, each.taken.endpoint)
                 await self._disable(execute, place, each.outcome.reason, each.at)
 
     async def _disable(self, execute: Execute, place: tuple[str, str], reason: str, at: int) -> None:
-        if await self._endpoints.disable(execute, *place, reason, Act(ACTOR, at)) is None:
+        # Another try, perhaps another process's, may have got through meanwhile.
+        since = at - FAILING if reason == "failing" else None
+        if await self._endpoints.disable(execute, *place, reason, Act(ACTOR, at), failing_since=since) is None:
             return
         workspace, endpoint = place
         bucket = bucket_of(workspace, "")
         id = make_id("evt", at, 0, secrets.randbits(NONCE_BITS), bucket)
         data = {"endpoint": endpoint, "reason": reason}
         await self._events.write(execute, [Event(id, workspace, "", bucket, WEBHOOK_DISABLED, at, data)])
-
-    # Sending again
-
-    async def redeliver(self, workspace: str, endpoint: str, event: str, at: int) -> Event | None:
-        """Have an event sent to an endpoint now, whether it was delivered, given up, or waits for another try; None
-        where there is no such event."""
-
-        async def work(execute: Execute) -> Event | None:
-            return await self.redeliver_in(execute, workspace, endpoint, event, at)
-
-        found = await self._db.write(work)
-        OUTBOX.ring()
-        return found
-
-    async def redeliver_in(
-        self, execute: Execute, workspace: str, endpoint: str, event: str, at: int
-    ) -> Event | None:  # fmt: skip
-        """The same in somebody's transaction."""
-        bucket = bucket_in(event)
-        if bucket is None:
-            return None
-        found = [read_event(row) for row in await execute(self._sql["event"], (workspace, event, bucket))]
-        if not found:
-            return None
-        await self._look_up(execute)
-        waits = await execute(self._sql["waits"], (workspace, endpoint, event, bucket))
-        for (due_at,) in waits:
-            if due_at != NEVER:
-                await execute(self._sql["due_now"], (at, workspace, endpoint, due_at, event, bucket))
-        if not waits:
-            await execute(self._sql["put"], (workspace, endpoint, bucket, at, event, found[0].account))
-        return found[0]
-
-    async def redeliver_since(
-        self, workspace: str, endpoint: str, since: int, at: int, asks_for: Callable[[str], bool]
-    ) -> int:  # fmt: skip
-        """Have all events since then sent to an endpoint that it asks for, was not delivered, and that don't wait
-        anyway; how many. A page is a transaction."""
-        after, count = f"evt_{max(since, 0) // 1000:012x}", 0
-
-        async def work(execute: Execute) -> tuple[str, int] | None:
-            values = (workspace, after, since, endpoint, workspace, endpoint, PAGE)
-            rows = await execute(self._sql["undelivered"], values)
-            wanted = [row for row in rows if asks_for(row[2])]
-            for id, bucket, _, account in wanted:
-                await execute(self._sql["put"], (workspace, endpoint, bucket, at, id, account))
-            return (rows[-1][0], len(wanted)) if rows else None
-
-        while (page := await self._db.write(work)) is not None:
-            after, count = page[0], count + page[1]
-        OUTBOX.ring()
-        return count
 
     # For people
 
@@ -291,10 +273,6 @@ class Outbox:
         start = after or (LAST, "", 0)
         rows = await self._db.rows(self._sql["tries"], (workspace, endpoint, *start, outcome, outcome, limit + 1))
         return cut([Try(*row) for row in rows], limit, limit + 1, lambda each: (each.at, each.event, each.attempt))
-
-    async def tries_of(self, workspace: str, endpoint: str, event: str) -> list[Try]:
-        """All tries to deliver an event to an endpoint, oldest first."""
-        return [Try(*row) for row in await self._db.rows(self._sql["tries_of"], (workspace, endpoint, event))]
 
     async def waiting(self, workspace: str, endpoint: str, limit: int = 50) -> list[Waiting]:
         """What is still to be sent to an endpoint, the next one first."""
@@ -322,6 +300,16 @@ class Outbox:
         if places:
             await self._db.write(work)
 
+    async def drop_homeless(self) -> int:
+        """Forget what waits for endpoints that are not there any more: who was about to write when one was deleted
+        wrote on. How many."""
+        count, place = 0, ("", "")
+        while rows := await self._db.rows(self._sql["next_waiting"], place):
+            place = (rows[0][0], rows[0][1])
+            if not rows[0][2]:
+                count += await self._dropped("drop_homeless", (*place, *place))
+        return count
+
     async def drop_tries(self, before: int, limit: int = PAGE) -> int:
         """Forget tries that are older, some of each endpoint; how many."""
         count, place = 0, ("", "")
@@ -333,11 +321,12 @@ class Outbox:
     async def drop_events(self, before: int, limit: int = PAGE) -> int:
         """Forget events that are older, some of each workspace; how many."""
         last = f"evt_{max(before, 0) // 1000:012x}"
-        count = await self._dropped("drop_events", ("", last, before, limit))
+        older = last, before, before - ONCE_US, limit
+        count = await self._dropped("drop_events", ("", *older))
         workspace = ""
         while rows := await self._db.rows(self._sql["next_told"], (workspace,)):
             workspace = rows[0][0]
-            count += await self._dropped("drop_events", (workspace, last, before, limit))
+            count += await self._dropped("drop_events", (workspace, *older))
         return count
 
     async def _dropped(self, name: str, values: Sequence[Any]) -> int:
@@ -345,6 +334,10 @@ class Outbox:
             return len(await execute(self._sql[name], values))
 
         return await self._db.write(work)
+
+    def _names(self, names: Sequence[str]) -> Any:
+        """Names as one value of a statement."""
+        return list(names) if self._db.dialect == "postgres" else _encode(names).decode()
 
     def _rows(self, rows: Iterable[Sequence[Any]]) -> tuple[Any, ...]:
         """Rows as one value of a statement, or one for each column."""
@@ -360,7 +353,7 @@ def _key(taken: Taken) -> tuple[str, str, int, str, int]:
 def _log_row(tried: Tried) -> tuple[Any, ...]:
     taken = tried.taken
     type = "" if taken.told is None else taken.told.type
-    outcome = "failed" if isinstance(tried.outcome, Again) else "given_up"
+    outcome = "given_up" if isinstance(tried.outcome, GiveUp) else "failed"
     if isinstance(tried.outcome, Delivered):
         outcome = "delivered"
     place = (taken.workspace, taken.endpoint, taken.event, taken.bucket)

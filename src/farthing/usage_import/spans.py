@@ -13,36 +13,34 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from farthing.llm import otel
+from farthing.llm.otel import CALLS, CHARGE, METERED, OPERATION
 from farthing.llm.used import Used, unusual
 
 from .calls import Call, Left, instant
 from .source import Problem, Wrong, count, text
 
-COUNTS: Final[dict[str, tuple[str, ...]]] = {
-    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-    "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+_OTHERS: Final[dict[str, tuple[str, ...]]] = {
+    "input_tokens": ("gen_ai.usage.prompt_tokens",),
+    "output_tokens": ("gen_ai.usage.completion_tokens",),
     "cache_read_tokens": (
-        "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-        "gen_ai.usage.input_tokens.cached", "gen_ai.usage.details.cache_read_tokens",
+        "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.details.cache_read_tokens",
     ),
     "cache_write_tokens": (
-        "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_write.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.cache_write_input_tokens",
-        "gen_ai.usage.input_tokens.cache_write", "gen_ai.usage.details.cache_write_tokens",
+        "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_input_tokens", "gen_ai.usage.input_tokens.cache_write",
+        "gen_ai.usage.details.cache_write_tokens",
     ),
     "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
-        "gen_ai.usage.output_tokens.reasoning", "gen_ai.usage.details.reasoning_tokens",
+        "gen_ai.usage.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
+        "gen_ai.usage.details.reasoning_tokens",
     ),
 }  # fmt: skip
-MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model")
-PROVIDER: Final = ("gen_ai.provider.name", "gen_ai.system")
-TIER: Final = ("openai.response.service_tier", "gen_ai.openai.response.service_tier")
-OPERATION: Final = "gen_ai.operation.name"
-CALLS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings", "completion", "responses"})
-"""Operations that are one call of a model: agents and workflows add up what calls within them used."""
-CHARGE: Final = "farthing.charge"
-"""Whoever has charged a call says so on its span."""
+COUNTS: Final = {name: (current, *_OTHERS[name]) for name, current in otel.COUNTS.items()}
+MODEL: Final = (otel.MODEL, otel.MODEL_ASKED)
+PROVIDER: Final = (otel.PROVIDER, "gen_ai.system")
+TIER: Final = (otel.TIER, "gen_ai.openai.response.service_tier")
 
 
 class Span(Struct, frozen=True):
@@ -185,10 +183,12 @@ def _list(value: Any) -> list[Any]:
 
 def call_of(span: Span, account_attribute: str, service: str, around: "Around") -> Call | Left:
     """The call that a span tells of, or why it tells of none; `Wrong` where it can't be charged."""
-    if span.first([CHARGE]) is not None:
+    if _says_metered(span):
         return "charged_before"
     if (reason := _no_call(span)) is not None:
         return reason
+    if around.is_metered(span):
+        return "charged_before"
     if around.is_outer(span):
         return "outer_span"
     account = around.account_of(span)
@@ -211,6 +211,16 @@ def key_of(span: Span) -> str:
 def tells_usage(span: Span) -> bool:
     """Whether a span is a call of a model with its counts."""
     return _no_call(span) is None
+
+
+def _says_metered(span: Span) -> bool:
+    return bool(span.attributes.get(METERED)) or span.first([CHARGE]) is not None
+
+
+def _answer(span: Span) -> set[tuple[str, str]]:
+    """By what two spans tell of the same answer."""
+    id = span.first([otel.ANSWER])
+    return {(span.trace, str(id))} if id else set()
 
 
 def _no_call(span: Span) -> Left | None:
@@ -242,7 +252,7 @@ def _used(span: Span) -> Used:
 def _words(span: Span, service: str) -> dict[str, str]:
     found = {
         "service": service or span.resource.get("service.name"), "operation": span.first([OPERATION]),
-        "chat": span.first(["gen_ai.conversation.id"]),
+        "chat": span.first([otel.CHAT]),
     }  # fmt: skip
     return {name: value for name, value in found.items() if isinstance(value, str) and value}
 
@@ -251,7 +261,7 @@ def _evidence(span: Span) -> dict[str, Any]:
     missing = [name for name in ("input_tokens", "output_tokens") if name not in _told(span)]
     found = {
         "source": "otel", "trace": span.trace, "span": span.id, "name": span.name,
-        "response": span.first(["gen_ai.response.id"]), "error": span.first(["error.type"]), "not_told": missing,
+        "response": span.first([otel.ANSWER]), "error": span.first(["error.type"]), "not_told": missing,
     }  # fmt: skip
     return {name: value for name, value in found.items() if value}
 
@@ -264,15 +274,26 @@ class Around:
         self._parents: dict[tuple[str, str], str] = {}
         self._accounts: dict[tuple[str, str], Any] = {}
         self._outer: set[tuple[str, str]] = set()
+        self._metered: set[tuple[str, str]] = set()
+        self._answers: set[tuple[str, str]] = set()
         calls = []
         for span in spans:
             self._parents[span.trace, span.id] = span.parent
             if (account := span.first([account_attribute])) is not None:
                 self._accounts[span.trace, span.id] = account
+            if _says_metered(span):
+                self._metered.add((span.trace, span.id))
+                self._answers |= _answer(span)
             if tells_usage(span):
                 calls.append((span.trace, span.parent))
         for trace, parent in calls:
             self._outer.update(self._above(trace, parent))
+
+    def is_metered(self, span: Span) -> bool:
+        """Whether another span says that Farthing has metered the same call: one around it, or one beside it that tells
+        of the same answer."""
+        around = any(each in self._metered for each in self._above(span.trace, span.id))
+        return around or not self._answers.isdisjoint(_answer(span))
 
     def is_outer(self, span: Span) -> bool:
         """Whether a call of a model is within it: where two libraries watch the same call, or one adds up those of an

@@ -1,14 +1,18 @@
 """The stream of events: what happens is told while it happens, and a stream ends when it has to."""
 
+import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from farthing.api.endpoint import Reply
+from farthing.api.v1.event_stream import while_good
 from farthing.outbox import listening
 from tests.api.serving import Server, wait_for
 from tests.api.v1.client import Client, places, told
@@ -189,3 +193,23 @@ def test_a_server_that_stops_ends_its_streams_and_does_not_wait_for_them(quick: 
     listener.join(30)
     assert ended.is_set()
     assert "broken_off" not in server.log.getvalue()
+
+
+def test_who_may_no_more_hear_of_all_accounts_hears_no_more():
+    # An admin whose role becomes that of a user still reads, but only what is his own.
+    callers = [SimpleNamespace(scopes={"read"}, bound=None), SimpleNamespace(scopes={"read"}, bound="alice")]
+
+    async def identify(_: Any) -> Any:
+        return callers.pop(0)
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        for part in (b"a", b"b", b"c", b"d"):
+            yield part
+
+    async def heard() -> list[bytes]:
+        reply = Reply(200, b"", parts=parts())
+        found = while_good(reply, Any, "read", identify).parts  # type: ignore[arg-type]
+        assert found is not None
+        return [part async for part in found]
+
+    assert asyncio.run(heard()) == [b"a", b"b"]

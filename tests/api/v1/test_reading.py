@@ -14,7 +14,7 @@ from farthing.api.v1.face import ENDPOINTS
 from farthing.core.commands import GiveGrant
 from tests.api.serving import Server
 from tests.api.v1.client import Client, encoded, places, told
-from tests.api.v1.reading import ask, operators_key, read, whole, without_request
+from tests.api.v1.reading import ask, operators_key, patch, read, whole, without_request
 
 BOTH_DATABASES = True
 
@@ -79,6 +79,22 @@ def test_a_balance_counts_the_grants_whose_scope_the_request_matches(client, ric
     assert available(operation="image.edit") == "150"
     assert available(operation="chat") == "100"
     assert available(operation="image.edit", model="gpt-4o") == "157"
+
+
+def test_a_balance_says_how_near_its_end_it_is(client, rich):
+    def level() -> str:
+        return str(read(client, f"accounts/{rich}/balance")["level"])
+
+    told = read(client, f"accounts/{rich}/balance")
+    assert (told["level"], told["low"], told["critical"]) == ("fine", "1", "0.1")
+    client.charge(rich, "99")
+    client.hold(rich, "1")  # is there still
+    assert level() == "fine"
+    for name, threshold, told in (("low", "2", "low"), ("critical", "1.5", "critical")):
+        assert patch(client, f"accounts/{rich}/settings", {f"balance_{name}": threshold}).status == 200
+        assert (level(), read(client, f"accounts/{rich}/balance")[name]) == (told, threshold)
+    client.charge(rich, "5", shortfall="debt")
+    assert level() == "depleted"
 
 
 def test_accounts_are_listed_and_searched_in_the_order_of_their_bytes(client):

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct
 
 from farthing.core.amounts import write_amount
-from farthing.core.commands import SETTING_FIELDS, SetAccount
+from farthing.core.commands import SetAccount
 from farthing.core.records import Account, AccountSettings, Entry
 from farthing.core.refundable import read_body
 from farthing.core.view import etag
@@ -23,6 +23,7 @@ from .wire import AmountOrZero, Command, Credits, Done, done
 
 MAX_ZONE: Final = 64
 _LIMITS: Final = ("spend_limit_day", "spend_limit_month", "balance_low", "balance_critical")
+_SETTINGS: Final = ("allowance", "frozen", "timezone", *_LIMITS)
 _ETAG: Final = re.compile(rb'(W/)?"([\x21\x23-\x7e]{0,100})"')
 _IF_MATCH: Final = r'^(\*|(W/)?"[!#-~]{0,100}")$'
 _encode = msgspec.json.Encoder().encode
@@ -124,7 +125,7 @@ def read_settings(request: Request) -> SetAccount:
         fields.refuse("timezone", f"must have at most {MAX_ZONE} characters")
     said = fields.said()
     if all(value is UNSET for value in changes.values()):
-        nothing = f"must have a setting to change: one of {', '.join(SETTING_FIELDS)}"
+        nothing = f"must have a setting to change: one of {', '.join(_SETTINGS)}"
         fields.wrong.append(Wrong(pointer="", detail=nothing))
     fields.check()
     return SetAccount(account=account_of(request), expected=if_match(request), **changes, **said)

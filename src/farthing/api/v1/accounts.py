@@ -9,7 +9,9 @@ from farthing.core import view
 from farthing.core.amounts import write_amount
 from farthing.core.burn import out_of_scope
 from farthing.core.commands import CreateAccount
-from farthing.core.records import Account, Entry, Grant
+from farthing.core.levels import Level, level_of
+from farthing.core.notices import thresholds
+from farthing.core.records import Account, Entry, Grant, Workspace
 from farthing.stores.past import Archived, NotOpenYet
 
 from ..endpoint import Caller, Endpoint, Request
@@ -86,6 +88,12 @@ class BalanceView(Struct, omit_defaults=True):
     """What a request of this operation, service, model and product may take now."""
     scoped: list[ScopedCredits]
     next_expiration: Time | None
+    level: Level
+    """How near its end the balance is."""
+    low: Credits
+    """Below it this balance is low: as the account says, or the workspace does now."""
+    critical: Credits
+    """Below it this balance is critical."""
     at: Annotated[Time, Meta(description="The instant that was asked for.")] | UnsetType = UNSET
     grants: Annotated[list[GrantLeft], Meta(description="Those that were live then, in burn order.")] | UnsetType = (
         UNSET
@@ -164,12 +172,12 @@ async def show_balance(request: Request, desk: Desk) -> BalanceView:
     if at is not None and at > now:
         params.refuse("at", "must not be in the future: what is to come is simulated (farthing simulate)")
     params.check()
-    scale = request.caller.workspace.scale
+    workspace = request.caller.workspace
     if at is None:
-        return _balance(await account_named(request, desk), operation, attributes, scale)
+        return _balance(await account_named(request, desk), operation, attributes, workspace)
     account = await _account_at(request, desk, at)
-    told = _balance(account, operation, attributes, scale)
-    told.at, told.grants = write_time(at), [_grant_left(grant, scale) for grant in account.grants]
+    told = _balance(account, operation, attributes, workspace)
+    told.at, told.grants = write_time(at), [_grant_left(grant, workspace.scale) for grant in account.grants]
     return told
 
 
@@ -203,7 +211,8 @@ def _grant_left(grant: Grant, scale: int) -> GrantLeft:
     )  # fmt: skip
 
 
-def _balance(account: Account, operation: str, attributes: dict[str, str], scale: int) -> BalanceView:
+def _balance(account: Account, operation: str, attributes: dict[str, str], workspace: Workspace) -> BalanceView:
+    scale, (low, critical) = workspace.scale, thresholds(account, workspace)
     everything = account.balance - account.held + account.settings.allowance
     return BalanceView(
         account=account.id,
@@ -214,6 +223,9 @@ def _balance(account: Account, operation: str, attributes: dict[str, str], scale
         available=write_amount(everything - out_of_scope(account.grants, operation, attributes), scale),
         scoped=_scoped(account, scale),
         next_expiration=_next_expiration(account),
+        level=level_of(account.balance, low, critical),
+        low=write_amount(low, scale),
+        critical=write_amount(critical, scale),
     )
 
 
@@ -316,6 +328,9 @@ ENDPOINTS: Final = (
             "available": "975",
             "scoped": [{"scope": ["operation:image.*"], "available": "100"}],
             "next_expiration": None,
+            "level": "fine",
+            "low": "1",
+            "critical": "0.1",
         },
         codes=frozenset({"account_not_found", "archived"}),
         act=show_balance,

@@ -30,10 +30,12 @@ from .top_up_views import (
     AutoTopUpResumed,
     AutoTopUpView,
     CheckRequest,
+    PausedTopUp,
     RemoveAutoTopUpRequest,
     ResumeAutoTopUpRequest,
     TopUpAttempt,
     write_attempt,
+    write_paused,
     write_settings,
     write_standing,
 )
@@ -61,6 +63,13 @@ async def list_attempts(request: Request, desk: Desk) -> Listed[TopUpAttempt]:
     turn = await params.turn(desk, "auto-top-ups", account=account.id)
     page = await desk.commerce.top_ups.attempts(turn.workspace, account.id, turn.after, turn.limit)
     return await turn.told([write_attempt(attempt, scale) for attempt in page.items], page.next)
+
+
+async def list_paused(request: Request, desk: Desk) -> Listed[PausedTopUp]:
+    """Those that wait for somebody, by account."""
+    turn = await Params(request, "limit", "cursor").turn(desk, "paused-top-ups")
+    page = await desk.commerce.top_ups.paused(turn.workspace, turn.after, turn.limit)
+    return await turn.told([write_paused(account, standing) for account, standing in page.items], page.next)
 
 
 # Changing
@@ -165,6 +174,10 @@ _VIEW: Final[dict[str, Any]] = {
     "account": "user_42", "state": "in_flight", "settings": _SETTINGS, "paused": None, "url": None, "failures": 0,
     "retry_at": None, "attempt": _ATTEMPT,
 }  # fmt: skip
+_PAUSED: Final[dict[str, Any]] = {
+    "account": "user_42", "paused": "authentication_required", "paused_at": "2026-01-01T12:00:00.000000Z",
+    "url": "https://checkout.stripe.com/c/pay/cs_live_a1b2c3",
+}  # fmt: skip
 _PATH: Final = "/v1/accounts/{account}/auto-top-up"
 _NOBODY: Final = frozenset({"account_not_found"})
 
@@ -240,6 +253,22 @@ ENDPOINTS: Final = (
         act=list_attempts,
         own=True,
         parameters=(ACCOUNT, *PAGING),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/auto-top-ups/paused",
+        operation_id="listPausedTopUps",
+        summary="Automatic top-ups that wait for somebody",
+        description="Accounts for which nothing is bought until somebody resumes it, or what it waits for comes: by "
+        "their ids, with why, since when, and where the customer can pay.",
+        scope="read",
+        request=None,
+        answer=Listed[PausedTopUp],
+        example={},
+        answered=listed_example(_PAUSED),
+        codes=frozenset({"cursor_invalid"}),
+        act=list_paused,
+        parameters=PAGING,
     ),
     Endpoint(
         path=f"{_PATH}/resume",

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Raw, Struct
+from msgspec.json import encode
 
 from farthing.core.amounts import write_amount
 from farthing.core.figures import rounded
@@ -10,6 +11,7 @@ from farthing.core.records import Category, Entry, GrantTerms, Slice
 from farthing.core.refundable import read_body, refundable
 from farthing.core.usage import Priced
 from farthing.stores.directory import Used
+from farthing.stores.hold_words import said_of_hold
 
 from ..endpoint import Endpoint, Request
 from .account_settings import ACCOUNT
@@ -99,6 +101,9 @@ class ChargeExplained(ChargeFacts, kw_only=True):
     card: Annotated[CardInForce | None, Meta(description="Null: no card had a say, the caller gave the amount.")]
     grants: Annotated[list[PaidFrom], Meta(description="Who paid, in burn order; the rest is debt.")]
     refunds: Annotated[list[GivenBack], Meta(description="Oldest first.")]
+    hold_metadata: Annotated[
+        OwnObject, Meta(description="Where its hold has expired: what was said of that, up to the last report.")
+    ]
 
 
 def facts_of(found: Used, scale: int) -> dict[str, Any]:
@@ -143,12 +148,14 @@ def write_found(found: Used, scale: int) -> ChargeView:
 async def explain(found: Used, desk: Desk, scale: int) -> ChargeExplained:
     """A charge and what stands behind it."""
     body, terms = read_body(found.entry), await desk.directory.terms(found)
+    of_hold = await said_of_hold(desk.directory, found)
     priced = None if body.usage is None or body.usage.given else body.usage.priced
     return ChargeExplained(
         rounded=None if priced is None else rounded(priced),
         card=None if priced is None else await _card(priced, found, desk),
         grants=[_paid_from(part, terms[part.grant], scale) for part in found.charge.slices],
         refunds=[_given_back(entry, found, scale) async for entry in desk.directory.refunds(found)],
+        hold_metadata=None if of_hold is None else Raw(encode(of_hold)),
         **facts_of(found, scale),
     )
 
@@ -242,6 +249,7 @@ _EXPLAINED: Final[dict[str, Any]] = _EXAMPLE | {
             "created_at": "2026-01-01T12:05:00.000000Z",
         },
     ],
+    "hold_metadata": None,
 }  # fmt: skip
 
 ENDPOINTS: Final = (

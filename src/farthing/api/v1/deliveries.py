@@ -28,7 +28,12 @@ class DeliveryView(Struct):
     attempt: Annotated[int, Meta(description="The first is 1.")]
     at: Time
     outcome: Annotated[
-        str, Meta(description="`delivered`; `failed`: it is tried again; `given_up`: it is not.", pattern="^[a-z_]+$")
+        str,
+        Meta(
+            description="`delivered`; `failed`: it is tried again, of a webhook that is disabled once it is enabled; "
+            "`given_up`: it is not.",
+            pattern="^[a-z_]+$",
+        ),
     ]
     status: Annotated[int | None, Meta(description="Of the answer; null: there was none.")]
     detail: Annotated[str | None, Meta(description="Why there was none, or how the answer began.")]

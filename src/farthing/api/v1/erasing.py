@@ -1,5 +1,6 @@
 """Erasing the texts of an account, for good."""
 
+from functools import partial
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -44,12 +45,12 @@ async def erase_account(request: Request, desk: Desk) -> Reply:
     """Erase an account's texts."""
     fields, id, workspace = _form.read(request), named(request, "account", "account"), request.caller.workspace.id
     reason, user = fields.text("reason"), fields.flag("user")
-    under = once(fields, account=id, reason=reason, user=user)
-    if not under.dry_run:
-        await desk.commerce.topping_up.switch_off(workspace, id, act_of(request, desk))
+    under, act = once(fields, account=id, reason=reason, user=user), act_of(request, desk)
+    # Who is erased is not charged by himself any more.
+    switch_off = partial(desk.commerce.topping_up.switch_off, workspace, id, act)
     try:
         done = await desk.erasing.erase(
-            workspace, id, act_of(request, desk), reason, user=user, once=under, dry_run=under.dry_run
+            workspace, id, act, reason, user=user, once=under, dry_run=under.dry_run, begin=switch_off
         )
     except AccessError as error:
         if error.code == "account_not_found":
@@ -70,7 +71,7 @@ ENDPOINTS: Final = (
         operation_id="eraseAccount",
         summary="Erase an account's texts",
         description="Descriptions and metadata of all its entries, for good. Credits, entries, keys and the account's "
-        "id stay, and the account can be used as before.",
+        "id stay, and the account can be used as before; but nothing is bought for it by itself any more.",
         scope="admin",
         request=EraseRequest,
         answer=AccountErased,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from farthing.core.endpoints import LEASE_US
 from farthing.core.events import problem_of
 from farthing.core.records import Event
 from farthing.outbox.listening import BEAT_SECONDS, MOST_LISTENERS, MOST_WAITING, TooManyListeners, Wish, is_position
@@ -101,7 +102,8 @@ async def _while_good(
             if not first:
                 try:
                     with suppress(StoreError):  # nobody can say, and nobody is told more than he was
-                        if scope not in (await identify(request)).scopes:
+                        caller = await identify(request)
+                        if scope not in caller.scopes or caller.bound is not None:
                             return
                 except Stop:
                     return
@@ -127,8 +129,9 @@ ENDPOINTS: Final = (
         f"list of events has. A comment with the position comes every {BEAT_SECONDS:g} s where there is nothing else. "
         "Types that are not always recorded are recorded from the first answer on, for as long as somebody listens. "
         "Events come within a second of their commit. Who goes on (`after`, or the header `Last-Event-ID`) gets those "
-        "of the ten seconds before once more: go by their ids. "
-        f"A reader for whom more than {MOST_WAITING:,} events wait is cut off, and may go on where he was. A stream "
+        "of the minute before once more: go by their ids. "
+        f"A reader for whom more than {MOST_WAITING:,} events wait is cut off, and may go on where he was; types that "
+        f"are not always recorded are recorded for {LEASE_US // 60_000_000} minutes after he has gone. A stream "
         "also ends when the server does, and within 15 s of its credential. "
         f"At most {MOST_LISTENERS} streams of a workspace are open in a process.",
         scope="read",

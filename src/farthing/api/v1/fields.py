@@ -7,6 +7,7 @@ and goes on with a stand-in. `check` then refuses the request, before a stand-in
 import re
 from calendar import timegm
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -36,12 +37,18 @@ _decode_parts = msgspec.json.Decoder(dict[str, Raw]).decode
 _MISSING: Final = object()
 
 
+@cache
+def _names_of(documented: type[Struct]) -> tuple[str, ...]:
+    # Finding them out evaluates annotations: dear, where it is done for each request.
+    return tuple(f.encode_name for f in fields_of(documented))
+
+
 class Form:
     """One kind of body. Its type says which fields there are; each may be anything until it is read. Those that are
     `raw` stay the text that was sent."""
 
     def __init__(self, documented: type[Struct], *raw: str) -> None:
-        self._names = tuple(f.encode_name for f in fields_of(documented))
+        self._names = _names_of(documented)
         self._raw = {"metadata", "items", *raw}
         twins = [(name, Raw if name in self._raw else Any, UNSET) for name in self._names]
         twin = defstruct(documented.__name__, twins, forbid_unknown_fields=True)
@@ -127,7 +134,7 @@ class Fields:
         if type(value) is not dict:
             self.refuse(name, "must be an object")
             return part
-        known = [f.encode_name for f in fields_of(documented)]
+        known = _names_of(documented)
         for other in value.keys() - set(known):
             part.refuse(other[:100], f"is no field of it; it has {', '.join(known)}")
         part.values = _Values({key: value[key] for key in known if key in value})

@@ -3,31 +3,33 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from farthing.commerce.methods import Kept
 from farthing.commerce.selling import Unsellable
 from farthing.commerce.troubles import ProviderTrouble
 from farthing.core.catalogue import PROVIDERS, Provider
+from farthing.stores.access import AccessError, Once
 
-from ..endpoint import Endpoint, Request
+from ..endpoint import Endpoint, Reply, Request
 from .account_settings import account_named
+from .administration import Answered, Asked, act_of, answer, once, told
 from .buying import TROUBLES, ProviderName, fault_of, provider_of
 from .desk import Desk
-from .fields import Fields, Form
+from .fields import Form
 from .parameters import in_path, parameter
 from .reading import Listed, Params, listed_example, named
 
 T = TypeVar("T")
 
 
-class MethodRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+class MethodRequest(Asked, kw_only=True):
     """Which provider keeps it."""
 
     provider: ProviderName | None = None
 
 
-class PaymentMethodView(Struct, kw_only=True):
+class PaymentMethodView(Answered, kw_only=True):
     """Something that can be charged again."""
 
     id: Annotated[str, Meta(description="The provider's own id.")]
@@ -39,7 +41,7 @@ class PaymentMethodView(Struct, kw_only=True):
     charged: Annotated[bool, Meta(description="It is what a purchase without the buyer takes.")]
 
 
-class MethodForgotten(Struct, kw_only=True):
+class MethodForgotten(Answered, kw_only=True):
     """One that is not there any more."""
 
     account: str
@@ -78,34 +80,32 @@ async def list_methods(request: Request, desk: Desk) -> Listed[PaymentMethodView
     return Listed([write_method(each) for each in await _asked(request, desk, wanted, work)], False, None)
 
 
-async def prefer_method(request: Request, desk: Desk) -> PaymentMethodView:
+async def prefer_method(request: Request, desk: Desk) -> Reply:
     """Have one charged from now on."""
-    wanted, id = _read(request)
-    account, workspace = (await account_named(request, desk)).id, request.caller.workspace
+    under, kept = await _change(request, desk, desk.commerce.methods.prefer)
+    return answer(under, write_method(kept))
+
+
+async def forget_method(request: Request, desk: Desk) -> Reply:
+    """Have one never charged again."""
+    under, kept = await _change(request, desk, desk.commerce.methods.forget)
+    return answer(under, MethodForgotten(account=named(request, "account", "account"), id=kept.id))
+
+
+async def _change(request: Request, desk: Desk, do: Callable[..., Awaitable[Kept]]) -> tuple[Once, Kept]:
+    """Do something with one, once under the request's key; as it was."""
+    fields = _form.read(request)
+    wanted, id = provider_of(fields), named(request, "method", "payment_method")
+    account, workspace, act = (await account_named(request, desk)).id, request.caller.workspace, act_of(request, desk)
+    under = once(fields, account=account, method=id, provider=wanted)
 
     async def work(provider: Provider) -> Kept:
-        return await desk.commerce.methods.prefer(workspace, account, provider, id)
+        return await do(workspace, account, provider, id, act, under)
 
-    return write_method(await _asked(request, desk, wanted, work))
-
-
-async def forget_method(request: Request, desk: Desk) -> MethodForgotten:
-    """Have one never charged again."""
-    wanted, id = _read(request)
-    account, workspace = (await account_named(request, desk)).id, request.caller.workspace
-
-    async def work(provider: Provider) -> None:
-        await desk.commerce.methods.forget(workspace, account, provider, id)
-
-    await _asked(request, desk, wanted, work)
-    return MethodForgotten(account=account, id=id)
-
-
-def _read(request: Request) -> tuple[str, str]:
-    fields: Fields = _form.read(request)
-    wanted = provider_of(fields)
-    fields.check()
-    return wanted, named(request, "method", "payment_method")
+    try:
+        return under, await _asked(request, desk, wanted, work)
+    except AccessError as error:
+        raise told(error) from error
 
 
 async def _asked(request: Request, desk: Desk, wanted: str, work: Callable[[Provider], Awaitable[T]]) -> T:
@@ -160,6 +160,7 @@ ENDPOINTS: Final = (
         codes=_CODES | {"payment_method_not_found"},
         act=prefer_method,
         own=True,
+        keyed=True,
         parameters=_ONE,
     ),
     Endpoint(
@@ -175,6 +176,7 @@ ENDPOINTS: Final = (
         codes=_CODES | {"payment_method_not_found"},
         act=forget_method,
         own=True,
+        keyed=True,
         parameters=_ONE,
     ),
 )  # fmt: skip

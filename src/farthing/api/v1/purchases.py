@@ -102,11 +102,12 @@ ENDPOINTS: Final = (
         operation_id="createPurchase",
         summary="Buy a top-up for an account, without the buyer",
         description="The account is charged with what it has paid with before and left there for that (`keep_method` "
-        "of a checkout): at Stripe a payment method, at Digistore24 an order that can be charged again. The price is "
-        "that of the catalogue. It is asked for once under its key, whatever becomes of the answer: the same key again "
-        "tells what is known by then, and a purchase of which nobody knows stays `pending` until the provider tells of "
-        "the payment. Only one that surely was not begun (`failed`, no `payment`) is tried again. The credits come "
-        "when the provider tells of the payment.",
+        "of a checkout): at Stripe a payment method, at Digistore24 an order that can be charged again. The "
+        "price is that of the catalogue. It is asked for once under its key, whatever becomes of the "
+        "answer: the same key again tells what is known by then, and a purchase of which nobody knows stays "
+        "`pending` until the provider tells of the payment, or Stripe, asked for it after a day, says how "
+        "it stands. Only one that surely was not begun (`failed`, no `payment`) is tried again. The credits "
+        "come when the provider tells of the payment.",
         scope="grant",
         request=PurchaseRequest,
         answer=PurchaseView,

@@ -79,7 +79,13 @@ class ReconciledView(Struct):
     totals: Annotated[dict[str, SumsView], Meta(description="By currency.")]
     found: Annotated[dict[str, int], Meta(description="How many of each kind.")]
     findings: Annotated[list[FindingView], Meta(description="The first thousand.")]
-    elsewhere: Annotated[list[OtherView], Meta(description="The first hundred of the others.")]
+    elsewhere: Annotated[
+        list[OtherView],
+        Meta(
+            description="The first hundred of the others; none where there are other workspaces, whose they may be: "
+            "`farthing payments reconcile` shows them."
+        ),
+    ]
 
 
 async def reconcile(request: Request, desk: Desk) -> ReconciledView:
@@ -101,6 +107,8 @@ async def reconcile(request: Request, desk: Desk) -> ReconciledView:
     except TimeoutError:
         slow = "It takes too long: ask for a shorter range, or let `farthing payments reconcile` do it"
         raise fault_of(ProviderTrouble("unavailable", slow)) from None
+    if len(await desk.reports.workspaces()) > 1:
+        done.elsewhere = []  # whose they are has business with the same provider, and nobody else is told of that
     return write_reconciled(done, findings, workspace.scale)
 
 

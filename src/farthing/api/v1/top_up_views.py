@@ -129,6 +129,15 @@ class AutoTopUpChanged(Done, kw_only=True):
     auto_top_up: AutoTopUpSettings | None
 
 
+class PausedTopUp(Struct, kw_only=True):
+    """An automatic top-up that waits for somebody."""
+
+    account: str
+    paused: Annotated[PauseReason, Meta(description="Why.")]
+    paused_at: Time
+    url: Annotated[str | None, Meta(description="Where the customer can pay, or say yes.")]
+
+
 class AutoTopUpResumed(Answered, kw_only=True):
     """A pause that is over."""
 
@@ -170,3 +179,12 @@ def write_standing(
         "retry_at": write_time(standing.retry_at) if standing.retry_at > at else None,
         "attempt": None if attempt is None else write_attempt(attempt, scale),
     }  # fmt: skip
+
+
+def write_paused(account: str, standing: Standing) -> PausedTopUp:
+    """One that waits, on the wire."""
+    assert standing.paused is not None, "others are not listed"
+    assert standing.paused_at is not None, "it is put down with the reason"
+    return PausedTopUp(
+        account=account, paused=standing.paused, paused_at=write_time(standing.paused_at), url=standing.url or None
+    )

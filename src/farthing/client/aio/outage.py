@@ -165,10 +165,10 @@ class AsyncOutage:
             if refusal is None:
                 await self.journal.finish(kept)
             else:
+                # Told first: whoever dies in between sends it and tells it again, and told twice it is no news.
+                await self._tell_parked(kept, refusal)
                 await self.journal.park(kept, refusal.code, str(refusal))
             settled = True
-            if refusal is not None:
-                await self._tell_parked(kept, refusal)
         except FarthingError as error:
             _LOG.info("what waits in %s can't be delivered yet: %s", self.journal.folder, error)
         except OSError as full:
@@ -179,7 +179,8 @@ class AsyncOutage:
         return settled
 
     async def _tell_parked(self, kept: "Kept", refusal: ApiError) -> None:
-        """Have the ledger tell whoever wants to know. Where it can't be told, it stands in the log and on the shelf."""
+        """Have the ledger tell whoever wants to know. Where it will not be told, it stands in the log and on the shelf;
+        where it can't be reached, that is raised."""
         assert self._send is not None, "it has begun"
         body = {
             "call": "settle" if kept.template == SETTLES else "charge", "key": kept.key, "error": refusal.code,
@@ -187,8 +188,10 @@ class AsyncOutage:
         }  # fmt: skip
         try:
             await self._send(ask(ParkedTold, "/v1/events/parked", body, writes=True))
-        except FarthingError as error:
-            _LOG.info("the ledger could not be told of what is parked under the key %s: %s", kept.key, error)
+        except ApiError as error:
+            if error.retries:
+                raise
+            _LOG.info("the ledger would not be told of what is parked under the key %s: %s", kept.key, error)
 
     async def _replay(self, kept: "Kept") -> ApiError | None:
         """Send a call; a refusal is given back, and what says nothing about the call is raised."""

@@ -2,7 +2,14 @@
 
 from ..calls import ask, delete, get, post, put
 from ..forms import Page
-from ..top_up_results import AutoTopUp, AutoTopUpChanged, AutoTopUpChecked, AutoTopUpResumed, TopUpAttempt
+from ..top_up_results import (
+    AutoTopUp,
+    AutoTopUpChanged,
+    AutoTopUpChecked,
+    AutoTopUpResumed,
+    PausedTopUp,
+    TopUpAttempt,
+)
 from ..values import Amount, amount_if, amount_text
 from .door import AsyncDoor
 from .pages import AsyncPages
@@ -47,6 +54,10 @@ class AsyncAutoTopUps:
     def attempts(self, account: str) -> AsyncPages[TopUpAttempt]:
         """What was tried, newest first."""
         return AsyncPages(self._door, get(Page[TopUpAttempt], _OF_ACCOUNT + "/attempts", account=account))
+
+    def paused(self) -> AsyncPages[PausedTopUp]:
+        """Those of all accounts that wait for somebody, by account."""
+        return AsyncPages(self._door, get(Page[PausedTopUp], "/v1/auto-top-ups/paused"))
 
     async def resume(self, account: str, *, dry_run: bool | None = None, key: str | None = None) -> AutoTopUpResumed:
         """Go on after a pause, as if nothing had failed."""

@@ -167,10 +167,10 @@ class Outage:
             if refusal is None:
                 self.journal.finish(kept)
             else:
+                # Told first: whoever dies in between sends it and tells it again, and told twice it is no news.
+                self._tell_parked(kept, refusal)
                 self.journal.park(kept, refusal.code, str(refusal))
             settled = True
-            if refusal is not None:
-                self._tell_parked(kept, refusal)
         except FarthingError as error:
             _LOG.info("what waits in %s can't be delivered yet: %s", self.journal.folder, error)
         except OSError as full:
@@ -181,7 +181,8 @@ class Outage:
         return settled
 
     def _tell_parked(self, kept: "Kept", refusal: ApiError) -> None:
-        """Have the ledger tell whoever wants to know. Where it can't be told, it stands in the log and on the shelf."""
+        """Have the ledger tell whoever wants to know. Where it will not be told, it stands in the log and on the shelf;
+        where it can't be reached, that is raised."""
         assert self._send is not None, "it has begun"
         body = {
             "call": "settle" if kept.template == SETTLES else "charge", "key": kept.key, "error": refusal.code,
@@ -189,8 +190,10 @@ class Outage:
         }  # fmt: skip
         try:
             self._send(ask(ParkedTold, "/v1/events/parked", body, writes=True))
-        except FarthingError as error:
-            _LOG.info("the ledger could not be told of what is parked under the key %s: %s", kept.key, error)
+        except ApiError as error:
+            if error.retries:
+                raise
+            _LOG.info("the ledger would not be told of what is parked under the key %s: %s", kept.key, error)
 
     def _replay(self, kept: "Kept") -> ApiError | None:
         """Send a call; a refusal is given back, and what says nothing about the call is raised."""

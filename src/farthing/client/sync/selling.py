@@ -145,17 +145,23 @@ class Purchases:
         path = "/v1/accounts/{account}/payment-methods"
         return Pages(self._door, get(Page[PaymentMethod], path, {"provider": provider}, account=account))
 
-    def prefer_method(self, account: str, method: str, *, provider: str | None = None) -> PaymentMethod:
+    def prefer_method(
+        self, account: str, method: str, *, provider: str | None = None, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> PaymentMethod:  # fmt: skip
         """Have this one charged from now on."""
         path = "/v1/accounts/{account}/payment-methods/{method}/prefer"
-        call = ask(PaymentMethod, path, {"provider": provider}, writes=True, account=account, method=method)
-        return self._door.ask(call)
+        body = {"provider": provider, "dry_run": dry_run}
+        return self._door.ask(post(PaymentMethod, path, body, key, account=account, method=method))
 
-    def forget_method(self, account: str, method: str, *, provider: str | None = None) -> MethodForgotten:
+    def forget_method(
+        self, account: str, method: str, *, provider: str | None = None, dry_run: bool | None = None,
+        key: str | None = None,
+    ) -> MethodForgotten:  # fmt: skip
         """Have this one never charged again. A subscription that was paid by it is not ended by that."""
         path = "/v1/accounts/{account}/payment-methods/{method}/forget"
-        call = ask(MethodForgotten, path, {"provider": provider}, writes=True, account=account, method=method)
-        return self._door.ask(call)
+        body = {"provider": provider, "dry_run": dry_run}
+        return self._door.ask(post(MethodForgotten, path, body, key, account=account, method=method))
 
     def orders(self, account: str | None = None, *, unclaimed: bool | None = None) -> Pages[OrderLine]:
         """What was bought, newest first; by one account, or what nobody knows the account of."""

@@ -5,7 +5,14 @@ Made from `aio/topping_up.py` by `python -m tests.client.twin`: change that, not
 
 from ..calls import ask, delete, get, post, put
 from ..forms import Page
-from ..top_up_results import AutoTopUp, AutoTopUpChanged, AutoTopUpChecked, AutoTopUpResumed, TopUpAttempt
+from ..top_up_results import (
+    AutoTopUp,
+    AutoTopUpChanged,
+    AutoTopUpChecked,
+    AutoTopUpResumed,
+    PausedTopUp,
+    TopUpAttempt,
+)
 from ..values import Amount, amount_if, amount_text
 from .door import Door
 from .pages import Pages
@@ -50,6 +57,10 @@ class AutoTopUps:
     def attempts(self, account: str) -> Pages[TopUpAttempt]:
         """What was tried, newest first."""
         return Pages(self._door, get(Page[TopUpAttempt], _OF_ACCOUNT + "/attempts", account=account))
+
+    def paused(self) -> Pages[PausedTopUp]:
+        """Those of all accounts that wait for somebody, by account."""
+        return Pages(self._door, get(Page[PausedTopUp], "/v1/auto-top-ups/paused"))
 
     def resume(self, account: str, *, dry_run: bool | None = None, key: str | None = None) -> AutoTopUpResumed:
         """Go on after a pause, as if nothing had failed."""

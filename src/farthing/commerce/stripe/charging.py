@@ -1,10 +1,14 @@
 """Charging at Stripe while the customer is away: a payment intent with what he has paid with before. The key makes it
-once, also where no answer came.
+once, also where no answer came. Where his bank wants to hear from him there is a page on which he pays that himself.
 """
 
 from hashlib import sha256
+from secrets import token_hex
 from typing import Final
 
+from msgspec.structs import replace
+
+from farthing.core.providers import StripeSettings
 from farthing.core.records import Workspace
 
 from ..charges import Charged, Found, State, Wanted, failed, troubled
@@ -14,12 +18,13 @@ from . import methods
 from .client import Stripe
 from .currencies import CurrencyError, to_minor
 from .customers import PROVIDER
-from .errors import KeyConflict, NotFound
+from .errors import KeyConflict, NotFound, StripeError
 from .facts import facts_of_payment
 from .objects import Intent
-from .orders import CHARGE, Charging, Declined, NeedsCustomer, Owner, Paid, Pending, owner_of
+from .orders import CHARGE, Charging, Checkout, Declined, NeedsCustomer, Owner, Paid, Pending, Price, owner_of
 from .orders import Charged as Told
 
+NEEDS_CUSTOMER: Final[State] = "authentication_required"
 HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 24 * HOUR_US
 SKEW_US: Final = 300_000_000
@@ -39,7 +44,7 @@ async def charge(tools: Tools, wanted: Wanted) -> Charged:
         return failed("invalid_amount", str(error))
     asked = False
     try:
-        async with tools.clients.stripe(wanted.workspace) as (client, _):
+        async with tools.clients.stripe(wanted.workspace) as (client, settings):
             customer = await tools.customers.get(wanted.workspace.id, PROVIDER, wanted.account)
             method = await methods.charged(client, customer)
             if not method:
@@ -51,7 +56,8 @@ async def charge(tools: Tools, wanted: Wanted) -> Charged:
             )  # fmt: skip
             asked = True
             try:
-                return _told(await client.charge_off_session(charging, _key(wanted.workspace, wanted.key)))
+                told = _told(await client.charge_off_session(charging, _key(wanted.workspace, wanted.key)))
+                return await _with_page(client, settings, wanted, customer, told)
             except KeyConflict:
                 # He has another card by now, or the price has changed: what was asked for first is what counts.
                 now = tools.now_us()
@@ -63,17 +69,16 @@ async def charge(tools: Tools, wanted: Wanted) -> Charged:
         return troubled(trouble, asked=asked)
 
 
-async def find(
-    tools: Tools, workspace: Workspace, account: str, key: str, payment: str, asked_at: int
-) -> Found | None:  # fmt: skip
-    """How a charge stands that nobody waits for any more; None where Stripe shows none. One that is not paid by now is
-    taken back, so that it never is."""
+async def find(tools: Tools, wanted: Wanted, payment: str, asked_at: int, until: int) -> Found | None:
+    """How a charge stands that nobody waits for any more; None where Stripe shows none that was begun from `asked_at`
+    to `until`. One that is not paid by now is taken back, so that it never is."""
+    workspace, key = wanted.workspace, wanted.key
     try:
-        async with tools.clients.stripe(workspace) as (client, _):
+        async with tools.clients.stripe(workspace) as (client, settings):
+            customer = await tools.customers.get(workspace.id, PROVIDER, wanted.account)
             begun = await _begun(client, workspace, payment)
             if begun is None:
-                customer = await tools.customers.get(workspace.id, PROVIDER, account)
-                begun = await _marked(client, workspace, customer, key, asked_at - HOUR_US, asked_at + DAY_US)
+                begun = await _marked(client, workspace, customer, key, asked_at - HOUR_US, until)
             if begun is None:
                 return None
             if begun.status == "succeeded":
@@ -82,9 +87,33 @@ async def find(
                 return Found(charged=_stands(begun), facts=tuple(facts))
             if begun.status not in CERTAIN:
                 begun = await client.cancel_payment(begun.id, f"{_key(workspace, key)}:cancel")
-            return Found(charged=_stands(begun))
+            return Found(charged=await _with_page(client, settings, wanted, customer, _stands(begun)))
     except ProviderTrouble as trouble:
         return Found(charged=Charged(state="failed", reason=trouble.kind, message=trouble.message, again=True))
+
+
+async def _with_page(
+    client: Stripe, settings: StripeSettings, wanted: Wanted, customer: str, told: Charged
+) -> Charged:  # fmt: skip
+    """With where the customer pays all of it himself, if he has to say yes. What he pays with there may be charged
+    again, as what he had left before, since he has said yes by then. It lives for a day."""
+    back = settings.success_url or settings.return_url
+    if told.state != NEEDS_CUSTOMER or not back or not wanted.sold.price:
+        return told
+    sold, owner = wanted.sold, Owner(workspace=wanted.workspace.id, account=wanted.account, product=wanted.offer)
+    try:
+        price = Price(
+            amount_minor=to_minor(sold.price, sold.currency), currency=sold.currency, name=sold.name or wanted.offer
+        )
+        page = Checkout(
+            owner=owner, price=price, success_url=back, cancel_url=settings.cancel_url, quantity=wanted.quantity,
+            customer=customer, keep_method=True, charge=wanted.key,
+        )  # fmt: skip
+        # A new one each time: nobody was told of any before, and that one may be over.
+        session = await client.check_out(page, f"page:{token_hex(16)}")
+    except (StripeError, CurrencyError):
+        return told  # that it was not charged is known, and what counts
+    return replace(told, url=session.url or "")
 
 
 async def _begun(client: Stripe, workspace: Workspace, payment: str) -> Intent | None:
@@ -120,9 +149,8 @@ def _stands(intent: Intent) -> Charged:
         return Charged(state="succeeded", payment=intent.id)
     if intent.status != "canceled":
         return Charged(state="pending", payment=intent.id, reason="processing")
-    needs: State = "authentication_required"
-    if needs in (intent.error_code, intent.decline_code):
-        return Charged(state=needs, payment=intent.id, reason=needs)
+    if NEEDS_CUSTOMER in (intent.error_code, intent.decline_code):
+        return Charged(state=NEEDS_CUSTOMER, payment=intent.id, reason=NEEDS_CUSTOMER)
     return Charged(
         state="declined", payment=intent.id, reason=intent.decline_code or intent.error_code or "canceled"
     )  # fmt: skip
@@ -138,5 +166,6 @@ def _told(told: Told) -> Charged:
             reason = told.reason or told.code
             return Charged(state="declined", payment=told.payment_intent, reason=reason, message=told.message)
         case NeedsCustomer():
-            state: State = "authentication_required"
-            return Charged(state=state, payment=told.payment_intent, reason=state, message=told.message)
+            return Charged(
+                state=NEEDS_CUSTOMER, payment=told.payment_intent, reason=NEEDS_CUSTOMER, message=told.message
+            )

@@ -21,7 +21,7 @@ from farthing.core.facts import (
 from .currencies import from_minor, read_currency
 from .events import Event
 from .objects import Charge, Dispute, Intent, Invoice, Object, Refund, Session, Subscription
-from .orders import CHARGE, WORKSPACE, owner_of, quantity_of
+from .orders import CHARGE, LINK, WORKSPACE, owner_of, quantity_of
 
 PROVIDER: Final = "stripe"
 OLD_ACCOUNT: Final = "userId"
@@ -81,8 +81,8 @@ def _whose(metadata: dict[str, str], reference: str | None = None) -> dict[str, 
     """Account, offer and quantity, as our own checkout has marked them."""
     owner = owner_of(metadata)
     if owner is not None:
-        several = {"quantity": quantity_of(metadata), "charge": metadata.get(CHARGE, "")}
-        return {"account": owner.account, "offer": owner.product, **several}
+        charge = metadata.get(CHARGE, "") or metadata.get(LINK, "")
+        return {"account": owner.account, "offer": owner.product, "quantity": quantity_of(metadata), "charge": charge}
     return {"account": reference or metadata.get(OLD_ACCOUNT, "")}
 
 

@@ -10,7 +10,10 @@ ACCOUNT: Final = "farthing_account"
 PRODUCT: Final = "farthing_product"
 QUANTITY: Final = "farthing_quantity"
 CHARGE: Final = "farthing_charge"
-"""Whose a payment is, what for and how many times: metadata that stand at all objects which a checkout makes."""
+LINK: Final = "farthing_link"
+"""Whose a payment is, what for and how many times: metadata that stand at all objects which a checkout makes. Our own
+key of a charge stands at what was asked for without the customer, and by the other name at the page on which he can pay
+the same himself."""
 
 
 class Owner(Struct, frozen=True, kw_only=True):
@@ -73,13 +76,15 @@ class Checkout(Struct, frozen=True, kw_only=True):
     """Filled in for a new customer."""
     keep_method: bool = False
     """Whether what is paid with may be charged again without the customer."""
+    charge: str = ""
+    """Our own key of the charge that could not be made without the customer, and is paid here."""
     expires_at_us: int | None = None
     """From half an hour to a day ahead; a day if not said."""
 
     def metadata(self) -> dict[str, str]:
         """What its objects are marked with."""
         several = {QUANTITY: str(self.quantity)} if self.quantity != 1 else {}
-        return self.owner.metadata() | several
+        return self.owner.metadata() | several | ({LINK: self.charge} if self.charge else {})
 
 
 class Charging(Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ class Calls:
         self.books = Books()
         self.gate = Gate()
         self.chooser = Chooser(Random(random.random()))  # noqa: S311
+        self._background: dict[str, responses.Background] = {}
         self._run = f"{random.getrandbits(40):010x}"
         """In all ids: they are new in every run, unless there is a seed."""
         self._requests = 0
@@ -87,6 +88,11 @@ class Calls:
         failure = failure_of(habits, asked.api)
         if habits.fail and (habits.fail_after is None or not asked.stream):
             return self._refuse(call, failure)
+        if asked.given.get("background") is True and asked.api == "responses":
+            self._background[call.id] = background = responses.Background(call, int(time.time()))
+            if not asked.stream:
+                self.books.over()
+                return json_of(background.begun(), headers=id_header(asked.api, request_id))
         frames, told = _frames(call, failure)
         return Response(
             type="text/event-stream; charset=utf-8" if asked.stream else "application/json",
@@ -107,6 +113,8 @@ class Calls:
     def _look(self, request: Request, api: str, request_id: str) -> Response:
         """Whatever is not a model's answer."""
         headers = id_header(api, request_id)
+        if request.path.startswith("/v1/responses/"):
+            return self._later(request, headers)
         if request.path == "/v1/messages/count_tokens":
             _must_be("POST", request)
             asked = read_messages(_body(request) | {"max_tokens": 1})
@@ -120,6 +128,17 @@ class Calls:
             self._check_model(name)
             return json_of(_model(name, api), headers=headers)
         raise Refused(f"Invalid URL ({request.method} {request.path})", 404)
+
+    def _later(self, request: Request, headers: dict[str, str]) -> Response:
+        """A response that was made in the background."""
+        id, _, act = request.path.removeprefix("/v1/responses/").partition("/")
+        if (found := self._background.get(id)) is None or act not in ("", "cancel"):
+            raise Refused(f"Response with id '{id}' not found.", 404)
+        _must_be("POST" if act else "GET", request)
+        if request.query.get("stream") == "true":
+            events = found.events(int(request.query.get("starting_after", "-1")))
+            return Response(events, type="text/event-stream; charset=utf-8", headers=headers)
+        return json_of(found.cancel() if act else found.now(), headers=headers)
 
     def _check_key(self, request: Request, api: str) -> None:
         key = request.headers.get("authorization", "").removeprefix("Bearer ").strip()

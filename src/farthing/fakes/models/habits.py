@@ -66,6 +66,8 @@ class Habits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     hold_after: int | None = None
     """The stream waits after so many chunks, until it is released or who asked has gone; an answer that isn't a
     stream waits before it begins."""
+    background_polls: int = 0
+    """How often an answer that is made in the background is told to be under way, before it is there."""
     first_seconds: float = 0
     """Before the answer begins."""
     chunk_seconds: float = 0

@@ -34,6 +34,44 @@ def whole(call: Call, created: int) -> Iterator[Frame]:
     yield Frame(json.dumps(answer).encode(), Stage.END, plan.output_tokens - plan.hidden_tokens, usage=not missing)
 
 
+class Background:
+    """A response that is made in the background, until it is asked for."""
+
+    def __init__(self, call: Call, created: int) -> None:
+        self._call = call
+        self._created = created
+        self._polls = call.plan.habits.background_polls
+        self.cancelled = False
+
+    def now(self) -> Json:
+        """What is told when it is asked for: at last it is whole, and is billed as that."""
+        body = _Body(self._call, self._created)
+        if self.cancelled:
+            return body.pending("cancelled")
+        if self._polls > 0:
+            self._polls -= 1
+            return body.pending("in_progress")
+        self._call.end("finished")
+        return body.ended() | {"background": True}
+
+    def cancel(self) -> Json:
+        """Nobody wants it any more: it is billed for nothing, unless it is there."""
+        if self._call.ended != "finished":
+            self.cancelled = True
+            self._call.end("refused")
+        return self.now()
+
+    def events(self, after: int) -> bytes:
+        """All that a stream of it would have told after an event."""
+        self._call.end("finished")
+        frames = [each.data for each in Streamed(self._call, self._created).frames()]
+        return b"".join(frames[after + 1 :])
+
+    def begun(self) -> Json:
+        """What is told at first."""
+        return _Body(self._call, self._created).pending("queued")
+
+
 class _Body:
     """The response itself, as it is at one time or another."""
 
@@ -45,6 +83,10 @@ class _Body:
     def under_way(self) -> Json:
         """Before anything is said."""
         return self._with("in_progress", [], None)
+
+    def pending(self, status: str) -> Json:
+        """It is made in the background, or was until somebody has cancelled it."""
+        return self._with(status, [], None) | {"background": True}
 
     def failed(self, code: str, message: str) -> Json:
         """It has come to nothing."""

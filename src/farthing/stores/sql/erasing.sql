@@ -75,6 +75,12 @@ select position, detail from audit
 where workspace = ? and action = 'order.claim' and detail like '%"buyer":%'
     and subject in (select id from purchase_order where workspace = ? and account = ?)
 
+-- What was answered to who said which of his cards is charged.
+-- name: cards
+select position, detail from audit
+where workspace = ? and subject = ? and action in ('payment_method.prefer', 'payment_method.forget')
+    and detail like '%"last4":%'
+
 -- What was said of attempts to charge him.
 -- name: top_ups
 select id, document from top_up
@@ -82,6 +88,14 @@ where workspace = ? and account = ? and (document like '%"message":%' or documen
 
 -- name: blank_top_up
 update top_up set document = ? where workspace = ? and id = ? and bucket = ? and document = ?
+
+-- name: told
+select id, data from event
+where workspace = ? and type in ('auto_top_up.done', 'auto_top_up.failed', 'auto_top_up.paused') and account = ?
+    and (data like '%"message":"%' or data like '%"url":"%')
+
+-- name: blank_told
+update event set data = ? where workspace = ? and id = ? and bucket = ?
 
 -- name: billings
 select key, document from billing

@@ -14,12 +14,15 @@ where first_at <= ?
 -- Lines: what came since the last time, and which accounts have one.
 
 -- name: fresh
-select due_at, event, bucket, account from outbox
+select due_at, event, bucket, account, number from outbox
 where workspace = ? and endpoint = ? and lined = 0 and due_at <= ? order by due_at, number, event limit ?
 
--- The next of a line, where nothing of it is on its way or waits for another try.
+-- The next of a line, where nothing of it is on its way or waits for another try: due since it happened, it comes before
+-- what is not lined up yet.
 -- name: next_of_line
-update outbox set due_at = ?
+update outbox set due_at = coalesce((
+    select e.at from event e where e.workspace = outbox.workspace and e.id = outbox.event and e.bucket = outbox.bucket
+), ?)
 where workspace = ? and endpoint = ? and lined = 1 and account = ? and due_at = ? and event = (
     select o.event from outbox o
     where o.workspace = ? and o.endpoint = ? and o.lined = 1 and o.account = ? order by o.number, o.event limit 1
@@ -49,23 +52,16 @@ update webhook_endpoint set failing_since = null where workspace = ? and id = ? 
 select due_at from outbox where workspace = ? and endpoint = ? and event = ? and bucket = ?
 
 -- name: event
-select workspace, id, bucket, type, account, at, data from event where workspace = ? and id = ? and bucket = ?
+select account from event where workspace = ? and id = ? and bucket = ?
 
 -- name: put
 insert into outbox (workspace, endpoint, bucket, due_at, event, account, number, attempts)
 values (?, ?, ?, ?, ?, ?, 0, 0)
+on conflict do nothing
 
 -- name: due_now
 update outbox set due_at = ?, attempts = 0
 where workspace = ? and endpoint = ? and due_at = ? and event = ? and bucket = ?
-
--- name: undelivered
-select e.id, e.bucket, e.type, e.account from event e
-where e.workspace = ? and e.id > ? and e.at >= ? and not exists (
-    select 1 from delivery d
-    where d.workspace = e.workspace and d.endpoint = ? and d.event = e.id and d.outcome = 'delivered'
-) and e.id not in (select o.event from outbox o where o.workspace = ? and o.endpoint = ?)
-order by e.id limit ?
 
 -- What is shown.
 
@@ -74,19 +70,29 @@ select workspace, endpoint, event, bucket, attempt, at, type, outcome, status, d
 where workspace = ? and endpoint = ? and (at, event, attempt) < (?, ?, ?) and (cast(? as text) = '' or outcome = ?)
 order by at desc, event desc, attempt desc limit ?
 
--- name: tries_of
-select workspace, endpoint, event, bucket, attempt, at, type, outcome, status, detail, millis from delivery
-where workspace = ? and endpoint = ? and event = ? order by attempt
-
 -- name: waiting
 select due_at, event, bucket, account, number, attempts from outbox
 where workspace = ? and endpoint = ? order by due_at, event limit ?
 
--- What waits in all; of more than there is room for here, it is so many.
+-- What waits in all, for those that are sent something; of more than there is room for here, it is so many.
 -- name: figures
-select count(*), min(event) from (select event from outbox limit ?) o
+select count(*), min(event) from (
+    select o.event from webhook_endpoint e cross join outbox o
+    where e.state = 'enabled' and e.url <> '' and o.workspace = e.workspace and o.endpoint = e.id limit ?
+) w
 
 -- What is old. The pairs are walked one by one: each is found at once.
+
+-- name: next_waiting
+select o.workspace, o.endpoint,
+    exists (select 1 from webhook_endpoint e where e.workspace = o.workspace and e.id = o.endpoint)
+from outbox o where (o.workspace, o.endpoint) > (?, ?) order by o.workspace, o.endpoint limit 1
+
+-- name: drop_homeless
+delete from outbox where workspace = ? and endpoint = ? and not exists (
+    select 1 from webhook_endpoint e where e.workspace = ? and e.id = ?
+)
+returning 1
 
 -- name: next_logged
 select workspace, endpoint from delivery where (workspace, endpoint) > (?, ?) order by workspace, endpoint limit 1
@@ -103,6 +109,7 @@ select workspace from event where workspace > ? order by workspace limit 1
 
 -- name: drop_events
 delete from event where (workspace, id, bucket) in (
-    select workspace, id, bucket from event where workspace = ? and id < ? and at < ? order by id limit ?
+    select workspace, id, bucket from event
+    where workspace = ? and id < ? and at < ? and (once is null or at < ?) order by id limit ?
 )
 returning 1

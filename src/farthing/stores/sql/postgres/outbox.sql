@@ -24,14 +24,33 @@ from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) k (work
 join event e on e.workspace = k.workspace and e.id = k.id and e.bucket = k.bucket
 
 -- name: lines
-select distinct account from outbox
-where workspace = ? and endpoint = ? and lined = 1 and account = any(cast(? as text[]))
+select k.account from unnest(cast(? as text[])) k (account)
+where exists (
+    select 1 from outbox o where o.workspace = ? and o.endpoint = ? and o.lined = 1 and o.account = k.account
+)
+
+-- The first of lines, in their order.
+-- name: behind
+select o.event, o.bucket, o.account, o.number, o.attempts, o.due_at
+from (
+    select cast(? as text) as workspace, cast(? as text) as endpoint, a.account
+    from unnest(cast(? as text[])) a (account)
+) k
+cross join lateral (
+    select b.* from outbox b
+    where b.workspace = k.workspace and b.endpoint = k.endpoint and b.lined = 1 and b.account = k.account
+    order by b.number, b.event limit 1 + ?
+) o
+order by o.account, o.number, o.event
 
 -- name: line_up
 update outbox o set lined = 1, due_at = k.then_at
-from unnest(cast(? as bigint[]), cast(? as text[]), cast(? as smallint[]), cast(? as bigint[]))
-    k (due_at, event, bucket, then_at)
-where o.workspace = ? and o.endpoint = ? and o.due_at = k.due_at and o.event = k.event and o.bucket = k.bucket
+from unnest(
+    cast(? as text[]), cast(? as text[]), cast(? as bigint[]), cast(? as text[]), cast(? as smallint[]),
+    cast(? as bigint[])
+) k (workspace, endpoint, due_at, event, bucket, then_at)
+where o.workspace = k.workspace and o.endpoint = k.endpoint and o.due_at = k.due_at and o.event = k.event
+    and o.bucket = k.bucket
 
 -- name: drop
 delete from outbox o
@@ -48,6 +67,19 @@ from unnest(
 ) k (workspace, endpoint, due_at, event, bucket, then_at, attempts)
 where o.workspace = k.workspace and o.endpoint = k.endpoint and o.due_at = k.due_at and o.event = k.event
     and o.bucket = k.bucket
+
+-- A page of events, and whether each was delivered or waits. What waits is not found by its events: it is read once.
+-- name: events_since
+select e.id, e.bucket, e.type, e.account, o.event is not null or exists (
+    select 1 from delivery d
+    where d.workspace = e.workspace and d.endpoint = e.endpoint and d.event = e.id and d.outcome = 'delivered'
+)
+from (select distinct event from outbox where workspace = ? and endpoint = ?) o
+right join (
+    select cast(? as text) collate "C" as endpoint, event.* from event
+    where workspace = ? and id > ? and at >= ? order by id limit ?
+) e on e.id = o.event
+order by e.id
 
 -- name: log
 insert into delivery (workspace, endpoint, event, bucket, attempt, at, type, outcome, status, detail, millis)

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,13 +30,26 @@ WEB = httpx2.Client(verify=False)
 MONTHLY = {"installments": 0, "amount": "10.00"}
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple[Remote, Receiver]]:
+@contextmanager
+def opened() -> Iterator[tuple[Remote, Receiver]]:
     with (
         receiving() as receiver,
         running(Options(notify=receiver.url, allow_http=True, frozen_at=datetime(2026, 1, 31))) as fake,
     ):
         yield fake, receiver
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Remote, Receiver]]:
+    with opened() as both:
+        yield both
+
+
+@pytest.fixture
+def alone() -> Iterator[tuple[Remote, Receiver]]:
+    """One that has no other test's orders, whose messages would get the answers that are meant for one's own."""
+    with opened() as both:
+        yield both
 
 
 @pytest.fixture
@@ -49,7 +63,6 @@ def fake(served: tuple[Remote, Receiver]) -> Remote:
 
 @pytest.fixture
 def receiver(served: tuple[Remote, Receiver]) -> Receiver:
-    served[1].answers.clear()
     return served[1]
 
 
@@ -234,7 +247,8 @@ def test_a_test_payment_is_told_as_one_and_is_no_money(fake: Remote, receiver: R
 # How it is told
 
 
-def test_what_is_not_answered_by_ok_is_sent_again_and_again(fake: Remote, receiver: Receiver):
+def test_what_is_not_answered_by_ok_is_sent_again_and_again(alone: tuple[Remote, Receiver]):
+    fake, receiver = alone
     receiver.answers += [(500, b"OK"), (200, b"ok"), (200, b"Accepted"), (302, b"OK"), (200, b"OK\nheadline: Thanks")]
     order = buy(fake)["id"]
     for seconds in (179, 1, 6 * 60, 12 * 60, 24 * 60):
@@ -248,7 +262,8 @@ def test_what_is_not_answered_by_ok_is_sent_again_and_again(fake: Remote, receiv
     assert len(receiver.told(order)) == 6
 
 
-def test_it_is_tried_twenty_times_over_ten_days_and_then_given_up(fake: Remote, receiver: Receiver):
+def test_it_is_tried_twenty_times_over_ten_days_and_then_given_up(alone: tuple[Remote, Receiver]):
+    fake, receiver = alone
     day = timedelta(days=1)
     assert (LADDER[0], max(LADDER), LADDER[9:], len(LADDER)) == (timedelta(minutes=3), day, (day,) * 11, 20)
     assert sum(LADDER, timedelta()) > 10 * day

@@ -140,3 +140,8 @@ def test_who_lacks_what_metering_needs_is_told_what_to_install(tmp_path: Path) -
     done = run("", "from farthing.llm import meter", cwd=tmp_path)
     sentence = "farthing.llm needs the package wrapt, which is not installed: pip install 'farthing[llm]'"
     assert done.stderr.endswith(f"ImportError: {sentence}\n")
+
+
+def test_a_stand_in_says_what_it_needs(tmp_path: Path) -> None:
+    done = run("sqlite", "from farthing.fakes.models import running", cwd=tmp_path)
+    assert "a stand-in needs the package uvicorn, which is not installed: pip install 'farthing[server]'" in done.stderr

@@ -107,6 +107,7 @@ def test_what_another_process_is_doing_is_not_done_twice(ledger: Cli):
         (["jobs", "retry", "renew", "alice"], 1, "job_not_found"),
         (["jobs", "retry", "renewals"], 1, "job_not_found"),
         (["events", "--from", "2026-02-01", "--to", "2026-01-01"], 2, "invalid"),
+        (["events", "--type", "jobs.*"], 2, "invalid"),
     ],
 )
 def test_what_can_not_be_is_refused(ledger: Cli, words: list[str], code: int, name: str):

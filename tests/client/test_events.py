@@ -44,6 +44,11 @@ def test_what_can_not_be_listened_to_is_told_at_the_beginning(client: Any):
         pass
 
 
+def test_what_is_recorded_is_looked_at_by_a_type_and_by_no_filter(client: Any):
+    with pytest.raises(farthing.Invalid, match="one type of event"):
+        next(iter(client.events.list(type="balance.*")))
+
+
 def test_a_function_is_told_until_it_asks_no_more(client: Any, account: str):
     told: list[Event] = []
 

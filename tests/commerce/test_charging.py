@@ -198,6 +198,34 @@ def test_a_charge_that_was_cut_off_is_found_out_at_stripe_once_its_key_may_be_fo
     assert (shop.market.balance(account), payments(shop, account)) == (1100, 1)
 
 
+def test_whose_customer_is_forgotten_at_stripe_is_not_told_that_nothing_was_begun(
+    shop: Bazaar, monkeypatch: pytest.MonkeyPatch
+):
+    """It is among the payments of that customer that a charge is looked for."""
+    with_card(shop, "moved")
+    shop.pay.post("habits", hold=True)
+    ask = charging._CHARGE["stripe"]
+
+    async def killed(tools: Any, wanted: Any) -> Charged:
+        await ask(tools, wanted)
+        raise KilledError
+
+    with monkeypatch.context() as ends:
+        ends.setitem(charging._CHARGE, "stripe", killed)
+        with pytest.raises(KilledError):
+            charge(shop, "moved", "stripe")
+    db = shop.server.ledger.database
+    shop.server.run(db.rows("delete from customer where account = 'moved'"))
+    later(shop, hours=24)
+    assert charge(shop, "moved", "stripe").reason == "unknown"
+    other = "insert into customer values ('main', 'stripe', 'moved', 'cus_other', ?)"
+    shop.server.run(db.rows(other, (shop.server.clock.now_us(),)))
+    assert charge(shop, "moved", "stripe").reason == "unknown"
+    shop.market.calm()
+    assert charge(shop, "moved", "stripe").state == "succeeded"
+    assert payments(shop, "moved") == 1
+
+
 def test_what_was_asked_for_once_more_is_not_taken_for_never_begun(shop: Bazaar, monkeypatch: pytest.MonkeyPatch):
     with_card(shop, "two days")
     shop.pay.post("habits", hold=True)

@@ -200,6 +200,32 @@ def test_who_can_not_pay_is_refused_before_the_model_is_asked(
     assert poor.charges() == []
 
 
+def test_of_several_prompts_none_is_held_for_where_one_is_refused(
+    ledger: Any, vendors: Vendors, models: Remote, tmp_path: Path
+):
+    from langchain_core.messages import HumanMessage
+
+    model: Any = made(models)
+    prompts: Any = [[HumanMessage(text)] for text in ("One", "Two", "Three")]
+    desk = Desk(ledger, vendors, models, credits=15_000)
+    with pytest.raises(farthing.InsufficientCredits):
+        model.generate(prompts, callbacks=by(desk)["callbacks"])
+    assert desk.nothing_is_held()
+    assert len(list(ledger.holds.list(desk.account))) == 2
+
+    async def on_a_loop() -> list[str]:
+        own: Any
+        async with farthing.aconnect(f"sqlite:///{tmp_path}/credits.db") as own:
+            await own.rate_cards.put(CARD, reason="The first")
+            await own.grant("alice", 15_000)
+            with pytest.raises(farthing.InsufficientCredits):
+                await model.agenerate(prompts, callbacks=[asynchronous(own, account="alice")])
+            assert await asettled(own)
+            return [each.state async for each in own.holds.list("alice")]
+
+    assert asyncio.run(on_a_loop()) == ["released", "released"]
+
+
 @pytest.mark.parametrize(
     ("habits", "ended"), [({"cut_after": 6}, "cut"), ({"fail": "server_error", "fail_after": 6}, "failed")]
 )

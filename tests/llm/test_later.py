@@ -10,7 +10,8 @@ import pytest
 import farthing
 from farthing.fakes.models import Remote
 from farthing.llm import meter, metering, settled
-from tests.llm.ledgers import CARD, Desk, evidence, read, worth
+from farthing.llm.settling import settler_of
+from tests.llm.ledgers import CARD, Desk, evidence, open_ledger, read, worth
 from tests.llm.sides import Side, side_of
 from tests.llm.vendors import Vendors, last
 
@@ -49,6 +50,14 @@ def test_it_is_held_for_until_it_is_there_and_charged_for_what_it_is(desk: Desk)
     assert (desk.charge().amount, call["billed"]["reasoning_tokens"]) == (worth(call), 9)
     assert (evidence(desk.charge())["answer"], evidence(desk.charge())["charged_by"]) == (id, "provider")
     assert desk.nothing_is_held()
+
+
+def test_the_prompt_of_one_that_is_waited_for_is_not_kept(tmp_path: Path, vendors: Vendors, models: Remote):
+    with open_ledger(tmp_path) as ledger:
+        id = begun(Desk(ledger, vendors, models)).id
+        call = settler_of(ledger).waiting.of(id)
+        assert call is not None
+        assert (call.asked.texts, call.asked.input_tokens) == ((), 7)
 
 
 def test_it_is_its_own_terms_by_which_it_is_charged(side: Side):

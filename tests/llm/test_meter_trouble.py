@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -14,15 +15,17 @@ from typing import Any
 
 import anthropic
 import httpx2
+import openai
 import pytest
 
 import farthing
 from farthing.fakes.models import HEADER, Remote
-from farthing.llm import asettled, meter, settled, settling
+from farthing.llm import Tab, asettled, meter, metered, settled, settling
+from farthing.llm.terms import Said, saying
 from tests.api.serving import Server
 from tests.client.driving import serve
 from tests.client.outages import Shop, hurry
-from tests.llm.ledgers import CARD, evidence, open_ledger, read, worth
+from tests.llm.ledgers import CARD, Desk, evidence, is_as_billed, open_ledger, read, worth
 from tests.llm.streams import storm
 from tests.llm.vendors import Vendors, asking, last
 
@@ -57,12 +60,12 @@ def stream_of(api: Any, habits: dict[str, Any]) -> Any:
     return api.chat.completions.create(**given, stream=True, extra_headers={HEADER: json.dumps(habits)})
 
 
-@pytest.mark.parametrize("client", ["queue", "raise"])
+@pytest.mark.parametrize("client", ["queue", "raise", "allow"])
 def test_a_ledger_that_is_down_at_the_end_gets_the_charge_when_it_is_back(
     shop: Shop, vendors: Vendors, models: Remote, client: str
 ):
     account = shop.funded(f"end-{client}", 10_000)
-    ledger = shop.open() if client == "queue" else shop.open(on_unavailable="raise", journal=None)
+    ledger = shop.open() if client == "queue" else shop.open(on_unavailable=client, journal=None)
     stream = stream_of(meter(vendors.openai, ledger=ledger, account=account), {"hold_after": 3})
     read(stream, 4)
     shop.way.shut()
@@ -77,11 +80,12 @@ def test_a_ledger_that_is_down_at_the_end_gets_the_charge_when_it_is_back(
     assert shop.direct.balance(account).held == 0
 
 
-def test_a_ledger_that_is_down_at_the_beginning_is_told_later_where_its_client_queues(
-    shop: Shop, vendors: Vendors, models: Remote
+@pytest.mark.parametrize("client", ["queue", "allow"])
+def test_a_ledger_that_is_down_at_the_beginning_is_told_later_where_its_client_lets_through(
+    shop: Shop, vendors: Vendors, models: Remote, client: str
 ):
-    account = shop.funded("beginning", 10_000)
-    ledger = shop.open()
+    account = shop.funded(f"beginning-{client}", 10_000)
+    ledger = shop.open() if client == "queue" else shop.open(on_unavailable=client, journal=None)
     shop.way.shut()
     read(stream_of(meter(vendors.openai, ledger=ledger, account=account), {}))
     shop.way.open()
@@ -205,3 +209,145 @@ def test_streams_at_once_of_which_a_third_are_cut_are_charged_as_they_are_billed
     finally:
         models.post("habits")
     assert ended.keys() == {"finished", "cut"}
+
+
+def test_a_fork_settles_its_own_calls(server: Server):
+    with farthing.connect(f"http://127.0.0.1:{server.port}", api_key=server.new_key("admin")) as ledger:
+        ledger.rate_cards.put(CARD, reason="The first", effective_from=None)
+        ledger.grant("forked", 10_000)
+
+        def ask(read: int) -> bool:
+            with metered(ledger, "forked", model="m") as call:
+                call.used(input_tokens=read, output_tokens=0)
+            return settled(ledger)
+
+        assert ask(1)
+        child = os.fork()
+        if not child:
+            well = False
+            try:
+                well = ask(2)
+            finally:
+                os._exit(not well)
+        assert os.waitpid(child, 0)[1] == 0
+        assert ask(4)
+        assert sorted(each.amount for each in ledger.charges.list("forked")) == [1, 2, 4]
+
+
+def test_where_no_thread_can_be_had_a_stream_goes_on_and_is_charged(
+    tmp_path: Path, vendors: Vendors, models: Remote, monkeypatch: pytest.MonkeyPatch
+):
+    with open_ledger(tmp_path) as ledger:
+        desk = Desk(ledger, vendors, models, policy={"report_tokens": 1})
+        stream = desk.ask("chat", stream=True)
+        assert settled(ledger)
+
+        def full(thread: Any) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", full)
+            assert read(stream) > 20
+        assert is_as_billed(desk)
+        assert list(ledger.entries(desk.account, kinds="extend"))
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, kind: Any, meanwhile: Any) -> None:
+    """Calls are settled once somebody was refused."""
+    refused = meanwhile.Event()
+    real_opening, real_settle = settling._opening, kind._settle
+
+    def opening(call: Any, door: Any) -> Any:
+        try:
+            return (yield from real_opening(call, door))
+        except farthing.InsufficientCredits:
+            refused.set()
+            raise
+
+    def settle(self: Any, call: Any) -> None:
+        assert refused.wait(60)
+        real_settle(self, call)
+
+    async def asettle(self: Any, call: Any) -> None:
+        await refused.wait()
+        await real_settle(self, call)
+
+    monkeypatch.setattr(settling, "_opening", opening)
+    monkeypatch.setattr(kind, "_settle", settle if meanwhile is threading else asettle)
+
+
+USES_ALL: Any = {"model": "m", "prompt": "Hi", "most_output": 90, "policy": {"factor": "1"}}
+
+
+def test_a_call_waits_for_the_one_before_it_rather_than_be_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 1_000)
+        slow(monkeypatch, settling.Settler, threading)
+        with saying(Said(tab=Tab("alice"))):
+            for _ in range(2):
+                with metered(ledger, "alice", **USES_ALL) as call:
+                    call.used(input_tokens=1, output_tokens=1)
+        assert settled(ledger)
+        assert [each.amount for each in ledger.charges.list("alice")] == [11, 11]
+        with pytest.raises(farthing.InsufficientCredits), metered(ledger, "alice", **USES_ALL | {"most_output": 100}):
+            pass
+
+
+def test_on_an_event_loop_it_does_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    open_ledger(tmp_path).close()
+
+    async def main() -> list[Any]:
+        async with await farthing.aconnect(f"sqlite:///{tmp_path}/credits.db") as ledger:
+            await ledger.grant("alice", 1_000)
+            slow(monkeypatch, settling.AsyncSettler, asyncio)
+            with saying(Said(tab=Tab("alice"))):
+                for _ in range(2):
+                    async with metered(ledger, "alice", **USES_ALL) as call:
+                        call.used(input_tokens=1, output_tokens=1)
+            assert await asettled(ledger)
+            return [each.amount async for each in ledger.charges.list("alice")]
+
+    assert asyncio.run(main()) == [11, 11]
+
+
+def test_an_asynchronous_stream_that_is_dropped_is_settled_before_the_ledger_is_closed(tmp_path: Path, models: Remote):
+    open_ledger(tmp_path).close()
+
+    async def main() -> None:
+        async with (
+            await farthing.aconnect(f"sqlite:///{tmp_path}/credits.db") as ledger,
+            httpx2.AsyncClient(verify=False) as http,
+        ):
+            await ledger.grant("alice", 100_000)
+            own = openai.AsyncOpenAI(base_url=f"{models.url}/v1", api_key="k", max_retries=0, http_client=http)
+            api = meter(own, ledger=ledger, account="alice")
+            stream = await api.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": "Hi!!"}], stream=True
+            )
+            for _ in range(4):
+                await anext(stream)
+            del stream
+            await ledger.aclose()
+
+    asyncio.run(main())
+    with farthing.connect(f"sqlite:///{tmp_path}/credits.db") as ledger:
+        (charge,) = ledger.charges.list("alice")
+        assert evidence(charge)["ended"] == "left"
+
+
+def test_a_block_that_is_stopped_for_want_of_credits_is_a_stream_that_was_cut(tmp_path: Path):
+    policy: Any = {"spent": "stop", "error": "nothing", "output_tokens": 1, "factor": "1"}
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 600)
+
+        def ask() -> None:
+            with metered(ledger, "alice", model="m", policy=policy) as call:
+                while True:
+                    call.delivered("some words more ")
+
+        with pytest.raises(farthing.InsufficientCredits):
+            ask()
+        (charge,) = ledger.charges.list("alice")
+        assert evidence(charge)["ended"] == "cut"
+        assert charge.debt == 0
+        assert 0 < charge.amount <= 600

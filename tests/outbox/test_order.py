@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from farthing.clock import FakeClock
 from farthing.core.deliveries import LADDER, SECOND
 from farthing.stores import outbox
 from farthing.stores.acts import Act
 from farthing.stores.outbox import MOST_BEHIND, Outbox, Taken
 from farthing.stores.redelivering import Redelivering
-from tests.outbox.office import SENDS, Office, eventually, on_both, on_one
+from farthing.stores.reports import Execute
+from farthing.stores.statements import statements
+from tests.outbox.office import SENDS, Office, eventually, on_both, on_one, play
 from tests.outbox.receivers import OK, Got, Receiver, receiving, says
 
 
@@ -183,3 +186,30 @@ async def test_who_is_behind_the_long_line_of_another_is_sent_in_the_same_run(of
             await office.put(3, account=lambda _: "two")
             await office.send()
     assert (numbers(receiver), numbers(receiver, "two")) == ([0], [0, 1, 2])
+
+
+LOOK_UPS: dict[str, tuple[Any, ...]] = {
+    "fresh": ("main", "whe_a", 1, 500),
+    "lines": (["one", "two"], "main", "whe_a"),
+    "behind": ("main", "whe_a", ["one", "two"], 9),
+    "events_since": ("main", "whe_a", "whe_a", "main", "evt_", 0, 1_000),
+}
+
+
+def test_on_postgres_what_is_looked_up_is_so_before_it_is_known_how_long_the_outbox_is(
+    postgres_url: str, clock: FakeClock
+):
+    """Plans are made while the outbox is empty: those that sort or read all of it would be of use then."""
+
+    async def told(office: Office) -> None:
+        async def work(execute: Execute) -> None:
+            sql = statements("postgres", "outbox")
+            await execute(sql["look_ups"])
+            for name, values in LOOK_UPS.items():
+                plan = "\n".join(row[0] for row in await execute(f"explain {sql[name]}", values))
+                assert not any(dear in plan for dear in ("Seq Scan", "Hash", "Materialize", "delivery_at")), plan
+                assert name != "fresh" or "Sort" not in plan, plan
+
+        await office.ledger.database.write(work)
+
+    play(Office(postgres_url, clock), told)

@@ -247,8 +247,11 @@ def events(
     as_json: Json = False,
 ) -> Answer:
     """What happened in a workspace, and in the database as a whole, newest first."""
+    from farthing.core.events import no_type
     from farthing.stores.events import Events
 
+    if type is not None and (why := no_type(type)) is not None:
+        raise invalid("type", why)
     start, end = read_bounds(since, until, timezone)
     with at_desk(db, workspace) as desk:
         store = Events(desk.ledger.database)

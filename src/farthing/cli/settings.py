@@ -87,7 +87,8 @@ def change(
         except AccessError as error:
             raise Trouble("invalid", str(error), Exit.USAGE, field=name) from error
     facts = _facts(settings, name) | {"before": before}
-    return Answer({"workspace": desk.workspace.id, **facts}, f"{name} is {facts['value']} (was {before})")
+    was = "nothing" if before in ("", None) else before
+    return Answer({"workspace": desk.workspace.id, **facts}, f"{name} is {facts['value']} (was {was})")
 
 
 def _require_known(name: str) -> None:

@@ -135,7 +135,7 @@ def _imported(done: "Imported", failed: "list[Problem]", unit: str, dry_run: boo
 def _told(done: "Imported", unit: str, dry_run: bool) -> str:
     from farthing.usage_import.calls import LEFT
 
-    what = "spans" if done.form == "otel" else "lines"
+    what = ("span" if done.form == "otel" else "line") + "s" * (done.read != 1)
     would = "would be charged" if dry_run else "charged"
     told = [f"{done.read:,} {what}: {done.charged:,} {would}, {done.amount:f} {unit}"]
     if done.unpriced:

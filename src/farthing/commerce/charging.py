@@ -168,6 +168,10 @@ class Charging:
         )  # fmt: skip
         if found is not None and found.charged.again:
             return UNKNOWN  # it could not be asked
+        if found is None:
+            since = await self._tools.customers.known_since(workspace.id, "stripe", b.account)
+            if since is None or since > b.asked_at:
+                return UNKNOWN  # it was asked for of another customer, if at all, and that one is forgotten
         return await self._answered(workspace, _Turn(kept), NEVER_BEGUN if found is None else found.charged)
 
     async def _answered(self, workspace: Workspace, turn: "_Turn", charged: Charged) -> Charged:

@@ -227,6 +227,11 @@ def problem_of(filter: str) -> str | None:
     return f"must be a type of event such as {CHARGE_CREATED}, all of a noun such as charge.*, or *"
 
 
+def no_type(name: str) -> str | None:
+    """Why that is no type of event: who looks at what is recorded names one, and no filter."""
+    return None if name in TYPES else f"must be one type of event, such as {CHARGE_CREATED}"
+
+
 def matches(filter: str, type: str) -> bool:
     """Whether a type is one of those that a filter names."""
     return filter == "*" or filter == type or (filter.endswith(".*") and type.startswith(filter[:-1]))

@@ -20,7 +20,12 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx2
 import msgspec
-import uvicorn
+
+try:
+    import uvicorn
+except ImportError as error:
+    needed = "a stand-in needs the package uvicorn, which is not installed: pip install 'farthing[server]'"
+    raise ImportError(needed, name=error.name) from error
 
 MOST_BYTES: Final = 1_000_000
 STOP_SECONDS: Final = 1

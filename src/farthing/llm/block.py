@@ -5,7 +5,6 @@ async with metered(ledger, "alice", model="gpt-4o", prompt=messages) as m:
     m.used(input_tokens=answer.read, output_tokens=answer.written)
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import monotonic
@@ -14,7 +13,6 @@ from typing import Any, Generic, TypeVar, overload
 
 from farthing.client.aio.client import AsyncClient
 from farthing.client.errors import Unusable
-from farthing.client.finishing import afinished
 from farthing.client.results import Charge, Hold, HoldNow, Settled
 from farthing.client.sync.client import Client
 
@@ -24,7 +22,7 @@ from .keys import key_of
 from .policy import Given
 from .reading import Asked, Operation, Seen, said
 from .settling import AsyncSettler, Job, Settler, async_settler_of, settler_of
-from .terms import NOTHING_SAID, Said, goes_on, terms_of
+from .terms import NOTHING_SAID, Said, terms_of
 from .used import Used, told
 
 C = TypeVar("C", Client, AsyncClient)
@@ -93,6 +91,8 @@ def _ended(call: ModelCall, error: BaseException | None) -> Ended:
         return "finished" if call.used.known or call.used.counts or call.delivered else "refused"
     if not isinstance(error, Exception):
         return "left"
+    if error is call.spent:
+        return "cut"
     return "failed" if call.used.counts or call.delivered else "refused"
 
 
@@ -105,7 +105,7 @@ class Metered(_Block[Client]):
     def __enter__(self) -> "Metered":
         self._settler = settler_of(self._ledger)
         call = self._begin(self._settler.document())
-        self._settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, self._settler.bears)))
+        self._settler.open(call)
         self._call = call
         return self
 
@@ -127,12 +127,7 @@ class AsyncMetered(_Block[AsyncClient]):
     async def __aenter__(self) -> "AsyncMetered":
         settler = self._settler = async_settler_of(self._ledger)
         call = self._begin(await settler.document())
-        try:
-            await afinished(settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, settler.bears))))
-        except asyncio.CancelledError:
-            call.end("refused")
-            settler.settle(call)
-            raise
+        await settler.open(call)
         self._call = call
         return self
 

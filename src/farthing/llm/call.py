@@ -27,6 +27,7 @@ from farthing.client.errors import (
     KeyConflict,
     NotPriced,
     SpendLimit,
+    Unavailable,
 )
 from farthing.client.pricing_results import Quote
 from farthing.client.results import Charge, Extended, Hold, HoldNow, Released, Settled
@@ -43,6 +44,7 @@ from .tab import Tab
 from .used import Used
 
 T = TypeVar("T")
+Done = TypeVar("Done", Settled, Charge)
 Steps: TypeAlias = Generator[Call[Any], Any, T]
 Ended = Literal["", "finished", "cut", "left", "failed", "refused", "lost"]
 """Under way; whole; the stream broke off; its reader has left; an error in the middle of it; an error in place of it;
@@ -56,6 +58,13 @@ _LOG: Final = logging.getLogger("farthing.llm")
 
 def _yes() -> bool:
     return True
+
+
+def _taken(done: Done) -> Done:
+    """What a client gives back that lets charges through: nobody waits for this one, so that it is made later."""
+    if done.status == "allowed":
+        raise Unavailable("The ledger can't be reached.", code="unavailable")
+    return done
 
 
 class Terms(Struct, frozen=True, kw_only=True):
@@ -353,7 +362,7 @@ class ModelCall:
                 try:
                     call = post(Settled, _SETTLE, settle, self._keys.charge, id=self.hold.id)
                     settled: Settled = yield self._asking(call)
-                    return settled
+                    return _taken(settled)
                 except HoldEnded as error:
                     if error.state == "settled":  # somebody has charged it by hand
                         return None
@@ -361,7 +370,7 @@ class ModelCall:
                     body["metadata"] = evidence(self, basis, {**notes, "hold": error.state})
             charge = {"account": self.terms.account, **body}
             charged: Charge = yield self._asking(post(Charge, "/v1/charges", charge, self._keys.charge))
-            return charged
+            return _taken(charged)
         except KeyConflict:
             if not self.terms.key:
                 raise

@@ -123,6 +123,19 @@ def tick(call: ModelCall, settler: Settler, report: Job | None) -> Job | None:
         report.done.wait()
 
 
+async def atick(
+    call: ModelCall, settler: AsyncSettler, report: asyncio.Task[None] | None
+) -> asyncio.Task[None] | None:  # fmt: skip
+    """The same on an event loop."""
+    while True:
+        if call.ticks(monotonic()):
+            report = settler.report(call)
+            call.reports = report.done
+        if report is None or not call.waits:
+            return report
+        await asyncio.wait([report])
+
+
 class Follow:
     """An answer that a thread reads."""
 
@@ -140,7 +153,7 @@ class Follow:
         try:
             while (data := self._pull(source)) is not None:
                 for part in self._watch.parts(data):
-                    self._tick()
+                    self._report = tick(self._call, self._settler, self._report)
                     yield part
             if self._watch.rest:
                 yield self._watch.rest
@@ -157,9 +170,6 @@ class Follow:
             return next(source, None)
         finally:
             self.pulling = False
-
-    def _tick(self) -> None:
-        self._report = tick(self._call, self._settler, self._report)
 
     def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""
@@ -225,7 +235,7 @@ class AsyncFollow:
         try:
             while (data := await self._pull(source)) is not None:
                 for part in self._watch.parts(data):
-                    await self._tick()
+                    self._report = await atick(self._call, self._settler, self._report)
                     yield part
             if self._watch.rest:
                 yield self._watch.rest
@@ -250,15 +260,6 @@ class AsyncFollow:
             return data
         finally:
             self.pulling = False
-
-    async def _tick(self) -> None:
-        while True:
-            if self._call.ticks(monotonic()):
-                self._report = self._settler.report(self._call)
-                self._call.reports = self._report.done
-            if self._report is None or not self._call.waits:
-                return
-            await asyncio.wait([self._report])
 
     async def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""

@@ -6,22 +6,20 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import Final
 
 from msgspec.structs import replace
 
 from farthing.client.aio.client import AsyncClient
 from farthing.client.errors import FarthingError, WrongLoop
-from farthing.client.finishing import afinished
 from farthing.client.sync.client import Client
 
 from .call import Ended, ModelCall
-from .following import tick
+from .following import atick, tick
 from .policy import chosen
 from .reading import Asked, Seen
 from .settling import Job, async_settler_of, settler_of
-from .terms import Said, goes_on, terms_of
+from .terms import Said, terms_of
 
 LOG: Final = logging.getLogger("farthing.llm")
 _LOST: Final = frozenset(
@@ -79,7 +77,7 @@ class Hook:
     def begin(self, asked: Asked, account: str | None = None) -> Open:
         """Hold for a call that is about to be made. What is raised here says that it must not be."""
         call = ModelCall(asked, terms_of(_of(self._said, account), self._settler.document()))
-        self._settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, self._settler.bears)))
+        self._settler.open(call)
         return Open(call)
 
     def unheld(self, asked: Asked, account: str | None = None) -> Open:
@@ -119,23 +117,12 @@ class AsyncHook:
         if settler.loop is not asyncio.get_running_loop():
             raise WrongLoop(WrongLoop.__doc__)
         call = ModelCall(asked, terms_of(_of(self._said, account), await settler.document()))
-        try:
-            await afinished(settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, settler.bears))))
-        except asyncio.CancelledError:
-            call.end("refused")
-            settler.settle(call)
-            raise
+        await settler.open(call)
         return Open(call)
 
     async def passing(self, open: Open) -> None:
         """A piece that was seen is about to be passed on; raises where it must not be."""
-        while True:
-            if open.call.ticks(monotonic()):
-                open.task = async_settler_of(self._ledger).report(open.call)
-                open.call.reports = open.task.done
-            if open.task is None or not open.call.waits:
-                return
-            await asyncio.wait([open.task])
+        open.task = await atick(open.call, async_settler_of(self._ledger), open.task)
 
     async def end(self, open: Open, how: Ended, error: BaseException | None = None) -> None:
         """It is over; wait a little for its settlement, unless nobody waits for the answer either."""

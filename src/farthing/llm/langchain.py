@@ -174,12 +174,19 @@ def _id_of(message: Any) -> str:
     return "" if found.startswith(LC_ID_PREFIX) else found
 
 
+def _shared(more: Mapping[str, Any]) -> Any:
+    """What tells that runs are of one `generate`: the very same parameters; None of a run that is alone in its own."""
+    size = of(more, "batch_size")
+    return of(more, "invocation_params") if isinstance(size, int) and size > 1 else None
+
+
 class _Runs:
     """What both handlers have in common: whose runs are, and those under way."""
 
     def __init__(self, account_of: AccountOf | None) -> None:
         self._account_of = account_of
         self._open: dict[UUID, Open] = {}
+        self._given: dict[UUID, Any] = {}
 
     def account(self, metadata: Mapping[str, Any] | None) -> str | None:
         """Whose a run is, where its metadata may say so."""
@@ -196,10 +203,18 @@ class _Runs:
         """What a run of a model for texts asks for."""
         return asked_of(prompts, False, metadata or {}, of(more, "invocation_params") or {})
 
-    def begun(self, run_id: UUID, open: Open) -> None:
+    def begun(self, run_id: UUID, open: Open, more: Mapping[str, Any]) -> None:
         """A run has begun."""
         open.call.note("run", str(run_id))
         self._open[run_id] = open
+        if (given := _shared(more)) is not None:
+            self._given[run_id] = given
+
+    def refused(self, more: Mapping[str, Any]) -> list[Open]:
+        """A run is refused. With it end those that the same `generate` has begun before, and nobody tells of that."""
+        given = _shared(more)
+        same = [run_id for run_id, each in list(self._given.items()) if each is given]
+        return [open for run_id in same if (open := self.ended(run_id)) is not None]
 
     def of(self, run_id: UUID) -> Open | None:
         """One under way."""
@@ -207,6 +222,7 @@ class _Runs:
 
     def ended(self, run_id: UUID) -> Open | None:
         """One that is under way no longer."""
+        self._given.pop(run_id, None)
         return self._open.pop(run_id, None)
 
 
@@ -234,16 +250,23 @@ class CreditsHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """Hold for a run; raises where its model must not be asked."""
-        asked = self._runs.chat(messages, metadata, more)
-        self._runs.begun(run_id, self._hook.begin(asked, self._runs.account(metadata)))
+        self._begin(self._runs.chat(messages, metadata, more), run_id, metadata, more)
 
     def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID,
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        asked = self._runs.completion(prompts, metadata, more)
-        self._runs.begun(run_id, self._hook.begin(asked, self._runs.account(metadata)))
+        self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
+
+    def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
+        try:
+            open = self._hook.begin(asked, self._runs.account(metadata))
+        except BaseException:
+            for each in self._runs.refused(more):
+                self._hook.end(each, "refused")
+            raise
+        self._runs.begun(run_id, open, more)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""
@@ -304,16 +327,23 @@ class AsyncCreditsHandler(AsyncCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """Hold for a run; raises where its model must not be asked."""
-        asked = self._runs.chat(messages, metadata, more)
-        self._runs.begun(run_id, await self._hook.begin(asked, self._runs.account(metadata)))
+        await self._begin(self._runs.chat(messages, metadata, more), run_id, metadata, more)
 
     async def on_llm_start(
         self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID,
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        asked = self._runs.completion(prompts, metadata, more)
-        self._runs.begun(run_id, await self._hook.begin(asked, self._runs.account(metadata)))
+        await self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
+
+    async def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
+        try:
+            open = await self._hook.begin(asked, self._runs.account(metadata))
+        except BaseException:
+            for each in self._runs.refused(more):
+                await self._hook.end(each, "refused")
+            raise
+        self._runs.begun(run_id, open, more)
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""

@@ -30,6 +30,7 @@ class Waiting:
 
     def keep(self, call: ModelCall) -> None:
         """One more. Of too many the first is left to its hold."""
+        call.asked = call.asked.weighed()
         self._calls[call.id] = call
         if len(self._calls) > _MOST:
             del self._calls[next(iter(self._calls))]

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farthing.core.estimate import count_prompt, count_tokens
 
@@ -51,6 +52,12 @@ class Asked(Struct, frozen=True, kw_only=True, dict=True):
         if self.operation == "embeddings":
             return sum(map(count_tokens, self.texts))
         return count_prompt(list(self.texts)) + count_tokens(self.tools)
+
+    def weighed(self) -> "Asked":
+        """Without its texts, which may be long: how many tokens they are is known."""
+        made = replace(self, texts=(), tools="")
+        made.__dict__["input_tokens"] = self.input_tokens
+        return made
 
 
 class Seen(Struct, frozen=True, kw_only=True):

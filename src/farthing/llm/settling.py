@@ -3,11 +3,14 @@
 An answer never waits long for its settlement, and never fails for it. What can't be settled because the ledger can't be
 asked goes into the client's journal where it has one, else it is tried again for as long as the client is open. What is
 refused for good is put on the journal's shelf and told in the log, with all that was to be charged.
+
+It is over 400 lines because what is done for threads and for event loops is the same, and is read side by side.
 """
 
 import asyncio
 import atexit
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -19,13 +22,15 @@ from weakref import WeakSet
 
 from farthing.client.aio.client import AsyncClient
 from farthing.client.aio.door import AsyncDoor
-from farthing.client.errors import ClientClosed, FarthingError, Unusable
+from farthing.client.errors import ClientClosed, FarthingError, InsufficientCredits, SpendLimit, Unusable
+from farthing.client.finishing import afinished
 from farthing.client.sync.client import Client
 from farthing.client.sync.door import Door
 
 from .call import ModelCall, Steps
 from .document import Document
 from .later import Waiting
+from .terms import goes_on
 from .unsettled import give_up, may_go_well_later
 
 T = TypeVar("T")
@@ -36,14 +41,23 @@ CLOSING_SECONDS: Final = 30.0
 _FIRST_SECONDS: Final = 0.25
 _LONGEST_SECONDS: Final = 15.0
 _THREADS: Final = 4
+_TURNS: Final = 20
+"""A stream that is dropped on an event loop is let go of generator by generator, which takes some turns of it."""
+_POOR: Final = (InsufficientCredits, SpendLimit)
 _LOG: Final = logging.getLogger("farthing.llm")
+
+
+def _opening(call: ModelCall, door: Door | AsyncDoor) -> Steps[None]:
+    return call.opening(monotonic(), goes_on(call.policy.unavailable, door.outage.bears))
 
 
 class Job:
     """Something on its way that closing waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, settles: str = "") -> None:
         self.done = threading.Event()
+        self.settles = settles
+        """The account of the call that it settles, where it does."""
 
 
 class Settler:
@@ -51,15 +65,20 @@ class Settler:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._document = Document()
+        self.waiting = Waiting()
+        self.begin()
+        _SETTLERS.add(self)
+
+    def begin(self) -> None:
+        """Begin with nothing to do and nobody to do it. So does a fork: what is open is its parent's, and so are the
+        threads."""
         self._jobs: SimpleQueue[tuple[Job, ModelCall]] = SimpleQueue()
         self._turn = threading.Lock()
         self._threads = 0
         self._open: set[Job] = set()
         self._closing = threading.Event()
-        self._document = Document()
         self._first = threading.Lock()
-        self.waiting = Waiting()
-        _SETTLERS.add(self)
 
     def document(self) -> str:
         """What the workspace says of metering: asked for once, and then again beside the calls."""
@@ -95,9 +114,19 @@ class Settler:
             result: T = end.value
             return result
 
-    def bears(self, error: FarthingError) -> bool:
-        """Whether the client lets calls through that the ledger couldn't be asked for."""
-        return self._door.outage.bears(error)
+    def open(self, call: ModelCall) -> None:
+        """Hold for a call that is about to be made. What is raised says that it must not be."""
+        try:
+            self.ask(_opening(call, self._door))
+        except _POOR:
+            # Calls that are over have their holds until they are settled: in a loop with tools the last one may.
+            ending = [job for job in self._jobs_open() if job.settles == call.terms.account]
+            if not ending:
+                raise
+            until = monotonic() + WAIT_SECONDS
+            for job in ending:
+                job.done.wait(max(0.0, until - monotonic()))
+            self.ask(_opening(call, self._door))
 
     def settle(self, call: ModelCall, *, wait: bool) -> None:
         """Settle a call that has ended; wait for it, though not for long."""
@@ -141,7 +170,7 @@ class Settler:
 
     def _put(self, call: ModelCall) -> Job:
         # Both are done in one step, whoever else does so at the same time.
-        job = Job()
+        job = Job(call.terms.account)
         self._open.add(job)
         self._jobs.put((job, call))
         return job
@@ -184,7 +213,10 @@ class Settler:
             finally:
                 self._over(job)
 
-        threading.Thread(target=run, name="farthing-metering", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="farthing-metering", daemon=True).start()
+        except RuntimeError:  # the machine has no more: then it is done here
+            run()
         return job
 
     def report(self, call: ModelCall) -> Job:
@@ -203,6 +235,7 @@ class Settler:
     def idle(self, seconds: float) -> bool:
         """Wait until all is settled that has ended; whether it is."""
         until = monotonic() + seconds
+        self.ready()
         # What is read to its end by somebody else is settled after that.
         while jobs := self._jobs_open():
             if not all(job.done.wait(max(0.0, until - monotonic())) for job in jobs):
@@ -227,6 +260,14 @@ def _at_exit() -> None:
         each.idle(5)
 
 
+def _after_fork() -> None:
+    for each in list(_SETTLERS):
+        each.begin()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class AsyncSettler:
     """Settles in tasks of an event loop; one for each client."""
 
@@ -234,6 +275,8 @@ class AsyncSettler:
         self._door = door
         self.loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._settling: dict[asyncio.Task[None], str] = {}
+        """Those that settle a call, with its account."""
         self._closing = asyncio.Event()
         self._document = Document()
         self._first = asyncio.Lock()
@@ -273,9 +316,22 @@ class AsyncSettler:
             result: T = end.value
             return result
 
-    def bears(self, error: FarthingError) -> bool:
-        """Whether the client lets calls through that the ledger couldn't be asked for."""
-        return self._door.outage.bears(error)
+    async def open(self, call: ModelCall) -> None:
+        """Hold for a call that is about to be made. What is raised says that it must not be; whoever is cancelled
+        meanwhile does not make it."""
+        try:
+            try:
+                await afinished(self.ask(_opening(call, self._door)))
+            except _POOR:
+                ending = [task for task, account in self._settling.items() if account == call.terms.account]
+                if not ending:
+                    raise
+                await asyncio.wait(ending, timeout=WAIT_SECONDS)
+                await afinished(self.ask(_opening(call, self._door)))
+        except asyncio.CancelledError:
+            call.end("refused")
+            self.settle(call)
+            raise
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something in a task of its own, for which the ledger waits when it is closed."""
@@ -287,6 +343,8 @@ class AsyncSettler:
     def settle(self, call: ModelCall) -> asyncio.Task[None]:
         """Settle a call that has ended, whatever becomes of who made it."""
         task = self.spawn(self._settle(call))
+        self._settling[task] = call.terms.account
+        task.add_done_callback(self._settling.pop)
         task.add_done_callback(lambda _: call.put_down())
         return task
 
@@ -340,6 +398,8 @@ class AsyncSettler:
     async def idle(self, seconds: float) -> bool:
         """Wait until all is settled that has ended; whether it is."""
         until = monotonic() + seconds
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
         # What is read to its end by somebody else is settled after that.
         while tasks := [task for task in self._tasks if not task.done()]:
             _, left = await asyncio.wait(tasks, timeout=max(0.0, until - monotonic()))

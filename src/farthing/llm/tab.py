@@ -3,10 +3,11 @@
 import asyncio
 import concurrent.futures
 import threading
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal
 
-from farthing.client.results import Balance
+from farthing.client.results import Balance, Charge, Settled
 from farthing.core.levels import Level, level_of
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ class Tab:
     def __init__(self, account: str | None = None, known: Balance | None = None) -> None:
         self.account = account
         self.charged = Decimal(0)
-        """What they have cost so far; not what the ledger can't be told yet."""
+        """What they have cost the account so far; not what the ledger can't be told yet."""
         self.balance: Decimal | None = None if known is None else known.balance
         """As it was known last; None where the ledger could not be asked, and for guests."""
         self._known = known
+        self._as_of: datetime | None = None
         self._open: dict[ModelCall, concurrent.futures.Future[None]] = {}
         self._turn = threading.Lock()
 
@@ -51,11 +53,14 @@ class Tab:
 
     def ended(self, call: "ModelCall") -> None:
         """It is settled, or was given up."""
-        done = call.settled
-        with self._turn:
-            if done is not None:
-                self.charged += done.amount
-            if done is not None and done.after.balance.is_finite():
-                self.balance = done.after.balance
+        if (done := call.settled) is not None and call.terms.account == self.account:
+            self._count(done)
         if (waiting := self._open.pop(call, None)) is not None:
             waiting.set_result(None)
+
+    def _count(self, done: Settled | Charge) -> None:
+        with self._turn:
+            self.charged += done.amount
+            # Several are settled at once, and told of in any order.
+            if done.after.balance.is_finite() and (self._as_of is None or done.created_at >= self._as_of):
+                self.balance, self._as_of = done.after.balance, done.created_at

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -48,7 +49,8 @@ def metering(
         with metering(account="bob", metadata={"chat": "c-1"}):
             api.chat.completions.create(...)
 
-    It counts for what is asked in the block, in this thread or task; also where the answer is read later.
+    It counts for what is asked in the block, in this thread or task; also where the answer is read later. A generator
+    should not `yield` in such a block: till it goes on, the block counts for whoever it has given something to.
 
     A `key` names the calls of the block, one after the other: a job that is run again in a block with the same key, by
     whichever process, is never charged twice for a call. What was charged is not asked again: that raises `HoldEnded`.
@@ -64,11 +66,13 @@ def metering(
 @contextmanager
 def saying(said: Said) -> Iterator[None]:
     """The same, of all that can be said."""
-    token = _SAID.set((*_SAID.get(), said))
+    mine = copy(said)  # told from what another block says in the same words
+    _SAID.set((*_SAID.get(), mine))
     try:
         yield
     finally:
-        _SAID.reset(token)
+        # A generator that stops within a block may end it after blocks that were begun later, or in another context.
+        _SAID.set(tuple(each for each in _SAID.get() if each is not mine))
 
 
 def is_guests(layers: tuple[Said, ...]) -> bool:
@@ -91,7 +95,7 @@ def terms_of(first: Said, document: str, last: Said = NOTHING_SAID) -> Terms:
     policy = chosen(document, words.get("service", ""), *(each.policy for each in layers))
     metadata = {name: value for each in layers for name, value in each.metadata.items()}
     tab = next((each.tab for each in reversed(layers) if each.tab is not None), None)
-    key = next((each.key.next() for each in reversed(layers) if each.key is not None), "")
+    key = "" if guest else next((each.key.next() for each in reversed(layers) if each.key is not None), "")
     return Terms(policy=policy, metadata=metadata, guest=guest, tab=tab, key=key, **words)
 
 

@@ -6,19 +6,16 @@ gives a client that does all that the other one does, on the same connections. T
 its class and its library.
 """
 
-import asyncio
 import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from inspect import iscoroutinefunction
-from time import monotonic
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 from wrapt import FunctionWrapper
 
 from farthing.client.aio.client import AsyncClient
-from farthing.client.finishing import afinished
 from farthing.client.sync.client import Client
 
 from . import anthropic, openai
@@ -29,7 +26,7 @@ from .otel import within
 from .policy import Given, chosen
 from .reading import Reader
 from .settling import AsyncSettler, Settler, async_settler_of, settler_of
-from .terms import Said, goes_on, terms_of
+from .terms import Said, terms_of
 
 V = TypeVar("V")
 Vendor = Callable[[str], Reader | None]
@@ -216,7 +213,7 @@ class _Posting(_Reading):
             return self.asked_for(post, of, args, kwargs)
         begun = self._begun(reader, kwargs, self._settler.document())
         call = begun.call
-        self._settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, self._settler.bears)))
+        self._settler.open(call)
         try:
             with within(call):
                 result = post(*args, **kwargs)
@@ -266,16 +263,8 @@ class _AsyncPosting(_Reading):
             return await self.asked_for(post, of, args, kwargs)
         settler = async_settler_of(self._ledger)
         begun = self._begun(reader, kwargs, await settler.document())
-        await self._open(begun.call, settler)
+        await settler.open(begun.call)
         return await self._answered(post, args, kwargs, begun, settler)
-
-    async def _open(self, call: ModelCall, settler: AsyncSettler) -> None:
-        try:
-            await afinished(settler.ask(call.opening(monotonic(), goes_on(call.policy.unavailable, settler.bears))))
-        except asyncio.CancelledError:
-            call.end("refused")
-            settler.settle(call)
-            raise
 
     async def _answered(
         self, post: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], begun: _Begun,

@@ -16,6 +16,11 @@ class Customers:
         rows = await self._db.rows(self._sql["customer"], (workspace, provider, account))
         return str(rows[0][0]) if rows else ""
 
+    async def known_since(self, workspace: str, provider: str, account: str) -> int | None:
+        """Since when an account goes by the id that `get` tells; it may have had another before."""
+        rows = await self._db.rows(self._sql["known_since"], (workspace, provider, account))
+        return int(rows[0][0]) if rows else None
+
     async def add(self, workspace: str, provider: str, account: str, id: str, at: int) -> str:
         """Remember one; the one that counts, which somebody else may have added before."""
 

@@ -183,7 +183,7 @@ class Outbox:
             placed.append((*place, due_at, event, bucket, NEVER if account in begun else due_at))
             begun.add(account)
         await execute(self._sql["line_up"], self._rows(placed))
-        return int(fresh[-1][0]) if len(fresh) == LINED_UP else at
+        return int(fresh[-1][0]) if len(fresh) >= LINED_UP else at
 
     async def _behind(self, execute: Execute, want: Want, first: Sequence[Row]) -> list[Row]:
         """What comes next in the lines whose first ones were taken, as far as there is room; in their order."""

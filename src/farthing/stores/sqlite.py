@@ -8,7 +8,7 @@ A few lines over 400 lines: every statement of a batch stands at the top.
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -520,10 +520,19 @@ class SqliteStore:
 _LOAD_MORE = frozenset({GiveGrant, Import, Adjust, SetBalance, Refund, *NAMES_GRANT, *OF_SUBSCRIPTIONS})
 
 
-def _look_again(looks: int) -> bool:
-    """SQLite by itself looks ever less often, and so hardly ever between two batches of a busy engine."""
-    time.sleep(LOOK_MS / 1_000)
-    return looks * LOOK_MS < BUSY_TIMEOUT_MS
+def _patience() -> Callable[[int], bool]:
+    """What a connection does while others write. SQLite by itself looks ever less often, and so hardly ever between two
+    batches of a busy engine. It goes by the clock: beside a thread that computes each look takes many times as long."""
+    until = 0.0
+
+    def look_again(looks: int) -> bool:
+        nonlocal until
+        if looks == 0:
+            until = time.monotonic() + BUSY_TIMEOUT_MS / 1_000
+        time.sleep(LOOK_MS / 1_000)
+        return time.monotonic() < until
+
+    return look_again
 
 
 class SqliteDatabase:
@@ -533,7 +542,7 @@ class SqliteDatabase:
 
     def __init__(self, db: apsw.Connection) -> None:
         self._db = db
-        db.set_busy_handler(_look_again)
+        db.set_busy_handler(_patience())
 
     async def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of one statement."""

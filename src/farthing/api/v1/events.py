@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
+from farthing.core.events import no_type
 from farthing.core.records import Event
 
 from ..endpoint import Endpoint, Request
@@ -35,6 +36,8 @@ async def list_events(request: Request, desk: Desk) -> Listed[EventLine]:
     """A page of the workspace's events."""
     params = Params(request, "type", "from", "to", "order", "limit", "cursor")
     type, (since, until) = params.text("type"), params.span()
+    if type is not None and (why := no_type(type)) is not None:
+        params.refuse("type", why)
     oldest_first = params.choice("order", _ORDERS, NEWEST) != NEWEST
     turn = await params.turn(desk, "events")
     page = await desk.events.page(

@@ -23,11 +23,19 @@ select e.workspace, e.id, e.bucket, e.type, e.account, e.at, e.data
 from unnest(cast(? as text[]), cast(? as text[]), cast(? as smallint[])) k (workspace, id, bucket)
 join event e on e.workspace = k.workspace and e.id = k.id and e.bucket = k.bucket
 
+-- In the order of the key alone, with all of the last instant: by their numbers as well, all that came might be sorted.
+
+-- name: fresh
+select due_at, event, bucket, account, number from outbox
+where workspace = ? and endpoint = ? and lined = 0 and due_at <= ? order by due_at fetch first ? rows with ties
+
+-- One look for each account: as a join, all lines of the endpoint might be read.
+
 -- name: lines
 select k.account from unnest(cast(? as text[])) k (account)
-where exists (
-    select 1 from outbox o where o.workspace = ? and o.endpoint = ? and o.lined = 1 and o.account = k.account
-)
+cross join lateral (
+    select 1 from outbox o where o.workspace = ? and o.endpoint = ? and o.lined = 1 and o.account = k.account limit 1
+) o
 
 -- The first of lines, in their order.
 -- name: behind
@@ -69,16 +77,20 @@ where o.workspace = k.workspace and o.endpoint = k.endpoint and o.due_at = k.due
     and o.bucket = k.bucket
 
 -- A page of events, and whether each was delivered or waits. What waits is not found by its events: it is read once.
+-- What was delivered is found by the key of its tries, since it is asked for in that order.
+
 -- name: events_since
-select e.id, e.bucket, e.type, e.account, o.event is not null or exists (
-    select 1 from delivery d
-    where d.workspace = e.workspace and d.endpoint = e.endpoint and d.event = e.id and d.outcome = 'delivered'
-)
+select e.id, e.bucket, e.type, e.account, o.event is not null or d.one is not null
 from (select distinct event from outbox where workspace = ? and endpoint = ?) o
 right join (
     select cast(? as text) collate "C" as endpoint, event.* from event
     where workspace = ? and id > ? and at >= ? order by id limit ?
 ) e on e.id = o.event
+left join lateral (
+    select 1 as one from delivery t
+    where t.workspace = e.workspace and t.endpoint = e.endpoint and t.event = e.id and t.outcome = 'delivered'
+    order by t.attempt, t.bucket limit 1
+) d on true
 order by e.id
 
 -- name: log

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from farthing.core.auto_top_up import AutoTopUp, problems
@@ -145,6 +146,14 @@ def test_a_key_tells_settings_apart(book: Book):
     first = book.accept(put(MONEY))
     assert book.accept(put(MONEY)).id == first.id
     assert book.refuse(put(None)).code == "key_conflict"
+
+    class Later(AutoTopUp, frozen=True, omit_defaults=True, kw_only=True):
+        """As they may be one day."""
+
+        more: int = 0
+
+    assert book.accept(put(Later(**structs.asdict(MONEY)))).id == first.id, "a key is good for ever"
+    assert book.refuse(put(Later(**structs.asdict(MONEY), more=1))).code == "key_conflict"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ sealed. A refusal leaves nothing behind, unless the command asks for it to be re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, json
 
 from .accounts import change_settings, new_account, pass_time
 from .amounts import MAX_BALANCE
@@ -304,8 +304,13 @@ def content(c: Any, context: Context) -> Content:
     elif isinstance(c, SetAccount):
         amount = [str(getattr(c, field)) for field in FIRST_SETTINGS]
         # Only where they are given: keys that were used before there were such things stay good.
-        amount += [f"{field}={value}" for field in LATER_SETTINGS if (value := getattr(c, field)) is not UNSET]
+        amount += [f"{field}={_lean(value)}" for field in LATER_SETTINGS if (value := getattr(c, field)) is not UNSET]
     return Content(c.kind, amount, c.operation, getattr(c, "charge", None) or getattr(c, "grant", None))
+
+
+def _lean(value: Any) -> Any:
+    """A setting without what it has by default: parts that come to it later must not make another content of it."""
+    return json.encode(value).decode() if isinstance(value, Struct) else value
 
 
 def _as_sent(usage: Usage) -> list[Any]:

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from farthing.core.events import no_type
+from farthing.core.events import TYPES, no_type
 from farthing.core.records import Event
 
 from ..endpoint import Endpoint, Request
 from .desk import Desk
-from .parameters import parameter, text_parameter
+from .parameters import parameter
 from .reading import FROM_TO, PAGING, Listed, Params, listed_example
 from .wire import OwnObject, Time, write_time
 
@@ -76,7 +76,7 @@ ENDPOINTS: Final = (
         codes=frozenset({"cursor_invalid"}),
         act=list_events,
         parameters=(
-            text_parameter("type", "Only those of one type.", "jobs.failing"),
+            parameter("type", "Only those of one type.", example="jobs.failing", enum=sorted(TYPES)),
             *FROM_TO,
             parameter("order", "Which come first.", enum=list(_ORDERS), default=NEWEST),
             *PAGING,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from farthing.core.commands import Adjust, GiveGrant, Refund, SetAccount, TakeCharge
-from tests.api.serving import Server
+from tests.api.serving import Server, id_of
 from tests.support import START_US, UNIT
 
 BOTH_DATABASES = True
@@ -101,7 +101,7 @@ def test_the_ledger_names_the_key_and_the_request_behind_a_charge(server: Server
     answer = server.post("deduct", deduct(funded, "d2"), X_Request_Id="trace-17")
     assert answer.headers["x-request-id"] == "trace-17"
     (entry, *_) = server.entries(funded)
-    assert (entry.request_id, entry.actor) == ("trace-17", "key:key_" + server.key[-4:])
+    assert (entry.request_id, entry.actor) == ("trace-17", f"key:{id_of(server.key)}")
 
 
 def test_a_description_comes_back_only_when_one_was_given(server: Server, funded: str):

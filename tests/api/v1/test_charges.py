@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from farthing.core.commands import GiveGrant, SetAccount
-from tests.api.serving import Answer, Server
+from tests.api.serving import Answer, Server, id_of
 from tests.api.v1.client import Client, new_key, places, told
 from tests.support import START_US, UNIT
 
@@ -48,7 +48,7 @@ def test_a_charge_takes_credits_and_says_where_it_is_found(client: Client, rich:
         "metadata": {"a": [1.5]},
         "created_at": "2026-01-01T00:00:00.000000Z",
     }
-    assert (entry.amount, entry.actor) == (-7_500_000, "key:key_" + client.api_key[-4:])
+    assert (entry.amount, entry.actor) == (-7_500_000, f"key:{id_of(client.api_key)}")
     assert entry.request_id == answer.headers["x-request-id"]
 
 

@@ -14,7 +14,7 @@ import pytest
 from farthing.api.endpoint import Reply
 from farthing.api.v1.event_stream import while_good
 from farthing.outbox import listening
-from tests.api.serving import Server, wait_for
+from tests.api.serving import Server, id_of, wait_for
 from tests.api.v1.client import Client, places, told
 from tests.api.v1.reading import ask, read
 
@@ -150,7 +150,7 @@ def test_no_workspace_hears_another(client: Client, account: str, listen: Any):
 def test_with_its_key_a_stream_ends(client: Client, server: Server, listen: Any):
     by = client.with_key("read")
     stream = listen(by=by)
-    client.made(f"keys/key_{by.api_key[-4:]}/revoke")
+    client.made(f"keys/{id_of(by.api_key)}/revoke")
     with pytest.raises(EOFError):
         stream.next()
 

@@ -24,7 +24,7 @@ from farthing.stores.events import Events
 from farthing.stores.issuers import Issuers
 from farthing.stores.purchases import Purchases
 from tests.api.login.visitors import make_user
-from tests.api.serving import ME, Server
+from tests.api.serving import ME, Server, id_of
 from tests.api.v1.client import Client, new_key
 from tests.api.v1.pricing import CARD, put, sells
 from tests.api.v1.reading import operators_key
@@ -230,7 +230,7 @@ class KeyWorld:
         if self._noun in ("charges", "entries"):
             return {"id": client.charge(RICH)["id"]}
         if self._noun == "keys":
-            return {"id": "key_" + self._server.new_key("read")[-4:]}
+            return {"id": id_of(self._server.new_key("read"))}
         if self._noun == "issuers":
             return {"id": self._issuer()}
         if self._noun == "users":

@@ -174,4 +174,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         new='            if before.state == "nowhere":\n',
         tests=("tests/llm/test_keys.py",),
     ),
+    Mutation(
+        name="a model is asked before its hold is there",
+        law="4: never below the floor",
+        file="src/farthing/llm/sending.py",
+        old="if isinstance(opening := _OPENING.get(), Opening):",
+        new="if isinstance(opening := None, Opening):",
+        tests=("tests/llm/test_sending.py",),
+    ),
 )

@@ -21,9 +21,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from farthing.core.commands import Command, Refund, check
+from farthing.core.commands import Command, Invalid, Refund, check
 from farthing.core.context import AccountKey, Calendar, Context, MonthsAfter, no_months
-from farthing.core.decide import decide
+from farthing.core.decide import decide_well_formed, malformed
 from farthing.core.ids import NONCE_BITS, bucket_in, bucket_of, make_id
 from farthing.core.outcomes import Accepted, Outcome, Refused
 from farthing.stores.contract import Overtaken, Raced, Store, StoreError, Unknown, result_of
@@ -105,16 +105,30 @@ class Observer(Protocol):
 class Ticket:
     """A command that waits for its outcome."""
 
-    __slots__ = ("answer", "command", "dry", "gone", "result")
+    __slots__ = ("answer", "command", "dry", "fault", "flushing", "gone", "result", "seen")
 
-    def __init__(self, command: Command, answer: Answer, dry: bool = False) -> None:
+    def __init__(
+        self, command: Command, answer: Answer, dry: bool = False, flushing: Callable[[], None] | None = None
+    ) -> None:
         self.command = command
         self.answer = answer
         self.dry = dry
         """Only to be told what would come of it."""
+        self.flushing = flushing
+        """Told when the disk is next: from then on the interpreter is free. It may be told again, or never."""
         self.gone = False
         """Set by a caller who no longer waits: skipped if it was not decided yet."""
+        self.seen = False
+        self.fault: Invalid | None = None
+        """Why the command is not well-formed, once it was looked at."""
         self.result: Result | None = None
+
+    def look(self) -> Invalid | None:
+        """Why the command is not well-formed. Who waits may have looked while the engine's thread woke up."""
+        if not self.seen:
+            self.fault = check(self.command)
+            self.seen = True
+        return self.fault
 
 
 def bucket_for(command: Command) -> int:
@@ -173,13 +187,16 @@ class Engine:
 
     # Asking
 
-    def submit(self, command: Command, answer: Answer, *, dry: bool = False) -> Ticket:
+    def submit(
+        self, command: Command, answer: Answer, *, dry: bool = False, flushing: Callable[[], None] | None = None
+    ) -> Ticket:
         """Put a command into the queue; `answer` is called once, after the commit, in the engine's thread or loop.
-        A `dry` one is decided on what the books say at its turn, and leaves nothing behind."""
+        A `dry` one is decided on what the books say at its turn, and leaves nothing behind. `flushing` may not
+        raise."""
         if self._process != _process:
             raise Forked(Forked.__doc__)
         self._stamp(command)
-        ticket = Ticket(command, answer, dry)
+        ticket = Ticket(command, answer, dry, flushing)
         with self._guard:
             if self._closing:
                 raise ShuttingDown(ShuttingDown.__doc__)
@@ -239,6 +256,11 @@ class Engine:
     def runs_here(self) -> bool:
         """Whether it answers on the thread that asks: it runs on this thread's event loop."""
         return self._loop_thread == threading.get_ident()
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way: what is put into the queue now is begun with at once."""
+        return self._idle
 
     @property
     def depth(self) -> int:
@@ -414,12 +436,17 @@ class Engine:
         committing = False
         overtaken: frozenset[AccountKey] = frozenset()
         try:
-            # What is not well-formed may be more than a database can take; `decide` refuses it.
-            await store.load([t.command for t in batch if check(t.command) is None], context, again=again)
+            # What is not well-formed may be more than a database can take.
+            wrong = [ticket.look() for ticket in batch]
+            good = [t.command for t, fault in zip(batch, wrong, strict=True) if fault is None]
+            await store.load(good, context, again=again)
             context.now = self._clock.now_us()
-            results, accepted = self._decide(batch, context)
+            results, accepted = self._decide(batch, wrong, context)
             if accepted:
                 await store.save(accepted)
+                for ticket in batch:
+                    if ticket.flushing is not None:
+                        ticket.flushing()
                 committing = True
                 try:
                     await store.commit()
@@ -442,12 +469,14 @@ class Engine:
             self._observer.committed(len(batch), time.perf_counter() - began)
         return _without(overtaken, batch, results) if overtaken else results
 
-    def _decide(self, batch: Sequence[Ticket], context: Context) -> tuple[list[Result], list[Accepted]]:
+    def _decide(
+        self, batch: Sequence[Ticket], wrong: Sequence[Invalid | None], context: Context
+    ) -> tuple[list[Result], list[Accepted]]:
         results: list[Result] = []
         accepted: list[Accepted] = []
-        for ticket in batch:
+        for ticket, fault in zip(batch, wrong, strict=True):
             try:
-                outcome = decide(ticket.command, context)
+                outcome = malformed(fault) if fault else decide_well_formed(ticket.command, context)
             except Exception as error:  # a bug met by one command must not stop the others
                 results.append(self._crash(ticket.command, error))
                 continue
@@ -456,7 +485,8 @@ class Engine:
                 continue
             keep = outcome.accepted if isinstance(outcome, Refused) else outcome
             if keep is not None and keep.account is not None and not (keep is not outcome and self._was_said(keep)):
-                context.apply(keep)
+                if ticket is not batch[-1]:  # nobody looks any more
+                    context.apply(keep)
                 accepted.append(keep)
         return results, accepted
 

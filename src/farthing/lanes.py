@@ -6,7 +6,7 @@ lane fills larger batches: several pay where a process has very many callers, or
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from farthing.core.commands import Command
 from farthing.core.ids import BUCKETS
@@ -24,9 +24,11 @@ class Lanes(Engine):
     def _lane_of(self, command: Command) -> Engine:
         return self._lanes[bucket_for(command) * len(self._lanes) // BUCKETS]
 
-    def submit(self, command: Command, answer: Answer, *, dry: bool = False) -> Ticket:
+    def submit(
+        self, command: Command, answer: Answer, *, dry: bool = False, flushing: Callable[[], None] | None = None
+    ) -> Ticket:
         """Put a command into its lane's queue."""
-        return self._lane_of(command).submit(command, answer, dry=dry)
+        return self._lane_of(command).submit(command, answer, dry=dry, flushing=flushing)
 
     def do(self, command: Command, timeout: float | None = 30.0) -> Outcome:
         """Submit and wait, from a thread."""
@@ -40,6 +42,11 @@ class Lanes(Engine):
     def runs_here(self) -> bool:
         """Whether they answer on the thread that asks."""
         return all(lane.runs_here for lane in self._lanes)
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is under way in any lane."""
+        return all(lane.rests for lane in self._lanes)
 
     @property
     def depth(self) -> int:

@@ -34,7 +34,7 @@ def test_doctor_finds_a_sound_ledger_sound(funded: Cli):
         report = funded.ok(*words)
         assert (report["ok"], report["wrong_accounts"], report["found"], report["findings"]) == (True, 0, 0, [])
         assert (report["accounts"], report["entries"], report["keys"]) == (1, 3, 1)
-    assert funded.told("doctor").startswith("all is well: 1 accounts, 3 entries")
+    assert funded.told("doctor").startswith("all is well: 1 account, 3 entries")
 
 
 def test_doctor_names_each_wrong_account_and_why(funded: Cli):
@@ -139,7 +139,7 @@ def test_a_backup_is_a_ledger(funded: Cli):
     assert (made["path"], made["entries"], made["accounts"]) == ("copy.db", 2, 1)
     assert made["bytes"] == Path("copy.db").stat().st_size
     assert funded.ok("balance", "alice", "--db", "sqlite:///copy.db")["balance"] == "100"
-    assert "2 entries of 1 accounts" in funded.told("backup", "copy2.db")
+    assert "2 entries of 1 account," in funded.told("backup", "copy2.db")
 
 
 def test_a_backup_takes_no_file_s_place_unasked(funded: Cli):

@@ -15,7 +15,7 @@ from msgspec.structs import fields
 import farthing.cli
 from farthing import __version__
 from farthing.cli.exits import MEANING, Exit
-from farthing.cli.output import Answer, clean, columns, progress
+from farthing.cli.output import Answer, clean, columns, many, progress
 from farthing.cli.refusals import SENTENCES, refused, sentence
 from farthing.cli.root import app, wants_json
 from farthing.cli.settings import MEANING as SETTINGS
@@ -146,6 +146,11 @@ def test_exit_codes_are_told_in_help_and_at_the_top_of_the_package(cli: Cli):
     for code, meaning in MEANING.items():
         assert f"{code:d}  {meaning}" in text
         assert f"{code:d}  {meaning}" in told
+
+
+def test_one_is_told_in_the_singular():
+    assert [many(count, "account") for count in (0, 1, 2_000)] == ["0 accounts", "1 account", "2,000 accounts"]
+    assert [many(count, "entry", "entries") for count in (1, 2)] == ["1 entry", "2 entries"]
 
 
 @pytest.mark.parametrize(

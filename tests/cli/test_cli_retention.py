@@ -38,7 +38,7 @@ def test_old_entries_are_archived_shown_and_verified(aged: Cli) -> None:
     status = aged.ok("retention", "status")
     assert (status["folder"], status["files"], status["data"][0]["entries"]) == (str(FOLDER), 1, 3)
     assert aged.ok("retention", "verify", str(file))["data"][0]["entries"] == 3
-    assert "3 entries of 1 accounts" in aged.told("retention", "verify", str(file))
+    assert "3 entries of 1 account" in aged.told("retention", "verify", str(file))
     lines = [json.loads(line) for line in aged("retention", "show", str(file), "--json").out.splitlines()]
     assert [line["entry"]["kind"] for line in lines] == ["open", "grant", "charge"]
     shown = aged.told("retention", "show", str(file), "--account", "alice", "--limit", "1")

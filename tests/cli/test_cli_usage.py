@@ -171,7 +171,7 @@ def test_revenue_has_every_day_and_a_total(shop: Cli):
     done = shop("reports", "revenue", "--step", "month")
     assert done.out.splitlines()[0].split()[:2] == ["PERIOD", "REVENUE"]
     assert done.out.splitlines()[-1].split()[:2] == ["total", "8"]
-    assert "of 1 requests nobody knows" in done.err
+    assert "of 1 request nobody knows" in done.err
 
 
 def test_models_accounts_and_spending(shop: Cli):

@@ -2,6 +2,7 @@
 nothing and is kept where a person finds it."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -319,6 +320,46 @@ def test_a_refund_in_another_currency_than_was_paid_in_is_kept_and_shown_and_tak
     assert shop.kept(told).outcome.endswith(f"5.00 USD of payment {of_payment(shop, order)}, which was in EUR")
     assert shop.kept(told).outcome.startswith("unmatched: ")
     assert (shop.balance(account), shop.receipt(of_payment(shop, order)).returned) == (1000, {})
+
+
+def test_a_refund_in_another_currency_that_comes_before_its_payment_is_kept_and_shown_and_takes_nothing(shop):
+    account = shop.account()
+    shop.ds24.post("habits", hold=True)
+    payment = of_payment(shop, shop.buy(account))
+    refund = {
+        "event": "on_refund", "transaction_type": "refund", "transaction_id": f"R{payment}", "transaction_amount":
+        "10.00", "transaction_currency": "USD", "parent_transaction_id": payment, "payment_id": "PAYID-1-T99",
+    }  # fmt: skip
+    told = body(shop, refund)
+    assert shop.send("digistore24", told).raw == b"OK"
+    assert shop.kept(told).outcome == "waits for its payment"
+    shop.ds24.post("messages/release")
+    assert (shop.balance(account), shop.receipt(payment).returned) == (1000, {})
+    assert shop.kept(told).outcome == f"unmatched: it gives back 10.00 USD of payment {payment}, which was in EUR"
+    assert shop.told_of(account) == ["payment.credited"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_refund_of_stripe_in_another_currency_takes_nothing_whichever_comes_first(shop, early: bool):
+    account = shop.account()
+    shop.pay.post("habits", hold=True)
+    payment = shop.check_out(account)["payment_intent"]
+    shop.pay.post(f"payments/{payment}/refund", amount=400)
+    headers = {"authorization": f"Bearer {LIVE_KEY}"}
+    made = httpx2.get(f"{shop.pay.url}/v1/events?limit=20", headers=headers, timeout=60).json()["data"]
+    of_it = [each for each in made if payment in json.dumps(each)]
+    back = {each["type"]: each for each in of_it}["charge.refunded"]
+    back["data"]["object"]["currency"] = "usd"
+    told = json.dumps(back).encode()
+    paid = [each["id"] for each in of_it if each["type"].startswith(("checkout", "payment_intent"))]
+    if not early:
+        shop.pay.post("events/release", ids=paid)
+    assert shop.send("stripe", told, **signed(shop, told)).status == 200
+    if early:
+        shop.pay.post("events/release", ids=paid)
+    (kept,) = [each for each in shop.came() if each.id == back["id"]]
+    assert kept.outcome == f"unmatched: it gives back 4.00 USD of payment {payment}, which was in EUR"
+    assert (shop.balance(account), shop.receipt(payment, "stripe").returned) == (1000, {})
 
 
 def test_a_refund_that_names_all_that_was_paid_at_once_is_of_its_own_item(shop):

@@ -189,6 +189,48 @@ def test_a_refund_that_failed_before_its_payment_was_told_leaves_all_of_it():
     assert due(known(order=late.order, receipt=late.receipt)) is not None
 
 
+def then_paid(*early: AnyFact) -> Receipt:
+    """The receipt of a payment of which something else was told first."""
+    receipt = None
+    for fact in (*early, paid(provider="stripe", payment="pi_1", product="", offer="writer/1000")):
+        receipt = note(fact, known(receipt=receipt)).receipt
+    assert receipt is not None
+    return receipt
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        replace(summed("9.90"), currency="USD"),
+        replace(named("re_1", "9.90"), currency="USD", aside=False),
+        replace(named("re_1", "4.00"), currency="usd", aside=False),
+    ],
+)
+def test_what_goes_back_in_other_money_and_is_told_before_its_payment_takes_nothing_of_it(back: Refunded):
+    receipt = then_paid(back)
+    assert (receipt.returned, receipt.told_in, receipt.summed_at, receipt.reason) == ({}, {}, 0, None)
+    assert due(known(receipt=receipt)) is not None, "it is credited"
+    assert note(back, known()).receipt != note(replace(back, currency="EUR"), known()).receipt
+
+
+def test_what_goes_back_in_the_same_money_and_is_told_before_its_payment_counts_as_after_it():
+    euros = replace(named("re_2", "5.00"), currency="eur", aside=False)
+    dollars = replace(named("re_1", "4.00"), currency="USD", aside=False)
+    assert (then_paid(euros, dollars).returned, then_paid(summed("5.00")).returned) == ({"re_2": "5.00"}, {SUM: "5.00"})
+    assert then_paid(summed("9.90")).reason == "not_paid"
+    nobody_says = replace(summed("5.00"), currency="")
+    assert then_paid(nobody_says).returned == {SUM: "5.00"}
+    assert then_paid(dollars).told_in == then_paid(summed("5.00")).told_in == {}
+
+
+def test_a_dispute_of_a_part_that_was_lost_is_of_all_in_other_money_whenever_it_is_told():
+    dollars, euros = lost("4.00", currency="USD"), lost("4.00")
+    assert (then_paid(dollars).lost, then_paid(dollars).lost_parts, then_paid(dollars).reason) == (True, {}, "not_paid")
+    assert (then_paid(euros).lost, then_paid(euros).lost_parts) == (False, {"dp_1": "4.00"})
+    after = take_in(dollars, replace(CREDITED, amount="9.90"))
+    assert (after.lost, after.lost_parts) == (True, {})
+
+
 def test_what_was_in_doubt_before_its_money_went_back_is_in_doubt_again_when_that_fails():
     waiting = replace(CREDITED, state="waiting", reason="test_mode", credits=0, grant="", entry="", test=True)
     gone = take_in(summed("10.00"), waiting)

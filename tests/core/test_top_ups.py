@@ -13,6 +13,7 @@ from farthing.core.commands import CreateAccount, GiveGrant, Lapse, PlaceHold, S
 from farthing.core.events import TYPES
 from farthing.core.top_up_attempts import Attempt, Standing, state_of
 from farthing.core.top_up_offers import Bought, Unbuyable, sale_problem, to_buy
+from farthing.core.top_up_pages import Closed
 from farthing.core.top_ups import (
     HOUR_US,
     MINUTE_US,
@@ -21,6 +22,7 @@ from farthing.core.top_ups import (
     Seen,
     Step,
     answered,
+    closed,
     confirmed,
     found_out,
     is_its_payment,
@@ -545,6 +547,133 @@ def test_resuming_forgets_what_failed_and_keeps_what_is_under_way():
     assert resumed(flying).standing.attempt == attempt.id
     waits = after(flying, stuck(flying, attempt, "pi_1", "other_amount"))
     assert resumed(waits).standing == Standing()
+
+
+# Pages
+
+
+def asked_by_bank(**more: Any) -> tuple[Seen, Attempt]:
+    """An account whose buyer was sent to a page, on which he has not paid yet."""
+    s, attempt = begun(**more)
+    told = Answer(state="authentication_required", url="https://pay.example/1", page="cs_1")
+    step = answered(s, attempt.id, told)
+    assert step is not None
+    assert step.attempt is not None
+    return paged(s, step, step.attempt), step.attempt
+
+
+def paged(s: Seen, step: Step | None, attempt: Attempt) -> Seen:
+    """What is known once a step is written, with the attempt where its page is still of interest."""
+    s = after(s, step)
+    named = (s.standing.page, *s.standing.closing)
+    return replace(s, pages=(attempt,) if attempt.id in named else ())
+
+
+def test_a_page_is_closed_before_anything_else_is_bought():
+    s, attempt = asked_by_bank()
+    assert looked(s).why == "paused", "it is his until somebody says that it may go on"
+    s = paged(s, resumed(s), attempt)
+    step = looked(s)
+    assert (step.close, step.ask, step.why, step.due_at) == ((attempt,), False, "page_open", s.at + 2 * MINUTE_US)
+    then = closed(s, attempt.id, Closed(state="closed"))
+    assert then is not None
+    assert then.attempt is not None
+    assert (then.attempt.url, then.attempt.page, then.standing, then.due_at) == ("", "", Standing(), s.at)
+    assert closed(paged(s, then, attempt), attempt.id, Closed(state="closed")) is None, "two have closed it"
+    assert looked(paged(s, then, attempt)).ask
+
+
+def test_a_page_that_can_not_be_closed_is_tried_again_until_it_is_over_by_itself():
+    s, attempt = asked_by_bank()
+    s = paged(s, resumed(s), attempt)
+    waits = []
+    while (step := closed(s, attempt.id, Closed(state="open"))) is not None and step.standing.closing:
+        assert step.due_at is not None
+        waits.append((step.due_at - s.at) // MINUTE_US)
+        assert len(waits) < 50, "it ends"
+        s = replace(paged(s, step, attempt), at=step.due_at)
+        assert looked(s).close == (attempt,)
+    assert (waits[:6], s.at >= START_US + 25 * HOUR_US) == ([5, 10, 20, 40, 60, 60], True)
+    assert step is not None
+    assert step.standing == Standing()
+
+
+def test_who_had_paid_on_a_page_before_it_was_closed_is_waited_for_and_told_of_once():
+    s, attempt = asked_by_bank()
+    s = paged(s, resumed(s), attempt)
+    step = closed(s, attempt.id, Closed(state="paid", payment="pi_2"))
+    assert step is not None
+    assert step.attempt is not None
+    assert (step.attempt.state, step.attempt.payment, step.due_at) == ("pending", "pi_2", s.at + OVERDUE_US)
+    s = after(s, step, pages=())
+    assert looked(s).why == "in_flight"
+    done = confirmed(s, step.attempt, "pi_2", 10 * UNIT)
+    assert (done.standing, kinds(done)) == (Standing(), ["done"])
+
+
+def test_a_notification_that_is_faster_than_the_closing_settles_it():
+    s, attempt = asked_by_bank()
+    s = paged(s, resumed(s), attempt)
+    done = confirmed(s, attempt, "pi_2", 10 * UNIT)
+    assert done.standing == Standing()
+    assert closed(paged(s, done, attempt), attempt.id, Closed(state="paid", payment="pi_2")) is None
+    s, attempt = asked_by_bank()
+    s = paged(s, resumed(s), attempt)
+    waits = stuck(s, attempt, "pi_2", "other_amount")
+    assert (waits.standing.closing, waits.standing.url) == ((), ""), "he has paid on it"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [None, replace(WANTED, enabled=False), replace(WANTED, provider="digistore24"), replace(WANTED, offer="bot/more")],
+)
+def test_what_is_not_set_any_more_is_not_sold_on_a_page_either(now: AutoTopUp | None):
+    s, attempt = asked_by_bank()
+    same = replace(s, settings=replace(WANTED, threshold=30 * UNIT, cap_day=UNIT))
+    assert looked(same).close == ()
+    step = looked(replace(s, settings=now))
+    assert (step.close, step.standing.url, step.standing.paused) == ((attempt,), "", "authentication_required")
+    s = paged(replace(s, settings=now), step, attempt)
+    then = closed(s, attempt.id, Closed(state="paid", payment="pi_2"))
+    assert then is not None
+    assert then.standing == Standing(attempt=attempt.id), "he has said yes"
+
+
+def test_another_amount_closes_the_page_of_the_first():
+    s, attempt = asked_by_bank(settings=MONEY, unit="EUR", balance=0)
+    assert looked(s).close == ()
+    assert looked(replace(s, settings=replace(MONEY, amount=20 * UNIT))).close == (attempt,)
+
+
+def test_a_page_that_comes_once_it_is_switched_off_is_looked_at_at_once():
+    s, attempt = begun()
+    told = Answer(state="authentication_required", url="https://pay.example/1", page="cs_1")
+    step = answered(replace(s, settings=None), attempt.id, told)
+    assert step is not None
+    assert (step.due_at, step.standing.page) == (s.at, attempt.id)
+
+
+@pytest.mark.parametrize("credited", [True, False])
+def test_a_page_is_closed_when_an_earlier_payment_takes_its_place(credited: bool):
+    s, attempt = asked_by_bank()
+    earlier = replace(attempt, id="tup_0", url="https://pay.example/0", page="cs_0")
+    step = confirmed(s, earlier, "pi_0", 10 * UNIT) if credited else stuck(s, earlier, "pi_0", "other_amount")
+    assert step.standing.closing == (attempt.id,)
+    assert step.due_at == s.at
+
+
+def test_settings_that_change_have_the_account_looked_at_and_the_same_again_do_not(book: Book):
+    def put(wanted: AutoTopUp | None) -> list[tuple[str, int]]:
+        book.accept(SetAccount(workspace="main", account="alice", auto_top_up=wanted))
+        found = due(book)
+        book.db.execute("delete from job")
+        return found
+
+    assert put(WANTED) == []
+    assert put(replace(WANTED, offer="bot/more")) == [("alice", START_US)]
+    assert put(None) == [("alice", START_US)]
+    assert put(None) == []
+    assert put(WANTED) == []
 
 
 def test_a_payment_is_known_by_its_name_or_that_of_its_order():

@@ -498,6 +498,24 @@ def test_a_person_abandons_and_the_session_expires(shop):
     assert click(shop, session.url).status_code == 410
 
 
+def test_a_session_that_is_expired_can_not_be_paid_or_expired_again_nor_one_that_is_paid(shop):
+    session, since = shop.checkout(), shop.since()
+    asked = click(shop, session.url, "authenticate").headers["location"]
+    expired = shop.api.checkout.sessions.expire(session.id)
+    shop.fake.post("events/send")
+    assert (expired.status, expired.url) == ("expired", None)
+    assert since.about("checkout.session.expired")["id"] == session.id
+    assert click(shop, session.url, "pay").status_code == 410
+    assert click(shop, asked, "authenticate").status_code == 410, "what was begun on it is over as well"
+    with pytest.raises(ValueError, match="This checkout is expired"):
+        shop.fake.post(f"checkouts/{session.id}/pay")
+    for over in (session.id, shop.paid()["id"]):
+        with pytest.raises(library.InvalidRequestError, match="can be expired") as refused:
+            shop.api.checkout.sessions.expire(over)
+        assert refused.value.http_status == 400
+    assert shop.api.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
+
+
 @pytest.mark.parametrize(
     ("account", "told", "paid"),
     [

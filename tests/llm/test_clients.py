@@ -18,10 +18,11 @@ import pytest
 from farthing.fakes.models import HEADER, Remote
 from farthing.llm import meter, settled
 from farthing.llm.anthropic import MESSAGES
-from farthing.llm.call import ModelCall, Terms
+from farthing.llm.call import ModelCall
 from farthing.llm.following import Watch
 from farthing.llm.openai import CHAT, COMPLETIONS
 from farthing.llm.policy import Policy
+from farthing.llm.terms import Terms
 from tests.llm.ledgers import Desk, evidence, open_ledger, read, worth
 from tests.llm.vendors import Vendors, asking, last
 

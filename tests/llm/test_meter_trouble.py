@@ -120,6 +120,61 @@ def test_what_is_refused_for_good_lies_on_the_shelf_of_the_journal(shop: Shop, v
     assert len(shop.charges(account)) == 1
 
 
+class Stuck:
+    """A ledger that can't settle the calls of one account, whose tries after the first are never answered."""
+
+    def __init__(self, ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tries = 0
+        self.over = threading.Event()
+        self._ledger, self._ask = ledger, ledger._door.ask
+        ledger.grant("stuck", 1_000)
+        ledger.grant("alice", 1_000)
+        monkeypatch.setattr(ledger._door, "ask", self.ask)
+
+    def ask(self, call: Any) -> Any:
+        if call.template == "/v1/charges" and b'"stuck"' in call.body and not self.over.is_set():
+            self.tries += 1
+            if self.tries > 5:
+                assert self.over.wait(60)
+            raise farthing.Unavailable("The ledger can't be reached.", code="unavailable")
+        return self._ask(call)
+
+    def use(self, account: str) -> None:
+        """A call that nobody waits for."""
+        with saying(Said(tab=Tab(account))), metered(self._ledger, account, model="m", policy={"hold": "nothing"}) as m:
+            m.used(input_tokens=1, output_tokens=1)
+
+
+def test_calls_that_can_not_be_settled_do_not_hold_up_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(settling, "_FIRST_SECONDS", 0.02)
+    with open_ledger(tmp_path) as ledger:
+        stuck = Stuck(ledger, monkeypatch)
+        for _ in range(5):
+            stuck.use("stuck")
+        until(lambda: stuck.tries > 5)
+        stuck.use("alice")
+        until(lambda: list(ledger.charges.list("alice")))
+        assert list(ledger.charges.list("stuck")) == []
+        stuck.over.set()
+        assert settled(ledger)
+        assert [each.amount for each in ledger.charges.list("stuck")] == [11] * 5
+
+
+def test_what_is_to_be_tried_again_is_given_up_when_the_ledger_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(settling, "_FIRST_SECONDS", 600.0)
+    ledger = open_ledger(tmp_path)
+    stuck = Stuck(ledger, monkeypatch)
+    for _ in range(5):
+        stuck.use("stuck")
+    until(lambda: stuck.tries == 5)
+    monkeypatch.setattr(stuck, "tries", -100)
+    ledger.close()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len([text for text in told if "could not be charged" in text]) == 5
+
+
 async def _down(shop: Shop, models: Remote, account: str) -> None:
     http = httpx2.AsyncClient(verify=False)
     async with farthing.aconnect(shop.way.url, api_key=shop.key, timeout=5) as ledger, http:

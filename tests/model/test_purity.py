@@ -45,7 +45,7 @@ def test_deciding_leaves_what_was_loaded_as_it_was_and_says_the_same_again(seed,
         decided.append(command.kind)
         return again
 
-    monkeypatch.setattr(engine_module, "decide", watched)
+    monkeypatch.setattr(engine_module, "decide_well_formed", watched)
     rng = random.Random(seed)
     walk = Walk(on_sqlite(tmp_path / "ledger.db"))
     for _ in range(250):

@@ -4,10 +4,13 @@ import asyncio
 
 import pytest
 
-from farthing.core.deliveries import DAY, FAILING, LADDER, Again, Delivered, Disable, Outcome
+from farthing.core.deliveries import DAY, FAILING, LADDER, Again, Delivered, Disable, GiveUp, Outcome
 from farthing.outbox.lanes import FIRST_AHEAD
 from farthing.stores.acts import Act
-from farthing.stores.outbox import Taken, Tried
+from farthing.stores.outbox import Taken, Tried, Try, look_up
+from farthing.stores.pages import LAST, Position
+from farthing.stores.reports import Execute
+from farthing.stores.statements import statements
 from tests.outbox.office import Office, eventually, on_both, on_one
 from tests.outbox.receivers import OK, Got, receiving, says
 from tests.support import START_US
@@ -174,3 +177,31 @@ async def test_what_is_on_its_way_to_a_webhook_that_is_deleted_leaves_nothing_be
     assert await office.outbox.drop_homeless() == 2
     assert await office.outbox.drop_homeless() == 0
     assert await office.left() == 3
+
+
+@on_both
+async def test_what_came_to_something_is_found_without_reading_all_that_was_tried(office: Office):
+    await office.endpoint("http://127.0.0.1:9/")
+    await office.put(12)
+    came: tuple[Outcome, ...] = (Delivered(), Again(START_US + DAY), GiveUp())
+    await note(office, *((each, came[place % 3]) for place, each in enumerate(await office.taken(12))))
+    whole = (await office.tries())[::-1]
+    for outcome in ("delivered", "failed", "given_up"):
+        found: list[Try] = []
+        after: Position | None = None
+        while len(found) < 12:
+            page = await office.outbox.tries("main", "whe_a", outcome=outcome, after=after, limit=3)
+            found += page.items
+            if (after := page.next) is None:
+                break
+        assert found == [each for each in whole if each.outcome == outcome]
+        assert len(found) == 4
+    dialect = office.ledger.database.dialect
+    sql, values = statements(dialect, "outbox"), ("main", "whe_a", LAST, "", 0, "failed", 50)
+
+    async def plan(execute: Execute) -> str:
+        await look_up(execute, sql)
+        told = "explain" if dialect == "postgres" else "explain query plan"
+        return str(await execute(f"{told} {sql['tries_failed']}", values))
+
+    assert "delivery_failed" in await office.ledger.database.read(plan)

@@ -183,7 +183,7 @@ def test_files_that_a_ledger_from_a_backup_is_older_than_are_named(local: Aging,
     backup.replace(path)
     local.shop.ledger = open_ledger(f"sqlite:///{path}", clock=local.shop.clock)
     local.shop.charge("alice", 4)
-    assert "the files have 1 entries of it that the ledger has not" in findings(local)
+    assert "of its entries in the files the ledger has not 1: a file of another" in findings(local)
     local.wait_days(60)
     local.shop.charge("alice", 5)
     assert local.retire().entries == 5
@@ -199,7 +199,7 @@ def test_a_file_of_an_account_that_the_ledger_lost_or_never_had_is_told(local: A
     other.close()
     age(local, "alice")
     local.retire()
-    assert "the files have 3 entries of it that the ledger has not" in findings(local)
+    assert "of its entries in the files the ledger has not 3: " in findings(local)
 
 
 def test_a_file_that_says_it_is_of_another_workspace_is_refused(local: Aging) -> None:

@@ -20,7 +20,6 @@ TEXT: Final = r"^[^\x00-\x1f\x7f-\x9f]+$"
 """Text without control characters, as a pattern for the documentation; so is the next."""
 WORDS: Final = r"^[^\x00]*$"
 _JSON: Final = b"application/json"
-_key: Final = re.compile(rb'"([ -~]+)"|([!#-~][ -~]*)')
 _strings = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _unprintable: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _field_of_error: Final = re.compile(r"at `\$\.(\w+)`")
@@ -206,9 +205,12 @@ def _depth(text: bytes) -> int:
 
 def read_key(value: bytes, most: int) -> str | None:
     """The key in a header field, bare or in quotes: 1 to `most` printable ASCII characters. None where it is no key."""
-    found = _key.fullmatch(value)
-    key: bytes = (found[1] or found[2]) if found else b""
-    return key.decode() if 0 < len(key) <= most else None
+    key = value.decode("latin-1")
+    if not (key.isascii() and key.isprintable()) or key[:1] == " ":
+        return None
+    if key[:1] == '"':
+        key = key[1:-1] if key[-1] == '"' else ""
+    return key if 0 < len(key) <= most else None
 
 
 def key_schema(most: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from .exits import Exit, Trouble
 from .metering import store_of
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
-from .output import Answer, Progress, columns, progress
+from .output import Answer, Progress, columns, many, progress
 from .periods import From, Period, Timezone, To, read_period
 from .reading import write_time
 
@@ -210,7 +210,7 @@ def _refused(each: "Refused", desk: Desk) -> dict[str, Any]:
 
 
 def _text(data: dict[str, Any]) -> str:
-    head = f"{_many(data['usages'], 'usage')} with {data['card']}, in {data['unit']}"
+    head = f"{many(data['usages'], 'usage')} with {data['card']}, in {data['unit']}"
     if data["given"]:
         head += f" ({data['given']:,} of them with amounts that were given, which stay)"
     parts = [head, _sides(data), _models(data), _accounts(data), _drying(data), _refusals(data)]
@@ -242,9 +242,7 @@ def _accounts(data: dict[str, Any]) -> str:
     accounts = data["accounts"]
     if not accounts["all"]:
         return ""
-    told = (
-        f"of {_many(accounts['all'], 'account')} {accounts['more']:,} would have paid more, {accounts['less']:,} less"
-    )
+    told = f"of {many(accounts['all'], 'account')} {accounts['more']:,} would have paid more, {accounts['less']:,} less"
     rows = [("ACCOUNT", "THEN", "NOW", "DIFFERENCE")]
     rows += [
         (each["account"], each["then"], each["now"], each["difference"])
@@ -260,7 +258,7 @@ def _drying(data: dict[str, Any]) -> str:
     rows = [("ACCOUNT", "FIRST AT", "SHORT BY", "CHARGE")]
     rows += [(each["account"], each["at"], each["short"], each["charge"]) for each in dry["driest"]]
     table = f"\n{columns(rows, right=(2,))}" if dry["driest"] else ""
-    return f"{_many(dry['accounts'], 'account')} would have run dry{table}"
+    return f"{many(dry['accounts'], 'account')} would have run dry{table}"
 
 
 def _refusals(data: dict[str, Any]) -> str:
@@ -268,10 +266,6 @@ def _refusals(data: dict[str, Any]) -> str:
         return ""
     lines = ["the draft refuses"]
     for each in data["refused"]:
-        lines.append(f"  {each['code']}: {_many(each['usages'], 'usage')}, for which {each['then']} was charged")
+        lines.append(f"  {each['code']}: {many(each['usages'], 'usage')}, for which {each['then']} was charged")
         lines += [f"    {e['charge']} of {e['account']}: {e['message']}" for e in each["examples"]]
     return "\n".join(lines)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ import typer
 from .exits import Exit, Trouble, invalid, usage
 from .opening import actor, choose_workspace, current, database_url, existing_file, file_named, opened
 from .options import Account, Db, In, Json, Yes, enter
-from .output import Answer, clean, confirm, progress, say
+from .output import Answer, clean, confirm, many, progress, say
 
 if TYPE_CHECKING:
     from farthing.doctor import Finding, Report
@@ -104,12 +104,14 @@ def _finding_text(finding: "Finding") -> str:
 
 
 def _report_text(report: "Report") -> str:
-    seen = f"{report.accounts:,} accounts, {report.entries:,} entries, {report.keys:,} keys"
+    seen = f"{many(report.accounts, 'account')}, {many(report.entries, 'entry', 'entries')}, {many(report.keys, 'key')}"
     if report.archived:
-        seen += f", {report.archived:,} archived entries"
+        seen += f", {many(report.archived, 'archived entry', 'archived entries')}"
     if report.healthy:
         return f"all is well: {seen}"
-    return f"{report.found:,} findings, {report.wrong_accounts:,} accounts are wrong, of {seen}"
+    return (
+        f"{many(report.found, 'finding')}, {many(report.wrong_accounts, 'account is', 'accounts are')} wrong, of {seen}"
+    )
 
 
 def _report_facts(report: "Report") -> dict[str, Any]:
@@ -159,7 +161,7 @@ def rebuild(
         if apply and found.differences and not found.broken:
             for each in found.differences:
                 say(each)
-            confirm(f"Write {len(found.differences)} differences of {account}?", yes)
+            confirm(f"Write {many(len(found.differences), 'difference')} of {account}?", yes)
             now_us = time.time_ns() // 1000
             found = compare_and_write(place, chosen, account, apply=True, actor=actor(), at=now_us)
     except NothingToRebuild as error:
@@ -180,13 +182,14 @@ def _rebuilt(found: "Rebuilt") -> Answer:
         "applied": found.applied,
         "refused": found.refused or None,
     }
+    entries = many(found.entries, "entry", "entries")
     lines = [clean(each) for each in (*found.broken, *found.lasting, *found.differences)]
     if found.broken:
         lines.append("entries themselves are wrong, and nothing says what would be right: restore a backup")
     elif found.applied:
-        lines.append(f"{len(found.differences)} differences were put right from {found.entries:,} entries")
+        lines.append(f"{many(len(found.differences), 'difference was', 'differences were')} put right from {entries}")
     elif not lines:
-        lines.append(f"nothing differs: {found.entries:,} entries say what is stored")
+        lines.append(f"nothing differs: what is stored agrees with {entries}")
     return Answer(data, "\n".join(lines), Exit.OK if right else Exit.NO)
 
 
@@ -266,4 +269,5 @@ def _copied_facts(made: "Copied") -> dict[str, Any]:
 
 
 def _copied_text(made: "Copied") -> str:
-    return f"{made.path}: {made.entries:,} entries of {made.accounts:,} accounts, {made.size:,} bytes"
+    entries = many(made.entries, "entry", "entries")
+    return f"{made.path}: {entries} of {many(made.accounts, 'account')}, {made.size:,} bytes"

@@ -9,7 +9,7 @@ from .exits import Exit, Trouble, usage
 from .metering import Provider, books_of, store_of
 from .opening import actor, at_desk, opened
 from .options import Db, In, Json
-from .output import Answer, columns, progress
+from .output import Answer, columns, many, progress
 from .reading import write_time
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def _plain(value: Any) -> str | None:
 
 
 def _sync_text(data: dict[str, Any], found: "Source", verbose: bool) -> str:
-    head = f"{data['source']} {data['source_version']}: {data['models']:,} models of {data['providers']} providers"
+    found_in = f"{many(data['models'], 'model')} of {many(data['providers'], 'provider')}"
+    head = f"{data['source']} {data['source_version']}: {found_in}"
     counts = {name.replace("_", " "): f"{count:,}" for name, count in data["counts"].items() if count}
     counts |= {f"left out: {reason}": f"{count:,}" for reason, count in data["left_out"].items()}
     parts = [head, columns(list(counts.items()), right=(1,))]
@@ -139,7 +140,7 @@ def _sync_text(data: dict[str, Any], found: "Source", verbose: bool) -> str:
 
 
 def _written_text(written: dict[str, int]) -> str:
-    text = f"{written['written']:,} prices written, {written['quarantined']:,} of them in quarantine"
+    text = f"{many(written['written'], 'price')} written, {written['quarantined']:,} of them in quarantine"
     if written["withdrawn"]:
         text += f"; {written['withdrawn']:,} withdrawn that were to come"
     if written["overtaken"]:

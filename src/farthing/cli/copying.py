@@ -8,7 +8,7 @@ import typer
 from .exits import Exit, Trouble
 from .opening import existing, named
 from .options import Json, enter
-from .output import Answer, Progress, clean, pairs, progress
+from .output import Answer, Progress, clean, many, pairs, progress
 
 if TYPE_CHECKING:
     from farthing.backends import Backend
@@ -138,7 +138,10 @@ def _text(made: "Copied", target: str) -> str:
     if wrong:
         said = "the copy is what the source is, and doctor finds this wrong: look at the source with `farthing doctor`"
         return "\n".join([*wrong, f"{said}. The target can't be used until a run with --no-doctor says that it may"])
-    counts = {name: f"{each.accounts:,} accounts, {each.entries:,} entries" for name, each in made.totals.items()}
+    counts = {
+        name: f"{many(each.accounts, 'account')}, {many(each.entries, 'entry', 'entries')}"
+        for name, each in made.totals.items()
+    }
     looked = "and doctor found nothing" if made.findings is not None else "doctor has not looked"
-    rows = sum(made.rows.values())
-    return f"{pairs(counts)}\n{rows:,} rows are in {target}: both sides have the same totals, {looked}".lstrip()
+    rows = many(sum(made.rows.values()), "row is", "rows are")
+    return f"{pairs(counts)}\n{rows} in {target}: both sides have the same totals, {looked}".lstrip()

@@ -9,7 +9,7 @@ from .care import archive_files
 from .exits import Exit, Trouble, invalid
 from .opening import Desk, at_desk
 from .options import Account, Db, In, Json, Yes, enter
-from .output import Answer, confirm
+from .output import Answer, confirm, many
 
 if TYPE_CHECKING:
     from farthing.stores.erasing import Erased
@@ -101,7 +101,7 @@ def _not_reached(told: "Erased", missing: list[tuple[int, int]]) -> list[str]:
         left.append(f"its entries {ranges} are archived, and in none of the files: say with --archive where they are")
     if told.open:
         left.append(
-            f"{told.open:,} messages of providers wait to be carried out, and have their texts: erase again then"
+            f"{many(told.open, 'message')} of providers, still to be carried out, with their texts: erase again then"
         )
     return left
 
@@ -140,11 +140,12 @@ def _facts(
 
 def _in_words(account: str, told: "Erased", files: dict[Path, int], dry_run: bool) -> str:
     would = "would be" if dry_run else "are"
-    lines = [f"{account}: the texts of {told.entries:,} entries and {told.answers:,} kept answers {would} erased"]
+    texts = f"{many(told.entries, 'entry', 'entries')} and {many(told.answers, 'kept answer')}"
+    lines = [f"{account}: the texts of {texts} {would} erased"]
     if told.messages:
-        lines.append(f"{told.messages:,} messages of payment providers, and orders with the buyer's address")
+        lines.append(f"{many(told.messages, 'message')} of payment providers, and orders with the buyer's address")
     if told.user:
         is_removed = "would be" if dry_run else "is"
-        lines.append(f"the person of that id {is_removed} removed; {told.acts:,} acts tell no names")
-    lines += [f"{count:,} entries in {path}" for path, count in files.items()]
+        lines.append(f"the person of that id {is_removed} removed; no names in {many(told.acts, 'act')}")
+    lines += [f"{many(count, 'entry', 'entries')} in {path}" for path, count in files.items()]
     return "\n".join(lines)

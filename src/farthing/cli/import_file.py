@@ -13,7 +13,7 @@ import typer
 from .exits import Exit, Trouble, invalid, usage
 from .opening import Desk, actor, choose_workspace, database_url, existing
 from .options import Db, In, Json, enter
-from .output import Answer, columns, progress
+from .output import Answer, columns, many, progress
 from .refusals import sentence
 
 if TYPE_CHECKING:
@@ -248,20 +248,22 @@ class _Importing:
 
     def _sums(self, survey: "Survey", carried: "Carried") -> list[str]:
         unit, write = self._desk.workspace.unit, self._desk.write
-        told = [f"{survey.lines:,} lines, {survey.repeated:,} of them again what another says"]
+        told = [f"{many(survey.lines, 'line')}, {survey.repeated:,} of them again what another says"]
         if survey.lapsed:
-            told.append(f"{survey.lapsed:,} grants are over: they are entered, and lapse at once")
-        in_all = f"{write(survey.credits)} {unit} on {survey.accounts:,} accounts"
+            told.append(f"{many(survey.lapsed, 'grant is', 'grants are')} over: entered, and lapsed at once")
+        in_all = f"{write(survey.credits)} {unit} on {many(survey.accounts, 'account')}"
         if self._dry_run:
             return [*told, f"the file comes to {in_all}; nothing was written"]
         told.append(f"the file comes to {in_all}; of {write(carried.expected)} the ledger has {write(carried.booked)}")
         if carried.missing_count:
             lines = ", ".join(map(str, carried.missing[:SHOWN]))
-            told.append(f"{carried.missing_count:,} lines are not in the ledger as the file has them: {lines}")
+            told.append(
+                f"{many(carried.missing_count, 'line is', 'lines are')} not in the ledger as the file says: {lines}"
+            )
         return told
 
 
 def _problems(survey: "Survey") -> list[str]:
     told = [f"line {p.line}: {p.field} {p.message}" for p in survey.problems[:SHOWN]]
     more = survey.problem_count - len(told)
-    return told + ([f"and {more:,} more problems"] if more else [])
+    return told + ([f"and {many(more, 'more problem')}"] if more else [])

@@ -12,7 +12,7 @@ import typer
 from .exits import Exit, Trouble, invalid, usage
 from .opening import Desk, actor, at_desk, opened
 from .options import Db, In, Json, Yes, enter
-from .output import Answer, columns, confirm, say
+from .output import Answer, columns, confirm, many, say
 from .reading import read_duration, read_future, read_label, write_time
 from .workspaces import PANEL
 
@@ -251,7 +251,7 @@ def bring_in(
         new, known = _check_import(desk, _numbered_keys(text))
         _store(desk, new, label, allowed)
     data = {"workspace": desk.workspace.id, "imported": len(new), "known": known, "scopes": sorted(allowed)}
-    return Answer(data, f"{len(new)} keys imported, {known} known already")
+    return Answer(data, f"{many(len(new), 'key')} imported, {known} known already")
 
 
 def _numbered_keys(text: str) -> dict[str, int]:

@@ -71,6 +71,11 @@ def columns(rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     )
 
 
+def many(count: int, one: str, more: str = "") -> str:
+    """So many of something: `1 account`, `2 accounts`; `more` where several are not said by an s."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
 def pairs(values: dict[str, str]) -> str:
     """Names and values, one below the other."""
     return columns(list(values.items()))

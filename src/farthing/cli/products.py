@@ -9,7 +9,7 @@ import typer
 from .exits import Exit, Trouble, usage
 from .opening import Desk, at_desk
 from .options import Db, In, Json, Yes, enter
-from .output import Answer, columns, confirm, pairs
+from .output import Answer, columns, confirm, many, pairs
 from .reading import write_time
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def export(
             file.write(text)
     except FileExistsError as error:
         raise Trouble("target_exists", f"{out} is there already; say another --out", Exit.NO, path=str(out)) from error
-    return Answer({"path": str(out), "products": len(products)}, f"{out}: {len(products)} products")
+    return Answer({"path": str(out), "products": len(products)}, f"{out}: {many(len(products), 'product')}")
 
 
 def archive(id: ProductId, yes: Yes = False, workspace: In = None, db: Db = None, as_json: Json = False) -> Answer:

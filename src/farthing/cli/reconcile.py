@@ -9,7 +9,7 @@ import typer
 from .exits import Exit, Trouble, invalid
 from .opening import Desk, at_desk, played
 from .options import Db, In, Json
-from .output import Answer, columns
+from .output import Answer, columns, many
 from .periods import From, Timezone, To, read_period
 from .reading import write_time
 
@@ -129,7 +129,7 @@ def _help(kind: "Kind", provider: str) -> str:
 
 def _text(facts: dict[str, Any]) -> str:
     head = (
-        f"{facts['provider']} from {facts['from']} to {facts['to']}: {facts['payments']} payments there, "
+        f"{facts['provider']} from {facts['from']} to {facts['to']}: {many(facts['payments'], 'payment')} there, "
         f"{facts['receipts']} told of here"
     )
     aside = {"by_hand": "credited by hand", "others": "of others", "tests": "for tests"}

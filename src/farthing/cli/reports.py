@@ -8,7 +8,7 @@ import typer
 from .exits import Exit, Trouble, invalid, usage
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
-from .output import Answer, columns
+from .output import Answer, columns, many
 from .periods import (
     Csv,
     From,
@@ -124,7 +124,7 @@ def _notes(data: dict[str, Any]) -> list[str]:
     uncosted = data["total"]["uncosted"]
     if not 0 < uncosted < data["total"]["requests"]:
         return []
-    return [f"of {uncosted:,} requests nobody knows what the provider asks: they count as if it were nothing"]
+    return [f"of {many(uncosted, 'request')} nobody knows what the provider asks: that counts as nothing"]
 
 
 def _cell(row: dict[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ import typer
 from .exits import Exit, Trouble, usage
 from .opening import choose_workspace, current, database_url, opened
 from .options import Db, In, Json, Yes, enter
-from .output import Answer, clean, columns, confirm, pairs, progress, write_json
+from .output import Answer, clean, columns, confirm, many, pairs, progress, write_json
 from .reading import read_moment, write_time
 
 if TYPE_CHECKING:
@@ -104,8 +104,10 @@ def _done(done: "Done") -> dict[str, Any]:
 
 def _in_words(done: "Done") -> str:
     where = f", in {done.file}" if done.file else ""
-    more = f"; {done.messages:,} messages of providers without what they said" if done.messages else ""
-    lines = [f"{done.workspace}: {done.entries:,} entries of {done.accounts:,} accounts{where}{more}"]
+    more = f"; {many(done.messages, 'message')} of providers without what they said" if done.messages else ""
+    lines = [
+        f"{done.workspace}: {many(done.entries, 'entry', 'entries')} of {many(done.accounts, 'account')}{where}{more}"
+    ]
     lines += [clean(f"  left for now: {account}: {why}") for account, why in done.left[:10]]
     return "\n".join([*lines, *([f"  and {done.skipped - 10:,} more"] if done.skipped > 10 else [])])
 
@@ -148,7 +150,9 @@ def status(db: Db = None, as_json: Json = False) -> Answer:
         for each in told
     ]  # fmt: skip
     where = (
-        f"{len(files):,} archive files, {size:,} bytes, in {folder}" if folder else "FARTHING_ARCHIVE_DIR is not set"
+        f"{many(len(files), 'archive file')}, {size:,} bytes, in {folder}"
+        if folder
+        else "FARTHING_ARCHIVE_DIR is not set"
     )
     return Answer(data, f"{columns(rows, right=(1, 2, 3))}\n{where}")
 
@@ -171,7 +175,7 @@ def verify(
             facts |= {"ok": False, "error": str(error)}
         told.append(facts)
     lines = [
-        f"{each['file']}: {each['entries']:,} entries of {each['accounts']:,} accounts"
+        f"{each['file']}: {many(each['entries'], 'entry', 'entries')} of {many(each['accounts'], 'account')}"
         if each["ok"]
         else clean(f"{each['file']}: {each['error']}")
         for each in told

@@ -8,7 +8,7 @@ import typer
 from .exits import Exit, Trouble
 from .opening import actor, database_url, existing, named
 from .options import Db, Json, enter
-from .output import Answer, pairs, say
+from .output import Answer, many, pairs, say
 from .reading import read_label, read_scale, read_workspace_id, write_time
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def migrate(
     if left := [each for each in status.pending if phase != "pre" or each.phase == "pre"]:
         text = "to run: " + ", ".join(each.file for each in left)
     else:
-        text = f"up to date: {len(status.applied)} migrations, {len(ran)} of them run now"
+        text = f"up to date: {many(len(status.applied), 'migration')}, {len(ran)} of them run now"
         if status.pending:
             text += "; to run once the new code is everywhere: " + ", ".join(each.file for each in status.pending)
     return Answer(data, text, Exit.NO if left else Exit.OK)

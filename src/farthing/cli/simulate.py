@@ -10,7 +10,7 @@ import typer
 from .exits import Exit, Trouble, invalid
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
-from .output import Answer, columns, progress
+from .output import Answer, columns, many, progress
 from .periods import Csv, Timezone, read_last, require_zone
 from .plans import PANEL
 from .reading import write_time
@@ -224,7 +224,7 @@ def _text(data: dict[str, Any]) -> str:
     rows.append(_cells("total", data["total"]))
     parts = [columns(rows, right=range(1, len(rows[0])))]
     parts.append(
-        f"{data['accounts']:,} accounts: {data['balance_before']} {data['unit']} at {data['from']}, "
+        f"{many(data['accounts'], 'account')}: {data['balance_before']} {data['unit']} at {data['from']}, "
         f"{data['balance_after']} at {data['to']}"
     )
     failures = data["total"]["failures"]

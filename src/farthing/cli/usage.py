@@ -13,7 +13,7 @@ from .credits import require_account
 from .exits import Exit, Trouble, usage
 from .opening import Desk, at_desk
 from .options import Db, In, Json, enter
-from .output import Answer, columns, pairs, progress
+from .output import Answer, columns, many, pairs, progress
 from .periods import Chat, From, Model, Operation, Provider, Service, Timezone, To, read_bounds, reports_of
 from .reading import write_time
 
@@ -249,7 +249,7 @@ def export(
             written = _write_all(desk, sought, _writer(format), file)
     if out is None:
         return None
-    return Answer({"path": str(out), "format": format, "rows": written}, f"{out}: {written:,} rows")
+    return Answer({"path": str(out), "format": format, "rows": written}, f"{out}: {many(written, 'row')}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import typer
 from .asking import Url, client_of, trouble_of
 from .exits import Exit, Trouble, invalid, usage
 from .options import Db, In, Json, enter
-from .output import Answer, columns, progress, say
+from .output import Answer, columns, many, progress, say
 
 if TYPE_CHECKING:
     from farthing.usage_import.charging import Imported
@@ -135,9 +135,9 @@ def _imported(done: "Imported", failed: "list[Problem]", unit: str, dry_run: boo
 def _told(done: "Imported", unit: str, dry_run: bool) -> str:
     from farthing.usage_import.calls import LEFT
 
-    what = ("span" if done.form == "otel" else "line") + "s" * (done.read != 1)
+    read = many(done.read, "span" if done.form == "otel" else "line")
     would = "would be charged" if dry_run else "charged"
-    told = [f"{done.read:,} {what}: {done.charged:,} {would}, {done.amount:f} {unit}"]
+    told = [f"{read}: {done.charged:,} {would}, {done.amount:f} {unit}"]
     if done.unpriced:
         told.append(f"{done.unpriced:,} of them without a price: recorded, and nothing taken")
     if done.there:
@@ -295,5 +295,7 @@ def _notes(export: "Export") -> list[str]:
     if not export.complete:
         notes.append("the file says that there are more pages: it is not all of the export")
     if export.others:
-        notes.append(f"{export.others:,} rows have no tokens (images, speech): they were not compared")
+        notes.append(
+            f"{many(export.others, 'row has', 'rows have')} no tokens (images, speech), and nothing to compare"
+        )
     return notes

@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -15,6 +15,24 @@ T = TypeVar("T")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _encode = msgspec.json.Encoder().encode
 NO_MATCH: Final = ""
+
+
+class Begun(Protocol):
+    """A call on its way."""
+
+    @property
+    def there(self) -> bool:
+        """Whether nobody has to wait for its answer any more."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is known to be done, now for the first time."""
+
+    def decided(self) -> None:
+        """Wait in this thread until nothing of it needs the interpreter any more, though not for long."""
+
+    def told(self, seconds: float) -> None:
+        """Wait in this thread until it is known what became of it, though no longer than that."""
 
 
 class Call(Struct, Generic[T], frozen=True, kw_only=True):
@@ -33,6 +51,8 @@ class Call(Struct, Generic[T], frozen=True, kw_only=True):
     if_match: str = NO_MATCH
     writes: bool = False
     """Whether it may change anything: then an answer that is lost leaves its outcome unknown."""
+    ahead: "Begun | None" = None
+    """What its transport has begun of it: who sends it the first time takes that up."""
 
     @property
     def path(self) -> str:

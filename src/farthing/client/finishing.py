@@ -24,3 +24,14 @@ async def afinished(work: Coroutine[Any, Any, T]) -> T:
         raise
     finally:
         task.cancel()
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work of which it is known that it waits for nothing."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    work.close()
+    raise RuntimeError("it waits for something")

@@ -49,6 +49,8 @@ class Charged(Struct, frozen=True, kw_only=True):
     """The provider's name of what was begun: a payment intent, an order."""
     url: str = ""
     """Where the buyer can pay himself."""
+    page: str = ""
+    """The provider's name of that page, where it can be closed."""
     reason: str = ""
     """Why not, as a code: ours, or the provider's."""
     message: str = ""

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from farthing.core.catalogue import Provider, TopUp
 from farthing.core.facts import AnyFact
 from farthing.core.records import Workspace
+from farthing.core.top_up_pages import Closed
 from farthing.stores.acts import AccessError
 from farthing.stores.billing import Billing, Billings, KeptBilling
 from farthing.stores.contract import Raced
@@ -27,6 +28,7 @@ from .charges import Charged, Found, State, Wanted, failed
 from .digistore24.charging import charge as charge_digistore24
 from .links import Tools
 from .stripe.charging import charge as charge_stripe
+from .stripe.charging import close as close_at_stripe
 from .stripe.charging import find as find_at_stripe
 
 _CHARGE: Final[Mapping[Provider, Callable[[Tools, Wanted], Awaitable[Charged]]]] = {
@@ -111,6 +113,10 @@ class Charging:
             await self._learn(workspace, found.facts)
         return found
 
+    async def close(self, workspace: Workspace, provider: Provider, page: str) -> Closed:
+        """Have nobody pay any more on a page that a buyer was sent to."""
+        return await close_at_stripe(self._tools, workspace, page) if provider == "stripe" else Closed(state="closed")
+
     async def _sold(self, workspace: Workspace, offer: str) -> TopUp | None:
         found = (await self._products.catalogue(workspace.id)).named(offer)
         return found.sold if found is not None and isinstance(found.sold, TopUp) else None
@@ -190,7 +196,7 @@ class Charging:
             comes_as = kept.billing.comes_as or charged.payment
             after = replace(
                 kept.billing, state=charged.state, comes_as=comes_as, payment=charged.payment, url=charged.url,
-                reason=charged.reason, message=charged.message,
+                page=charged.page, reason=charged.reason, message=charged.message,
             )  # fmt: skip
             try:
                 await self._billings.change(workspace.id, after, kept.version)
@@ -253,4 +259,6 @@ def _known(billing: Billing) -> Charged:
     b = billing
     if b.state in ("asked", "free"):
         return UNKNOWN
-    return Charged(state=cast(State, b.state), payment=b.payment, url=b.url, reason=b.reason, message=b.message)
+    return Charged(
+        state=cast(State, b.state), payment=b.payment, url=b.url, page=b.page, reason=b.reason, message=b.message
+    )  # fmt: skip

@@ -34,6 +34,7 @@ TRIES: Final = 20
 """So often somebody else may have been faster before we say that something is wrong."""
 _STALE: Final = frozenset({Refusal.SUBSCRIPTION_CHANGED, Refusal.SUBSCRIPTION_ENDED, Refusal.SUBSCRIPTION_NOT_FOUND})
 """A subscription moved on between the reading and the command."""
+WAITS: Final = "waits for its payment"
 REVERSALS: Final = (Refunded, RefundFailed, Disputed, DisputeClosed)
 OF_A_PAYMENT: Final = (Paid, *REVERSALS)
 """Facts that name the payment that they are about."""
@@ -79,7 +80,7 @@ class Fulfilled(Struct, frozen=True):
         if r is None:
             return "noted" if self.order is not None else "unmatched: nothing is known of its order"
         if r.state == "waiting":
-            return f"waits: {r.reason}" if r.reason else "waits for its payment"
+            return f"waits: {r.reason}" if r.reason else WAITS
         return f"credited to {r.account}"
 
 

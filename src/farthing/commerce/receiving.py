@@ -12,14 +12,14 @@ from farthing.core.commands import text_error
 from farthing.core.facts import AnyFact, Canceled, Ended, Paid, Refunded, Resumed
 from farthing.core.records import Workspace
 from farthing.core.refunded import is_other_money, payment_of
-from farthing.core.reversals import AnyReversal
+from farthing.core.reversals import AnyReversal, has_other_money
 from farthing.engine import Crashed
 from farthing.stores.billing import Billings
 from farthing.stores.contract import Raced, StoreError
 from farthing.stores.purchases import ProviderEvent, Purchases
 from farthing.stores.reports import Reports
 
-from .fulfilling import REVERSALS, Fulfilled, Fulfilling
+from .fulfilling import REVERSALS, WAITS, Fulfilled, Fulfilling
 from .inbox import Inbox, NotOurs, Sent
 from .references import References, is_short
 
@@ -219,11 +219,21 @@ class Receiving:
         if is_short(named):
             fact = replace(fact, charge=await self._billings.key_of(workspace.id, fact.provider, named))
         await self._await_order(workspace, fact, received_at)
+        before = await self._purchases.receipt(workspace.id, fact.provider, fact.payment)
         done = await self._fulfilling.carry_out(workspace, fact, request_id)
+        if before is not None and has_other_money(before.receipt, fact.currency):
+            await self._read_again(workspace, fact, before.receipt.at, request_id)
         told = (named, fact.order) if is_short(named) else (fact.payment, fact.payment)
         await self._billings.paid(workspace.id, fact.provider, *told, fact.charge)
         await self._go_on(workspace, fact, request_id)
         return done
+
+    async def _read_again(self, workspace: Workspace, fact: Paid, since: int, request_id: str) -> None:
+        """What was told of a payment before itself, and in other money, is shown as it is where it comes after."""
+        span = (since - LATEST_US, self._now_us() + 1)
+        for event in await self._purchases.events_about(workspace.id, fact.provider, fact.payment, *span):
+            if event.outcome == WAITS:
+                await self._carry_out(workspace, event, request_id)
 
     async def _await_order(self, workspace: Workspace, fact: Paid, received_at: int) -> None:
         """Nobody but the order that this one came of may know whose it is, so that one has to be told first; and what

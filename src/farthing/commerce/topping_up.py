@@ -17,11 +17,13 @@ from farthing.core.ids import bucket_of
 from farthing.core.purchases import Receipt
 from farthing.core.records import Workspace
 from farthing.core.top_up_attempts import Attempt, Standing
+from farthing.core.top_up_pages import Closed
 from farthing.core.top_ups import (
     Answer,
     Seen,
     Step,
     answered,
+    closed,
     confirmed,
     found_out,
     is_its_payment,
@@ -92,6 +94,8 @@ class ToppingUp:
         step = await self._top_ups.step(workspace, account, at, decide)
         if step is None:
             return None
+        if step.close:
+            return await self._close(workspace, account, step)
         if step.attempt is not None and step.ask:
             return await self._ask(workspace, account, step.attempt)
         if step.attempt is not None and step.find:
@@ -137,6 +141,20 @@ class ToppingUp:
             found = Found(charged=Charged(state="failed", reason="unavailable", again=True))
         answer = None if found is None else _answer(found.charged)
         return await self._told(workspace, account, attempt, lambda seen: found_out(seen, attempt.id, answer))
+
+    async def _close(self, workspace: Workspace, account: str, step: Step) -> Looked | None:
+        """Close pages that nobody shall pay on any more, and go on once they are: who has paid on one needs no more."""
+        for attempt in step.close:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    came = await self._charging.close(workspace, attempt.provider, attempt.page)
+            except TimeoutError:
+                came = Closed(state="open")
+            decide = partial(closed, id=attempt.id, told=came)
+            after = await self._top_ups.step(workspace, account, self._now_us(), decide)
+            if after is not None and attempt.id in after.standing.closing:
+                return await self._looked(workspace, account, replace(after, attempt=None))
+        return await self.look(workspace, account)
 
     async def _told(self, workspace: Workspace, account: str, attempt: Attempt, decide: Decide) -> Looked:
         """Put down what the provider has told of an attempt."""
@@ -215,7 +233,7 @@ def _money(attempt: Attempt) -> TopUp:
 
 def _answer(charged: Charged) -> Answer:
     return Answer(
-        state=charged.state, payment=charged.payment, url=charged.url, reason=charged.reason,
+        state=charged.state, payment=charged.payment, url=charged.url, page=charged.page, reason=charged.reason,
         message=charged.message, again=charged.again,
     )  # fmt: skip
 

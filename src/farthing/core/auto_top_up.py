@@ -69,7 +69,13 @@ def problems(a: AutoTopUp) -> Iterator[Problem]:
 
 def falls_below(a: AutoTopUp, before: int, after: int) -> bool:
     """Whether a decision has brought a balance below the threshold."""
-    return after < a.threshold <= before
+    return a.enabled and after < a.threshold <= before
+
+
+def is_set_anew(had: AutoTopUp | None, wanted: AutoTopUp | None, balance: int, frozen: bool) -> bool:
+    """Whether settings that were just put have the account looked at: it is below, or it had others before, by which
+    its buyer may have been sent to a page."""
+    return had not in (None, wanted) or (wanted is not None and not frozen and is_wanting(wanted, balance))
 
 
 def is_wanting(a: AutoTopUp, balance: int) -> bool:

@@ -371,6 +371,11 @@ def is_unicode(text: str) -> bool:
 
 
 def _check_texts(field: str, texts: dict[str, str]) -> Invalid | None:
+    if not texts:
+        return None
+    # Nearly all are ASCII, which is seen without a look at each character.
+    if all(map(str.isascii, texts)) and all(map(str.isascii, texts.values())):
+        return None
     if all(map(is_unicode, (*texts, *texts.values()))):
         return None
     return Invalid(field, "must be valid Unicode text")
@@ -411,7 +416,7 @@ def _check_usage(metered: Metered) -> Invalid | None:
         return Invalid("usage.model", wrong)
     if usage.at is not None and not 0 < usage.at < MAX_TIME_US:
         return Invalid("usage.at", "must be a date before the year 10000")
-    return _check_texts("usage", {**usage.attributes, **usage.dimensions})
+    return _check_texts("usage", usage.attributes) or _check_texts("usage", usage.dimensions)
 
 
 def _check_grant(c: Any) -> Invalid | None:

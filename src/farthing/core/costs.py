@@ -31,6 +31,10 @@ def provider_cost(
     `bought` is what the catalogue has priced already, `terms` are its prices of the model. Tokens are one matter: where
     the rule of one of them says nothing, the catalogue speaks for all of them.
     """
+    if not terms:  # then what a rule says nothing of, nobody knows
+        for _, _, cost in rule_costs:
+            if cost is None:
+                return None
     costs: list[Decimal | None] = [bought]
     ask = not card.flat and any(name in _IN_TREE and cost is None for name, _, cost in rule_costs)
     if ask:

@@ -6,13 +6,13 @@ sealed. A refusal leaves nothing behind, unless the command asks for it to be re
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET, Struct, json
 
 from .accounts import change_settings, new_account, pass_time
 from .amounts import MAX_BALANCE
-from .auto_top_up import falls_below, is_wanting
+from .auto_top_up import falls_below, is_set_anew
 from .charges import refund, take_charge
 from .clawbacks import close_dispute, open_dispute, take_back
 from .commands import (
@@ -30,6 +30,7 @@ from .commands import (
     Extend,
     GiveGrant,
     Import,
+    Invalid,
     Lapse,
     OpenDispute,
     PlaceHold,
@@ -60,6 +61,12 @@ from .refundable import read_body
 from .renewals import change, end, renew, resume, subscribe, unsubscribe
 from .usage import Metered, Usage
 from .used import out_of_time, usage_record
+
+# Tuples that are made once: a union of types written where it is needed is put together each time.
+_OPEN: Final = (CreateAccount, Subscribe, Import)
+_USE: Final = (TakeCharge, Settle, PlaceHold)
+_HOLD_OR_SETTLE: Final = (PlaceHold, Settle)
+_GOES_BACK: Final = (TakeBack, CloseDispute)
 
 
 def _nothing(c: Any, d: Draft) -> Refused | None:
@@ -95,8 +102,17 @@ RULES: dict[type[Command], Callable[[Any, Draft], Refused | None]] = {
 
 def decide(c: Command, context: Context) -> Outcome:
     """What comes of a command; nothing is changed but what the outcome carries."""
-    if wrong := check(c):
-        return Refused(Refusal.INVALID, {"field": wrong.field, "message": wrong.message})
+    wrong = check(c)
+    return malformed(wrong) if wrong else decide_well_formed(c, context)
+
+
+def malformed(wrong: Invalid) -> Refused:
+    """What comes of a command in which `check` has found something wrong."""
+    return Refused(Refusal.INVALID, {"field": wrong.field, "message": wrong.message})
+
+
+def decide_well_formed(c: Command, context: Context) -> Outcome:
+    """What comes of a command that has passed `check`: for who has to know that before he decides."""
     if not c.account:
         # Named by a hold alone, which the store did not find in this workspace.
         return Refused(Refusal.HOLD_NOT_FOUND, {"hold": getattr(c, "hold", "")})
@@ -109,9 +125,8 @@ def decide(c: Command, context: Context) -> Outcome:
     if isinstance(c, CLAIMS) and c.claim and (claimed := _claimed(c, context)):
         return claimed
     account = context.accounts.get((c.workspace, c.account))
-    opens = isinstance(c, CreateAccount | Subscribe | Import) or (isinstance(c, GiveGrant) and not c.must_exist)
     if account is None:
-        if not opens:
+        if not (isinstance(c, _OPEN) or (isinstance(c, GiveGrant) and not c.must_exist)):
             return Refused(Refusal.ACCOUNT_NOT_FOUND, {"account": c.account})
         account = new_account(c.workspace, c.account, bucket_of(c.workspace, c.account))
     elif isinstance(c, CreateAccount):
@@ -145,11 +160,11 @@ def _seal(c: Command, d: Draft) -> Entry:
         d.body.asked = c.asked
     if isinstance(c, CLAIMS) and c.claim:
         d.records.append(PaymentClaim(c.workspace, *c.claim, c.account, c.id, d.at))
-    if isinstance(c, TakeCharge | Settle | PlaceHold) and c.usage is not None:
+    if isinstance(c, _USE) and c.usage is not None:
         d.body.usage = c.usage
         if not isinstance(c, PlaceHold):
             d.records.append(usage_record(c, c.usage, operation, d))
-    if isinstance(c, PlaceHold | Settle) and c.session is not None:
+    if isinstance(c, _HOLD_OR_SETTLE) and c.session is not None:
         d.records.append(_session(c, c.session, d))
     mark = content_mark(c, d.context) if c.key is not None else None
     return d.seal(c.kind, id=c.id, key=c.key, own=True, fingerprint=mark, operation=operation)
@@ -171,7 +186,7 @@ def _accept(d: Draft, entry: Entry | None) -> Accepted:
         d.records.append(due)
     if entry is not None and c.kind in ADMINISTRATIVE:
         d.records.append(_audit(c, entry, d))
-    if d.account.settings.auto_top_up is not None:
+    if d.account.settings.auto_top_up is not None or isinstance(c, SetAccount):
         _look_at_top_up(d)
     accepted = Accepted(
         entry, d.account, d.entries, list(d.holds.values()), list(d.charges.values()), list(d.grants.values()), d.gone,
@@ -187,17 +202,15 @@ def _accept(d: Draft, entry: Entry | None) -> Accepted:
 
 
 def _look_at_top_up(d: Draft) -> None:
-    """Have the account looked at where it has just fallen below its threshold, or been set so that it is below."""
+    """Have the account looked at where it has just fallen below its threshold, or been set anew."""
     a, c = d.account, d.command
-    wanted = a.settings.auto_top_up
-    assert wanted is not None, "the caller has seen it"
-    known = d.context.accounts.get((c.workspace, c.account))
-    before = known.balance if known is not None else 0
+    s, known = a.settings, d.context.accounts.get((c.workspace, c.account))
     if isinstance(c, SetAccount):
-        look = is_wanting(wanted, a.balance)
+        look = is_set_anew(known.settings.auto_top_up if known else None, s.auto_top_up, a.balance, s.frozen)
     else:
-        look = wanted.enabled and falls_below(wanted, before, a.balance)
-    if look and not a.settings.frozen:
+        assert s.auto_top_up is not None, "the caller has seen it"
+        look = not s.frozen and falls_below(s.auto_top_up, known.balance if known else 0, a.balance)
+    if look:
         d.records.append(TopUpDue(a.workspace, a.id, a.bucket, d.at))
 
 
@@ -275,7 +288,7 @@ def content(c: Any, context: Context) -> Content:
     if metered is not None and not metered.given:
         ref = getattr(c, "hold", None)
         return Content(c.kind, _as_sent(metered.usage), c.operation, ref)
-    if isinstance(c, TakeBack | CloseDispute):
+    if isinstance(c, _GOES_BACK):
         return Content(c.kind, c.total, "", c.grant)
     if isinstance(c, NAMES_HOLD):
         if isinstance(c, Extend):

@@ -29,7 +29,7 @@ from .facts import (
 from .purchases import Order, OrderState, Reason, Receipt, share
 from .records import Entry, GrantTerms, Workspace
 from .refundable import read_body
-from .reversals import ACTOR_PREFIX, due_back, looked_over, noted, told_back, who_of
+from .reversals import ACTOR_PREFIX, due_back, looked_over, noted, paid_in, told_back, who_of
 from .subscription import Subscription, renewal_key, seen_mark
 
 _LACKING: Final = ("no_account", "unknown_product")
@@ -135,7 +135,7 @@ def _paid(fact: Paid, known: Known) -> Noted:
         part=fact.part, parts=fact.parts, at=fact.at, renewal=fact.renewal, paid_until=fact.paid_until, test=fact.test,
         reason=_doubt(fact, offer, account, known),
     )  # fmt: skip
-    return Noted(order, looked_over(receipt), fact.replaces)
+    return Noted(order, looked_over(paid_in(receipt)), fact.replaces)
 
 
 def _offer(fact: Paid, known: Known) -> Offer | None:

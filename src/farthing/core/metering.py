@@ -17,7 +17,7 @@ _Tokens = Annotated[int, Meta(ge=1, le=100_000_000)]
 _DECIMAL = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
 
 
-class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """How calls of models are held for and settled."""
 
     hold: Literal["estimate", "fixed", "nothing"] = "estimate"

@@ -31,7 +31,7 @@ from .exact import (
     subtract,
 )
 from .quantities import ROOT, TREE, PriceRefusal, allocate, fill_tree, invalid, read_quantities, usage_problem
-from .rules import Compiled, Extra, Facts, Index, ModelTariffs, Step, Tariff
+from .rules import Compiled, Extra, Facts, Index, ModelTariffs, Tariff
 from .steps import cost_of, exact_sum, parts_of
 from .usage import Line, Priced, Usage
 
@@ -109,6 +109,11 @@ class _Source(Struct, frozen=True):
 class _Bill:
     """A price in the making."""
 
+    __slots__ = (
+        "book", "bought", "card", "costs", "counted", "facts", "kinds", "known", "lines", "model", "own", "total",
+        "totals", "unknown", "usage",
+    )  # fmt: skip
+
     def __init__(self, usage: Usage, book: Book) -> None:
         self.usage = usage
         self.book = book
@@ -139,7 +144,10 @@ class _Bill:
         self.totals = quantities
         alone = quantities
         if not self.card.flat:
-            alone = {name: quantity for name, quantity in quantities.items() if name not in _IN_TREE}
+            if _IN_TREE.issuperset(quantities):
+                alone = {}
+            else:
+                alone = {name: quantity for name, quantity in quantities.items() if name not in _IN_TREE}
             if len(alone) < len(quantities) and (wrong := self._count_tokens(quantities, alone)):
                 return wrong
         for dimension, quantity in alone.items():
@@ -153,7 +161,7 @@ class _Bill:
         totals = fill_tree(quantities)
         if isinstance(totals, PriceRefusal):
             return totals
-        self.totals = {**alone, **totals}
+        self.totals = {**alone, **totals} if alone else totals
         source = self._source(TREE)
         if isinstance(source, PriceRefusal):
             return source
@@ -184,6 +192,10 @@ class _Bill:
 
     def _count_request(self) -> None:
         """The one request that a usage is, where a price for requests applies."""
+        card = self.card
+        ruled = "requests" in card.rules or "requests" in card.defaults
+        if not ruled and (self.model is None or not card.catalogue):
+            return
         source = self._source(("requests",))
         if source is None or isinstance(source, PriceRefusal):
             return
@@ -224,13 +236,19 @@ class _Bill:
             if source.rate is not ONE:
                 amount = multiply(amount, source.rate)
             subtotal = add(subtotal, amount)
-            self.lines.append(_line(source, tariff, step, part, amount, note))
+            line = Line(
+                "price", plain(amount), tariff.dimension, plain(part), step.price, tariff.per, tariff.rule,
+                source.reference, note, source.currency, source.rate_text,
+            )  # fmt: skip
+            self.lines.append(line)
         self.total = add(self.total, subtotal)
         if source.kind == "catalogue":
             self.bought = add(self.bought, subtotal)
             return
         self.own = add(self.own, subtotal)
-        self.costs.append((tariff.dimension, quantity, cost_of(tariff, quantity, self.totals)))
+        # What says nothing of a cost at its first step says nothing at all.
+        cost = None if tariff.steps[0].cost is None else cost_of(tariff, quantity, self.totals)
+        self.costs.append((tariff.dimension, quantity, cost))
 
     # The sum
 
@@ -241,10 +259,10 @@ class _Bill:
             unpriced = self.book.unknown_models == "unpriced" and self._is_unknown_model()
             if not unpriced:
                 return self._not_known(quantities)
-        self._mark_up(self.card.markup, self.own, bool(self.counted - {"catalogue"}), self.book.reference)
-        if self.model is not None:
-            extra, counted = self.card.catalogue_markup, "catalogue" in self.counted
-            self._mark_up(extra, self.bought, counted, self.book.reference, "of the catalogue's prices")
+        if (extra := self.card.markup) is not None and self.counted - {"catalogue"}:
+            self._mark_up(extra, self.own)
+        if (extra := self.card.catalogue_markup) is not None and "catalogue" in self.counted:
+            self._mark_up(extra, self.bought, "of the catalogue's prices")
         total = self.total
         if ZERO < total < self.card.minimum:
             self._extra_line("minimum", subtract(self.card.minimum, total), f"at least {plain(self.card.minimum)}")
@@ -255,7 +273,7 @@ class _Bill:
         return self._priced(total, rounded, unpriced)
 
     def _priced(self, total: Decimal, rounded: Decimal, unpriced: bool) -> Priced | PriceRefusal:
-        amount = int(rounded.scaleb(self.book.scale, context=EXACT))
+        amount = int(EXACT.scaleb(rounded, self.book.scale))
         cost = None if unpriced else self._cost()
         if amount >= MAX_AMOUNT or (cost is not None and cost >= MAX_COST):
             return PriceRefusal("amount_too_large", "dimensions", f"the usage comes to {plain(total)}: too large")
@@ -271,19 +289,15 @@ class _Bill:
             unpriced=unpriced,
         )
 
-    def _mark_up(self, extra: Extra | None, base: Decimal, counted: bool, source: str, of: str = "") -> None:
-        if extra is None or not counted:
-            return
+    def _mark_up(self, extra: Extra, base: Decimal, of: str = "") -> None:
         if percent := divide(multiply(base, extra.percent), HUNDRED):
-            self._extra_line("markup", percent, f"{plain(extra.percent)} % {of}".rstrip(), source)
+            self._extra_line("markup", percent, f"{plain(extra.percent)} % {of}".rstrip())
         if extra.fixed:
-            self._extra_line("markup", extra.fixed, f"fixed {of}".rstrip(), source)
+            self._extra_line("markup", extra.fixed, f"fixed {of}".rstrip())
 
-    def _extra_line(
-        self, kind: Literal["markup", "minimum", "rounding"], amount: Decimal, note: str, source: str = ""
-    ) -> None:
+    def _extra_line(self, kind: Literal["markup", "minimum", "rounding"], amount: Decimal, note: str) -> None:
         self.total = add(self.total, amount)
-        self.lines.append(Line(kind, plain(amount), source=source or self.book.reference, note=note))
+        self.lines.append(Line(kind, plain(amount), source=self.book.reference, note=note))
 
     def _round(self, total: Decimal) -> Decimal | PriceRefusal:
         """The amount as it can be charged; rounding is a line of its own."""
@@ -338,11 +352,14 @@ class _Bill:
 
 
 _SAID: Final = ("model", "operation", "product", "service")
+_FACTS: Final = ("provider", *_SAID)
 
 
 def _facts(usage: Usage, model: ModelTariffs | None) -> Facts:
-    facts: dict[str, tuple[str, ...]] = {name: (value,) for name, value in usage.attributes.items()}
-    for name in ("provider", "model", "service", "operation", "product"):
+    facts: dict[str, tuple[str, ...]] = {}
+    if usage.attributes:
+        facts = {name: (value,) for name, value in usage.attributes.items()}
+    for name in _FACTS:
         if value := getattr(usage, name):
             facts[name] = (value,)
     if model is not None:
@@ -355,25 +372,9 @@ def _matching(rules: Mapping[str, Index], dimensions: tuple[str, ...], facts: Fa
     """The tariffs that apply, by dimension."""
     found = {}
     for dimension in dimensions:
-        if (index := rules.get(dimension)) and (tariff := index.find(facts)):
+        if dimension in rules and (tariff := rules[dimension].find(facts)):
             found[dimension] = tariff
     return found
-
-
-def _line(source: _Source, tariff: Tariff, step: Step, part: Decimal, amount: Decimal, note: str) -> Line:
-    return Line(
-        "price",
-        plain(amount),
-        tariff.dimension,
-        plain(part),
-        step.price,
-        tariff.per,
-        tariff.rule,
-        source.reference,
-        note,
-        source.currency,
-        source.rate_text,
-    )
 
 
 def _missing(source: _Source, homeless: list[str]) -> PriceRefusal:

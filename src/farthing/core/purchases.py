@@ -107,6 +107,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A dispute of it was lost: all of it is gone."""
     lost_parts: dict[str, str] = {}
     """Disputes of a part of it that were lost, and how much each was about."""
+    told_in: dict[str, str] = {}
+    """What went back, or was lost, before anybody knew what was paid in: in which currency, by the same names."""
     wanted: int = 0
     """How many credits of its grant are to be taken back, in all: put down before the ledger is asked."""
     taken: int = 0

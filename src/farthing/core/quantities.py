@@ -19,6 +19,7 @@ DIMENSION_FORM: Final = "1 to 64 lower-case letters, digits, dots, dashes or und
 MAX_DIMENSIONS: Final = 64
 MAX_ATTRIBUTES: Final = 64
 TEXT_LENGTH: Final = 255
+_TEXTS: Final = ("provider", "model", "service", "operation", "product", "chat")
 _TOO_LONG: Final = f"must be at most {TEXT_LENGTH} characters"
 
 
@@ -31,6 +32,9 @@ def _in_order(parent: str) -> tuple[str, ...]:
 ROOT: Final = "tokens"
 TREE: Final = _in_order(ROOT)
 _PLACE: Final = {dimension: place for place, dimension in enumerate((*TREE, "requests"))}
+_LAST: Final = 99
+_UPWARDS: Final = tuple((dimension, PARENTS.get(dimension, "")) for dimension in reversed(TREE))
+"""Children before parents, each with its own parent."""
 
 
 class PriceRefusal(Struct, frozen=True):
@@ -56,6 +60,7 @@ def read_quantities(usage: Usage, any_name: bool = False) -> dict[str, Decimal] 
     if len(usage.dimensions) > MAX_DIMENSIONS:
         return invalid("dimensions", f"must be at most {MAX_DIMENSIONS}")
     found: dict[str, Decimal] = {}
+    latest, sorts = -1, False
     for dimension, text in usage.dimensions.items():
         # A count is mostly a few digits: everything else is looked at closely.
         if not (text.isdecimal() and text.isascii() and len(text) <= 15 and dimension in COUNTED) and (
@@ -63,8 +68,11 @@ def read_quantities(usage: Usage, any_name: bool = False) -> dict[str, Decimal] 
         ):
             return wrong
         found[dimension] = Decimal(text)
-    if len(found) > 1:
-        return {name: found[name] for name in sorted(found, key=lambda name: (_PLACE.get(name, 99), name))}
+        place = _PLACE.get(dimension, _LAST)
+        sorts = sorts or place <= latest
+        latest = place
+    if sorts:
+        return {name: found[name] for name in sorted(found, key=lambda name: (_PLACE.get(name, _LAST), name))}
     return found
 
 
@@ -79,9 +87,10 @@ def _quantity_problem(dimension: str, text: str, any_name: bool) -> PriceRefusal
 
 def usage_problem(usage: Usage) -> PriceRefusal | None:
     """Why the texts of a usage can't be taken, or None."""
-    for field in ("provider", "model", "service", "operation", "product", "chat"):
-        if len(getattr(usage, field)) > TEXT_LENGTH:
-            return invalid(field, _TOO_LONG)
+    u = usage
+    for text in (u.provider, u.model, u.service, u.operation, u.product, u.chat):
+        if len(text) > TEXT_LENGTH:
+            return invalid(next(field for field in _TEXTS if getattr(usage, field) == text), _TOO_LONG)
     if len(usage.attributes) > MAX_ATTRIBUTES:
         return invalid("attributes", f"must be at most {MAX_ATTRIBUTES}")
     for name, text in usage.attributes.items():
@@ -105,15 +114,17 @@ def fill_tree(sent: Mapping[str, Decimal]) -> dict[str, Decimal] | PriceRefusal:
     """The token counts of a usage with those parents that were not sent."""
     totals: dict[str, Decimal] = {}
     within: dict[str, Decimal] = {}
-    for dimension in reversed(TREE):
-        children = within.get(dimension)
-        total = sent.get(dimension, children)
-        if total is None:
+    for dimension, parent in _UPWARDS:
+        if dimension in sent:
+            total = sent[dimension]
+            if dimension in within and within[dimension] > total:
+                return _exceeded(dimension, total, totals)
+        elif dimension in within:
+            total = within[dimension]
+        else:
             continue
-        if children is not None and children > total:
-            return _exceeded(dimension, total, totals)
         totals[dimension] = total
-        if parent := PARENTS.get(dimension):
+        if parent:
             within[parent] = add(within[parent], total) if parent in within else total
     return totals
 
@@ -138,12 +149,16 @@ def allocate(totals: Mapping[str, Decimal], priced: Container[str]) -> tuple[dic
     for dimension in totals:
         if parent := PARENTS.get(dimension):
             own[parent] = subtract(own[parent], totals[dimension])
-    for dimension, quantity in own.items():
-        payer: str | None = dimension
-        while payer is not None and payer not in priced:
-            payer = PARENTS.get(payer)
-        if payer is not None:
+    # Parents first: who pays for what is within it has its place among the shares before that comes.
+    for dimension in TREE:
+        if dimension not in own:
+            continue
+        payer, quantity = dimension, own[dimension]
+        while payer and payer not in priced:
+            payer = PARENTS.get(payer, "")
+        if payer:
             shares[payer] = add(shares[payer], quantity) if payer in shares else quantity
         elif quantity > ZERO:
             homeless.append(dimension)
-    return {dimension: shares[dimension] for dimension in TREE if dimension in shares}, homeless
+    homeless.reverse()
+    return shares, homeless

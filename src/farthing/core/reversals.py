@@ -47,20 +47,47 @@ def _with_loss(fact: DisputeClosed, receipt: Receipt) -> Receipt:
     other = receipt.known and fact.currency.upper() != receipt.currency.upper()
     if not fact.amount or other or (receipt.known and Decimal(fact.amount) >= Decimal(receipt.amount)):
         return replace(receipt, lost=True)
-    return replace(receipt, lost_parts={**receipt.lost_parts, fact.dispute: fact.amount})
+    parts = {**receipt.lost_parts, fact.dispute: fact.amount}
+    return replace(receipt, lost_parts=parts, told_in=_told_in(receipt, fact.dispute, fact.currency))
 
 
 def _with_refund(fact: Refunded, receipt: Receipt) -> Receipt:
+    if not fact.refund and fact.total is None:
+        return replace(receipt, lost=True)
+    receipt = replace(receipt, told_in=_told_in(receipt, fact.refund or SUM, fact.currency))
     if fact.refund:
         return replace(receipt, returned={**receipt.returned, fact.refund: fact.amount})
-    if fact.total is None:
-        return replace(receipt, lost=True)
+    assert fact.total is not None, "else all of it went back"
     total, before = Decimal(fact.total), Decimal(receipt.returned.get(SUM, "0"))
     if fact.at < receipt.summed_at:
         return receipt
     # It falls where a refund has failed, and not within the second in which providers tell the time.
     total = max(total, before) if fact.at == receipt.summed_at else total
     return replace(receipt, returned={**receipt.returned, SUM: format(total, "f")}, summed_at=fact.at)
+
+
+def _told_in(receipt: Receipt, name: str, currency: str) -> dict[str, str]:
+    """The currencies of what is told before its payment, with one more."""
+    return receipt.told_in if receipt.known or not currency else {**receipt.told_in, name: currency.upper()}
+
+
+def has_other_money(receipt: Receipt, currency: str) -> bool:
+    """Whether something was told of a payment, before itself, in other money than it was paid in."""
+    return any(each != currency.upper() for each in receipt.told_in.values())
+
+
+def paid_in(receipt: Receipt) -> Receipt:
+    """The receipt of a payment that is known by now. What had been told in other money counts as it does after it: of a
+    refund nobody knows which part it is, and it moves nothing; of a dispute that was lost it is all."""
+    r, name = receipt, receipt.currency.upper()
+    if has_other_money(r, name):
+        other = {each for each, currency in r.told_in.items() if currency != name}
+        r = replace(
+            r, returned={id: amount for id, amount in r.returned.items() if id not in other},
+            summed_at=0 if SUM in other else r.summed_at, lost=r.lost or not other.isdisjoint(r.lost_parts),
+            lost_parts={id: amount for id, amount in r.lost_parts.items() if id not in other},
+        )  # fmt: skip
+    return replace(r, told_in={}) if r.told_in else r
 
 
 def looked_over(receipt: Receipt, *, begun: bool = False) -> Receipt:

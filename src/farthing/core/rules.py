@@ -49,7 +49,10 @@ class Tariff(Struct, frozen=True):
 
     def matches(self, facts: Facts) -> bool:
         """Whether it applies to a usage."""
-        return all(not allowed.isdisjoint(facts.get(key, ())) for key, allowed in self.conditions)
+        for key, allowed in self.conditions:  # noqa: SIM110 - a generator takes longer than the rest of it
+            if allowed.isdisjoint(facts.get(key, ())):
+                return False
+        return True
 
 
 class Index:
@@ -74,7 +77,7 @@ class Index:
                 for tariff in self._buckets.get((key, value), ()):
                     if best is not None and best.rank <= tariff.rank:
                         break
-                    if tariff.matches(facts):
+                    if not tariff.conditions or tariff.matches(facts):
                         best = tariff
                         break
         return best

@@ -7,20 +7,19 @@ from .exact import ZERO, add, multiply, plain, subtract
 from .rules import Step, Tariff
 
 
-def parts_of(tariff: Tariff, quantity: Decimal, totals: Mapping[str, Decimal]) -> Iterator[tuple[Step, Decimal, str]]:
+def parts_of(tariff: Tariff, quantity: Decimal, totals: Mapping[str, Decimal]) -> Iterable[tuple[Step, Decimal, str]]:
     """The parts of a quantity that are priced alike: the step, how much of it, what is to be said of it."""
     rest, note = quantity, ""
     if tariff.included:
         taken = min(tariff.included, quantity)
         rest, note = subtract(quantity, taken), f"{plain(taken)} included"
     if len(tariff.steps) == 1:
-        yield tariff.steps[0], rest, note
-    elif tariff.whole:
+        return ((tariff.steps[0], rest, note),)
+    if tariff.whole:
         reached = totals.get(tariff.by, ZERO)
         step = next(step for step in reversed(tariff.steps) if not step.start or reached > step.start)
-        yield step, rest, _joined(note, f"all at the step from {plain(step.start)} {tariff.by}")
-    else:
-        yield from _graduated(tariff.steps, rest, note)
+        return ((step, rest, _joined(note, f"all at the step from {plain(step.start)} {tariff.by}")),)
+    return _graduated(tariff.steps, rest, note)
 
 
 def _graduated(steps: tuple[Step, ...], rest: Decimal, note: str) -> Iterator[tuple[Step, Decimal, str]]:

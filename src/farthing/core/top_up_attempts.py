@@ -52,6 +52,10 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
     url: str = ""
     """Where the buyer can pay himself."""
+    page: str = ""
+    """The provider's name of that page, where it can be closed; empty once it is."""
+    amount: int = 0
+    """What was set in place of an offer."""
 
 
 class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,6 +77,10 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     paused_at: int | None = None
     url: str = ""
     """Of a pause: where the buyer can pay, or say yes."""
+    page: str = ""
+    """The attempt whose page that is, where it can be closed."""
+    closing: tuple[str, ...] = ()
+    """Attempts whose pages are to be closed: who paid on one of them beside what follows would pay twice."""
 
 
 State = Literal["off", "frozen", "paused", "in_flight", "cooling_down", "held_back", "ready"]

@@ -19,6 +19,7 @@ from .catalogue import Provider, TopUp
 from .events import write_time
 from .top_up_attempts import Attempt, PauseReason, Reason, Standing
 from .top_up_offers import Bought, Unbuyable, to_buy
+from .top_up_pages import Closed, given_up, is_of_old, without_page
 
 MINUTE_US: Final = 60_000_000
 HOUR_US: Final = 60 * MINUTE_US
@@ -35,6 +36,8 @@ CAN_BE_ASKED: Final[tuple[Provider, ...]] = ("stripe",)
 """How a payment stands."""
 TROUBLE_US: Final = 5 * MINUTE_US
 """When a provider is asked again that could not be; twice as long each time, an hour at most."""
+PAGE_US: Final = 25 * HOUR_US
+"""A page is over by itself after a day, by whatever clock."""
 MOST_FAILURES: Final = 3
 MOST_UNCONFIRMED: Final = 2
 MOST_FINDS: Final = 24
@@ -63,6 +66,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     standing: Standing = Standing()
     attempt: Attempt | None = None
     """The one that is under way."""
+    pages: tuple[Attempt, ...] = ()
+    """Those that the standing names for their pages."""
 
     @property
     def off(self) -> bool:
@@ -80,6 +85,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     message: str = ""
     again: bool = False
     """The same may go well later by itself."""
+    page: str = ""
 
 
 Told = tuple[str, dict[str, Any]]
@@ -98,6 +104,8 @@ class Step(Struct, frozen=True, kw_only=True):
     """Ask the provider for the attempt, once this is written."""
     find: bool = False
     """Ask it how the attempt stands."""
+    close: tuple[Attempt, ...] = ()
+    """Have it close their pages, before anything else."""
     why: str = ""
     """Why nothing is asked, as a code."""
 
@@ -107,9 +115,14 @@ class Step(Struct, frozen=True, kw_only=True):
 
 def look(seen: Seen, sold: TopUp | None, new_id: Callable[[], str]) -> Step:
     """What is to be done about an account now."""
+    s = seen.standing
+    if any(each.id == s.page and is_of_old(seen.settings, each) for each in seen.pages):
+        s = given_up(s)
+    if close := tuple(each for each in seen.pages if each.id in s.closing):
+        return Step(standing=s, due_at=seen.at + ANSWER_US, close=close, why="page_open")
     if seen.attempt is not None:
         return _under_way(seen, seen.attempt)
-    return _begin(seen, seen.standing, sold, new_id)
+    return _begin(seen, s, sold, new_id)
 
 
 def _under_way(seen: Seen, attempt: Attempt) -> Step:
@@ -173,7 +186,7 @@ def _begin(seen: Seen, s: Standing, sold: TopUp | None, new_id: Callable[[], str
     attempt = Attempt(
         id=new_id(), account="", provider=settings.provider, offer=settings.offer, quantity=bought.quantity,
         credits=bought.credits, price=bought.price, currency=bought.currency, order=settings.order,
-        began_at=seen.at, ask_at=seen.at + ANSWER_US, overdue_at=seen.at + OVERDUE_US,
+        amount=settings.amount, began_at=seen.at, ask_at=seen.at + ANSWER_US, overdue_at=seen.at + OVERDUE_US,
     )  # fmt: skip
     standing = replace(s, attempt=attempt.id, held_back=None)
     return Step(standing=standing, attempt=attempt, due_at=attempt.ask_at, ask=True)
@@ -220,7 +233,7 @@ def answered(seen: Seen, id: str, answer: Answer) -> Step | None:
         answer = Answer(state="pending", reason="unknown", message=answer.message)
     attempt = replace(
         attempt, payment=answer.payment or attempt.payment, reason=answer.reason, message=answer.message,
-        url=answer.url,
+        url=answer.url, page=answer.page,
     )  # fmt: skip
     s = seen.standing
     if answer.state == "succeeded":
@@ -235,11 +248,15 @@ def answered(seen: Seen, id: str, answer: Answer) -> Step | None:
     ended = replace(attempt, state=answer.state, ended_at=seen.at)
     s = replace(s, attempt="")
     if answer.again:
-        s = replace(s, troubles=s.troubles + 1)
-        s = replace(s, retry_at=seen.at + min(TROUBLE_US << min(s.troubles - 1, 6), HOUR_US))
+        s = replace(s, troubles=s.troubles + 1, retry_at=_later(seen.at, s.troubles))
         event = (FAILED, _facts(seen, ended) | {"retry_at": write_time(s.retry_at)})
         return Step(standing=s, attempt=ended, due_at=s.retry_at, events=(event,), why=ended.reason)
     return _ended(seen, s, ended)
+
+
+def _later(at: int, troubles: int) -> int:
+    """When a provider is asked again that could not be, after so many times before."""
+    return at + min(TROUBLE_US << min(troubles, 6), HOUR_US)
 
 
 def _ended(seen: Seen, s: Standing, ended: Attempt) -> Step:
@@ -258,8 +275,9 @@ def found_out(seen: Seen, id: str, told: Answer | None) -> Step | None:
     if told is None or told.state == "succeeded":
         return _overdue(seen, attempt)
     attempt = replace(
-        attempt, payment=told.payment or attempt.payment, reason=told.reason, message=told.message, url=told.url
-    )
+        attempt, payment=told.payment or attempt.payment, reason=told.reason, message=told.message, url=told.url,
+        page=told.page,
+    )  # fmt: skip
     if told.state == "pending" and at < attempt.began_at + SLOW_US:
         return _pending(s, replace(attempt, overdue_at=min(at + OVERDUE_US, attempt.began_at + SLOW_US)))
     if told.state == "failed" and attempt.tries < MOST_FINDS:
@@ -289,9 +307,31 @@ def _failed(seen: Seen, s: Standing, attempt: Attempt, reason: str, message: str
 
 
 def _paused(seen: Seen, s: Standing, attempt: Attempt, why: PauseReason, events: tuple[Told, ...]) -> Step:
-    s = replace(s, paused=why, paused_at=seen.at, url=attempt.url, retry_at=0)
+    page = attempt.id if attempt.page else ""
+    s = replace(given_up(s), paused=why, paused_at=seen.at, url=attempt.url, page=page, retry_at=0)
     event = (PAUSED, _facts(seen, attempt) | {"cause": why})
-    return Step(standing=s, attempt=attempt, events=(*events, event), why=why)
+    # What was switched off meanwhile needs no page.
+    due_at = seen.at if page and is_of_old(seen.settings, attempt) else None
+    return Step(standing=s, attempt=attempt, due_at=due_at, events=(*events, event), why=why)
+
+
+def closed(seen: Seen, id: str, told: Closed) -> Step | None:
+    """What follows from closing an attempt's page; None where that is settled by now. What was paid there is under way
+    again, until its notification credits it."""
+    s, attempt = seen.standing, next((each for each in seen.pages if each.id == id), None)
+    if attempt is None or id not in s.closing:
+        return None
+    if told.state == "open" and seen.at < (attempt.ended_at or attempt.began_at) + PAGE_US:
+        later = _later(seen.at, s.troubles)
+        return Step(standing=replace(s, troubles=s.troubles + 1), due_at=later, why="page_open")
+    s = replace(without_page(s, id), troubles=0)
+    attempt = replace(attempt, payment=told.payment or attempt.payment, url="", page="")
+    if told.state != "paid" or s.attempt:
+        return Step(standing=s, attempt=attempt, due_at=seen.at)
+    if s.paused == attempt.state and not s.page:
+        s = replace(s, paused=None, paused_at=None)
+    paid = replace(attempt, reason="", message="", ended_at=None, overdue_at=seen.at + OVERDUE_US)
+    return _pending(replace(s, attempt=id), paid)
 
 
 # What the provider tells later
@@ -302,20 +342,21 @@ def confirmed(seen: Seen, attempt: Attempt, payment: str, credits: int) -> Step:
     s, late = seen.standing, attempt.state == "unconfirmed"
     own = s.attempt == attempt.id
     unconfirmed = 0 if own else max(s.unconfirmed - late, 0)
+    s = without_page(s, attempt.id)
     s = replace(s, attempt="" if own else s.attempt, failures=0, troubles=0, retry_at=0, unconfirmed=unconfirmed)
     # Who has paid on the page that he was sent to has said yes, and left what he paid with.
     asked_for = attempt.state if attempt.state == "authentication_required" else ""
     if s.paused in ("unconfirmed", "payment_waiting", asked_for) and unconfirmed < MOST_UNCONFIRMED:
-        s = replace(s, paused=None, paused_at=None, url="")
-    done = replace(attempt, state="done", payment=payment, ended_at=seen.at, reason="", message="", url="")
+        s = replace(given_up(s), paused=None, paused_at=None)
+    done = replace(attempt, state="done", payment=payment, ended_at=seen.at, reason="", message="", url="", page="")
     said = _facts(seen, done) | {"credits": write_amount(credits, seen.scale)}
     return Step(standing=s, attempt=done, due_at=seen.at, events=((DONE, said),))
 
 
 def stuck(seen: Seen, attempt: Attempt, payment: str, reason: str) -> Step:
     """Its payment came in, and waits for a person: to buy more would be the same again."""
-    waits = replace(attempt, state="waiting", payment=payment, reason=reason)
-    s, late = seen.standing, attempt.state == "unconfirmed"
+    waits = replace(attempt, state="waiting", payment=payment, reason=reason, url="", page="")
+    s, late = without_page(seen.standing, attempt.id), attempt.state == "unconfirmed"
     s = replace(s, unconfirmed=max(s.unconfirmed - late, 0))
     step = _paused(seen, replace(s, attempt=s.attempt or attempt.id), waits, "payment_waiting", ())
     return replace(step, due_at=seen.at)
@@ -323,11 +364,10 @@ def stuck(seen: Seen, attempt: Attempt, payment: str, reason: str) -> Step:
 
 def resumed(seen: Seen) -> Step:
     """Somebody says that it may go on: as if nothing had failed."""
-    s = Standing(attempt=seen.standing.attempt)
-    attempt = seen.attempt
-    if attempt is not None and attempt.state == "waiting":
-        # The person has seen to the payment; it stays where it is.
-        s = Standing()
+    attempt, closing = seen.attempt, given_up(seen.standing).closing
+    # Where the person has seen to a payment, it stays where it is.
+    is_over = attempt is not None and attempt.state == "waiting"
+    s = Standing(attempt="" if is_over else seen.standing.attempt, closing=closing)
     return Step(standing=s, due_at=seen.at)
 
 

@@ -5,9 +5,14 @@ with a count of output that only says where counting begins; figures that come l
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, has_more, list_of, of, said, text_of, tools_of
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
+
+from .asking import texts_of
+from .framing import data_of_named
+from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
 from .used import Used, told, unusual
 
 PROVIDER: Final = "anthropic"
@@ -15,11 +20,11 @@ PROVIDER: Final = "anthropic"
 
 def messages_asked(body: Body) -> Asked:
     """What a request for a message asks for."""
-    messages = list_of(body, "messages")
+    texts, more = texts_of(list_of(body, "messages"))
     system = [said(of(body, "system"))] if of(body, "system") else []
     return Asked(
-        model=text_of(body, "model"), operation="chat", texts=(*system, *map(said, messages)), tools=tools_of(body),
-        uncounted=any(map(has_more, messages)), most_output=count_of(body, "max_tokens"),
+        model=text_of(body, "model"), operation="chat", texts=(*system, *texts), tools=tools_of(body),
+        uncounted=more, most_output=count_of(body, "max_tokens"),
         stream=of(body, "stream") is True,
     )  # fmt: skip
 
@@ -57,6 +62,29 @@ def messages_event(event: Any) -> Seen:
             return Seen(error=text_of(of(event, "error"), "message") or "error", over=True)
         case _:
             return NOTHING
+
+
+class _Delta(Struct, gc=False):
+    text: str = ""
+    partial_json: str = ""
+    thinking: str = ""
+
+
+class _Event(Struct, gc=False):
+    type: Literal["content_block_delta"]
+    delta: _Delta
+
+
+_EVENTS: Final = Decoder(_Event)
+
+
+def messages_usual(event: bytes) -> Seen | None:
+    """What an event of a message says that brings more of its text."""
+    try:
+        delta = _EVENTS.decode(data_of_named(event)).delta
+    except MsgspecError:
+        return None
+    return Seen(text=delta.text or delta.partial_json or delta.thinking)
 
 
 def _started(message: Any) -> Seen:
@@ -114,7 +142,7 @@ def _attributes(usage: Any) -> dict[str, str]:
 
 MESSAGES: Final = Reader(
     provider=PROVIDER, asked=messages_asked, prepared=messages_prepared, answered=messages_answered,
-    event=messages_event,
+    event=messages_event, usual=messages_usual,
 )  # fmt: skip
 
 POSTS: Final[Mapping[str, Reader]] = {"/v1/messages": MESSAGES}

@@ -10,13 +10,11 @@ from collections.abc import Callable, Generator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
-from math import ceil
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from farthing.client.bodies import priced_body, usage_body
+from farthing.client.bodies import priced_body
 from farthing.client.calls import Call, ask, get, post
 from farthing.client.errors import (
     ApiError,
@@ -31,16 +29,16 @@ from farthing.client.errors import (
 )
 from farthing.client.pricing_results import Quote
 from farthing.client.results import Charge, Extended, Hold, HoldNow, Released, Settled
-from farthing.client.values import amount_text, instant_text
-from farthing.core.metering import Policy
+from farthing.client.values import amount_text, instant_text, quantities
 
 from .counting import Count
-from .evidence import Basis, evidence, to_charge, ways
+from .evidence import NOTHING_USED, Basis, evidence, expected, to_charge, usage_of, ways
 from .keys import keys_of
 from .otel import CallSpan, begun
-from .policy import shown
+from .policy import times
 from .reading import Asked, Seen
-from .tab import Tab
+from .terms import Terms
+from .twice import ended
 from .used import Used
 
 T = TypeVar("T")
@@ -67,26 +65,6 @@ def _taken(done: Done) -> Done:
     return done
 
 
-class Terms(Struct, frozen=True, kw_only=True):
-    """Whose call it is, and what is to be said of it."""
-
-    account: str
-    policy: Policy
-    provider: str = ""
-    """Who answers, where that isn't whom the library was made for."""
-    service: str | None = None
-    operation: str | None = None
-    product: str | None = None
-    chat: str | None = None
-    metadata: Mapping[str, Any] = {}
-    key: str = ""
-    """Its name: by that it is charged once, however often it is made."""
-    guest: bool = False
-    """Nobody pays for it."""
-    tab: Tab | None = None
-    """On which it is put; then its answer does not wait for its settlement."""
-
-
 class ModelCall:
     """A call, from before it is made until it is settled."""
 
@@ -96,7 +74,7 @@ class ModelCall:
         self.policy = terms.policy
         self.hold: Hold | HoldNow | None = None
         self.held = Decimal(0)
-        self.used = Used()
+        self.used = NOTHING_USED
         self.how: Ended = ""
         self.over = False
         """All of the answer has come."""
@@ -120,6 +98,8 @@ class ModelCall:
         self._next_tokens = self.policy.report_tokens
         self._covered = 0
         """Tokens of the answer that what is set aside is enough for."""
+        self._unread: Callable[[], None] | None = None
+        """Reads what the ledger has said of its hold."""
         self._unheard = 0
         """Tokens up to which it goes on though the ledger could not be told."""
         self._told = Decimal(0)
@@ -151,7 +131,8 @@ class ModelCall:
     def _place(self) -> Steps[Hold]:
         body, name = self._hold_body(), self.terms.key
         for attempt in count(1):
-            self._keys = keys_of(name, attempt)
+            if name:
+                self._keys = keys_of(name, attempt)
             placed: Hold = yield post(Hold, "/v1/holds", body, self._keys.hold)
             if not (name and placed.replayed):
                 self.held, self._since = placed.amount, placed.created_at
@@ -177,34 +158,40 @@ class ModelCall:
     def _hold_body(self) -> dict[str, Any]:
         terms, policy = self.terms, self.policy
         body: dict[str, Any] = {"account": terms.account, "expires_in": policy.hold_seconds}
-        body |= {"on_expiry": policy.on_expiry, "metadata": self._expected()}
+        body |= {"on_expiry": policy.on_expiry, "metadata": expected(self)}
         if policy.hold == "fixed":
             return body | priced_body(
                 policy.fixed, None, None, self.asked.model or None, None, None, terms.operation, terms.service,
                 terms.product,
             )  # fmt: skip
-        output = self._expected_output()
-        self._covered = output
-        factor = Decimal(policy.factor)
-        counts = {"input_tokens": ceil(self.asked.input_tokens * factor), "output_tokens": output}
-        return body | self._priced(Used(counts=counts))
-
-    def _expected(self) -> dict[str, Any]:
-        """What is known before: evidence for who finds a hold that nobody has ended."""
-        facts = {"model_asked": self.asked.model, "estimated_input_tokens": self.asked.input_tokens}
-        facts |= {"policy": shown(self.policy), "on_expiry": self.policy.on_expiry}
-        return {**self.terms.metadata, "metering": facts}
+        self._covered = output = self._expected_output()
+        into = times(policy.factor, self.asked.input_tokens)
+        return body | {"usage": usage_of(self, {"input_tokens": str(into), "output_tokens": str(output)})}
 
     def _expected_output(self) -> int:
         most, policy = self.asked.most_output, self.policy
-        expected = ceil(policy.output_tokens * Decimal(policy.factor)) * self.asked.answers
-        return expected if most is None else min(expected, most)
+        usual = times(policy.factor, policy.output_tokens) * self.asked.answers
+        return usual if most is None else min(usual, most)
 
     def _priced(self, used: Used) -> dict[str, Any]:
-        terms = self.terms
-        usage = used.usage(model=self.asked.model, service=terms.service, product=terms.product, chat=terms.chat)
-        usage = replace(usage, operation=terms.operation, provider=terms.provider or usage.provider)
-        return {"usage": usage_body(usage)}
+        return {"usage": usage_of(self, quantities(used.dimensions()), used)}
+
+    def reads_later(self, placed: bool, read: Callable[[], None]) -> bool:
+        """Its hold is on the books: whether what the ledger has said of it may be read when that is needed, rather than
+        before the first piece. Not where each may be beyond what is held, or where it is asked for again."""
+        if not placed or self.asked.later or self.policy.spent == "stop":
+            return False
+        self._unread, self._next_tokens = read, self._next(0)
+        return True
+
+    def _read(self) -> None:
+        read, self._unread = self._unread, None
+        if read is None:
+            return
+        try:
+            read()
+        except FarthingError as error:  # the client was closed meanwhile
+            self.notes["no_hold"] = str(error)
 
     # While it goes on
 
@@ -219,10 +206,24 @@ class ModelCall:
             self._count.add(seen.text)
         if seen.used is not None:
             self.used = self.used.merged(seen.used)
-        self.finish, self.id = seen.finish or self.finish, seen.id or self.id
-        self.error = seen.error or self.error
-        self.over = self.over or seen.over
+        if seen.id:
+            self.id = seen.id
+        if seen.finish:
+            self.finish = seen.finish
+        if seen.error:
+            self.error = seen.error
+        if seen.over:
+            self.over = True
         self.pending = seen.pending
+
+    def due(self, now: float) -> bool:
+        """A piece is about to be passed on: whether anything has to be seen to before. Asked of each of them."""
+        if self.hold is None and self._unread is None:
+            return False
+        if now >= self._next_at or self._count.tokens >= self._next_tokens:
+            self._read()
+            return self.hold is not None
+        return self.policy.spent == "stop" and (self.spent is not None or self.waits)
 
     def ticks(self, now: float) -> bool:
         """A piece is about to be passed on: whether the ledger should be told of what was delivered so far. Raises
@@ -230,10 +231,7 @@ class ModelCall:
         if self.spent is not None and self.policy.spent == "stop":
             self._count.take_back()
             raise self.spent
-        due = self.hold is not None and (
-            now >= self._next_at or self.delivered >= self._next_tokens or self.waits
-        )  # fmt: skip
-        return due and self.reports()
+        return self.due(now) and self.reports()
 
     @property
     def waits(self) -> bool:
@@ -316,6 +314,8 @@ class ModelCall:
         self.how = how
         if error is not None and how not in ("finished", "left"):
             self.error = f"{type(error).__name__}: {error}"[:500]
+        if how != "refused":
+            ended(self)
         if self.span is not None:
             self.span.over(self, error)
         if self.terms.tab is not None:
@@ -333,6 +333,7 @@ class ModelCall:
 
     def settling(self) -> Steps[None]:
         """Charge what it has used, and end its hold. May be run again, after whatever happened."""
+        self._read()
         try:
             yield from self._settling()
         finally:

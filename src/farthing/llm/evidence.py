@@ -1,4 +1,4 @@
-"""Evidence: what is charged of a call, what comes closest to it where that has no price, and why it is charged so."""
+"""Evidence: what a call is held for and charged, what comes closest to it where that has no price, and why it is so."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -13,7 +13,27 @@ if TYPE_CHECKING:
 
 Basis = Literal["provider", "estimate", "delivered", "input", "nothing"]
 """By whose figures a call is charged."""
+NOTHING_USED: Final = Used()
 _TOKENS: Final = ("input_tokens", "output_tokens")
+
+
+def usage_of(call: "ModelCall", dimensions: dict[str, str], used: Used = NOTHING_USED) -> dict[str, Any]:
+    """A usage of so much, as the ledger is told of it."""
+    # As `usage_body` has it, but at once: a hold is put together while somebody waits for a first token.
+    terms = call.terms
+    found = {
+        "provider": terms.provider or used.provider or None, "service": terms.service, "operation": terms.operation,
+        "product": terms.product, "chat": terms.chat, "model": used.model or call.asked.model or None,
+        "dimensions": dimensions, "attributes": dict(used.attributes) or None,
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def expected(call: "ModelCall") -> dict[str, Any]:
+    """What is known before, for who finds a hold that nobody has ended."""
+    asked, policy = call.asked, call.policy
+    facts = {"model_asked": asked.model, "estimated_input_tokens": asked.input_tokens}
+    return {**call.terms.metadata, "metering": facts | {"policy": shown(policy), "on_expiry": policy.on_expiry}}
 
 
 def to_charge(call: "ModelCall") -> tuple[Used | None, Basis]:

@@ -8,7 +8,7 @@ has come from the network and that nobody has read, nothing is.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from functools import cache, partial
 from time import monotonic
 from typing import Any, Final
@@ -17,7 +17,7 @@ import msgspec
 
 from .call import Ended, ModelCall
 from .framing import Frames, Framing, framing_of
-from .reading import Reader
+from .reading import Reader, none_usual
 from .settling import AsyncSettler, Job, Settler
 
 _LOG: Final = logging.getLogger("farthing.llm")
@@ -36,24 +36,31 @@ class Watch:
         self.known = False
         """All of an answer that is no stream was read."""
         self._frames: Framing = Frames()
+        self._usual = reader.usual
         self._whole: list[bytes] = []
 
     def framed(self, response: Any) -> None:
         """A response says how its events are put into bytes."""
         if self.streams:
             self._frames = framing_of(response.headers.get("content-type", ""))
+            self._usual = self.reader.usual if isinstance(self._frames, Frames) else none_usual
 
-    def parts(self, data: bytes) -> Iterator[bytes]:
-        """What of it goes on to the caller; he has it when the next part is asked for."""
+    def parts(self, data: bytes) -> Iterable[bytes]:
+        """What of it goes on to the caller, for whom each is counted when it is asked for here: he has it then."""
         if not self.streams:
             self._whole.append(data)
-            yield data
-            return
-        for event in self._frames.feed(data):
-            if self._shown(event):
-                yield event
+            return (data,)
+        # Most reads bring one event, and one that only has more text: it need not be looked for. What is JSON from
+        # its `data:` on is one event.
+        if not self._frames.rest and data.endswith(b"\n\n") and (seen := self._usual(data)) is not None:
+            self.call.see(seen)
+            return (data,)
+        return filter(self._shown, self._frames.feed(data))
 
     def _shown(self, event: bytes) -> bool:
+        if (seen := self._usual(event)) is not None:
+            self.call.see(seen)
+            return True
         try:
             data = self._frames.payload(event)
             if data.startswith(_DONE):
@@ -149,11 +156,12 @@ class Follow:
 
     def read(self, source: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         """The body, on its way through."""
-        self._source = source
+        self._source, call = source, self._call
         try:
             while (data := self._pull(source)) is not None:
                 for part in self._watch.parts(data):
-                    self._report = tick(self._call, self._settler, self._report)
+                    if call.due(monotonic()):
+                        self._report = tick(call, self._settler, self._report)
                     yield part
             if self._watch.rest:
                 yield self._watch.rest
@@ -231,11 +239,20 @@ class AsyncFollow:
 
     async def read(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """The body, on its way through."""
-        self._source = source
+        self._source, call = source, self._call
+        kept = call.policy.broken == "provider"
         try:
-            while (data := await self._pull(source)) is not None:
+            while True:
+                self.pulling = True
+                try:
+                    data = await (self._kept(source) if kept else anext(source, None))
+                finally:
+                    self.pulling = False
+                if data is None:
+                    break
                 for part in self._watch.parts(data):
-                    self._report = await atick(self._call, self._settler, self._report)
+                    if call.due(monotonic()):
+                        self._report = await atick(call, self._settler, self._report)
                     yield part
             if self._watch.rest:
                 yield self._watch.rest
@@ -248,18 +265,12 @@ class AsyncFollow:
             raise
         await self.end(self._watch.ended())
 
-    async def _pull(self, source: AsyncGenerator[bytes, None]) -> bytes | None:
-        self.pulling = True
-        try:
-            if self._call.policy.broken != "provider":
-                return await anext(source, None)
-            # Cancelling its reader shall not end what may be wanted to the end.
-            self._next = asyncio.ensure_future(_next_of(source))
-            data = await asyncio.shield(self._next)
-            self._next = None
-            return data
-        finally:
-            self.pulling = False
+    async def _kept(self, source: AsyncGenerator[bytes, None]) -> bytes | None:
+        # Cancelling its reader shall not end what may be wanted to the end.
+        self._next = asyncio.ensure_future(_next_of(source))
+        data = await asyncio.shield(self._next)
+        self._next = None
+        return data
 
     async def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""

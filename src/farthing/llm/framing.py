@@ -3,7 +3,6 @@ the messages in which AWS wraps each event of a model on Bedrock.
 """
 
 import base64
-from collections.abc import Iterator
 from typing import Final, Protocol
 
 import msgspec
@@ -18,7 +17,10 @@ _MOST: Final = 1 << 25
 class Framing(Protocol):
     """How events stand in the bytes."""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    rest: bytes
+    """What came last, and never became whole."""
+
+    def feed(self, data: bytes) -> list[bytes]:
         """The events that are whole now, with all that belongs to them."""
         ...
 
@@ -26,35 +28,26 @@ class Framing(Protocol):
         """The JSON of an event."""
         ...
 
-    @property
-    def rest(self) -> bytes:
-        """What came last, and never became whole."""
-        ...
-
 
 class Frames:
     """Server-sent events."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.rest = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The events that are whole now, each with the empty line that ends it."""
-        if b"\r" in data or b"\r" in self._rest:
+        if b"\r" in data or b"\r" in self.rest:
             # Who ends lines like that may have his end of a line cut in two: then it waits.
-            data = (self._rest + data).replace(b"\r\n", b"\n")
-            self._rest = b""
-        data = self._rest + data if self._rest else data
-        begin = 0
+            data = (self.rest + data).replace(b"\r\n", b"\n")
+            self.rest = b""
+        data = self.rest + data if self.rest else data
+        events, begin = [], 0
         while (end := data.find(b"\n\n", begin)) >= 0:
-            yield data[begin : end + 2]
+            events.append(data[begin : end + 2])
             begin = end + 2
-        self._rest = data[begin:]
-
-    @property
-    def rest(self) -> bytes:
-        """What came last, and never became whole."""
-        return self._rest
+        self.rest = data[begin:]
+        return events
 
     def payload(self, event: bytes) -> bytes:
         """The data of an event."""
@@ -67,26 +60,22 @@ class AwsMessages:
     has an event of the model's maker in base64."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self.rest = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The messages that are whole now."""
-        data = self._rest + data
-        begin = 0
+        data = self.rest + data
+        messages, begin = [], 0
         while len(data) - begin >= _FEWEST:
             length = int.from_bytes(data[begin : begin + 4], "big")
             if not _FEWEST <= length <= _MOST:  # no message: it goes on as it is
                 length = len(data) - begin
             if len(data) - begin < length:
                 break
-            yield data[begin : begin + length]
+            messages.append(data[begin : begin + length])
             begin += length
-        self._rest = data[begin:]
-
-    @property
-    def rest(self) -> bytes:
-        """What came last, and never became whole."""
-        return self._rest
+        self.rest = data[begin:]
+        return messages
 
     def payload(self, event: bytes) -> bytes:
         """The event in a message; an exception is one that tells of an error."""
@@ -97,6 +86,12 @@ class AwsMessages:
         if b"exception" in event[12 : 12 + headers]:
             return msgspec.json.encode({"type": "error", "error": {"message": found.get("message", "exception")}})
         return b""
+
+
+def data_of_named(event: bytes) -> bytes:
+    """The data of an event that is its name and a line of data; empty where it begins otherwise."""
+    name, _, data = event.partition(b"\ndata:")
+    return data if name.startswith(b"event:") and b"\n" not in name else b""
 
 
 def framing_of(media_type: str) -> Framing:

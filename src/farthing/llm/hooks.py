@@ -4,9 +4,10 @@ a call that is held for, followed and settled like any other.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from time import monotonic
+from typing import Any, Final, TypedDict
 
 from msgspec.structs import replace
 
@@ -16,10 +17,11 @@ from farthing.client.sync.client import Client
 
 from .call import Ended, ModelCall
 from .following import atick, tick
-from .policy import chosen
+from .policy import Given, chosen
 from .reading import Asked, Seen
 from .settling import Job, async_settler_of, settler_of
 from .terms import Said, terms_of
+from .twice import Making, charged_below
 
 LOG: Final = logging.getLogger("farthing.llm")
 _LOST: Final = frozenset(
@@ -46,8 +48,11 @@ def reading() -> Iterator[None]:
 class Open:
     """A call under way."""
 
-    def __init__(self, call: ModelCall) -> None:
+    def __init__(self, call: ModelCall, since: float = 0.0) -> None:
         self.call = call
+        self._since = since
+        self.making: Making | None = None
+        """For as long as its model is asked in the context in which it was begun."""
         self.began = False
         """Something of its answer has come."""
         self.told_by = ""
@@ -65,6 +70,33 @@ class Open:
         """How it has ended, where its library says that it has failed."""
         return how_of(error, streams=self.call.asked.stream, began=self.began)
 
+    def end(self, how: Ended, error: BaseException | None = None) -> bool:
+        """It is over; false where it was before. It costs nothing where its client has charged it already."""
+        if self.making is not None:
+            self.making.over()
+        if how != "refused" and not self.call.how and charged_below(self.call, self._since, self.making):
+            self.call.note("charged_below", True)
+            how = "refused"
+        return self.call.end(how, error)
+
+
+class Words(TypedDict, total=False):
+    """What is said of a hook's calls, as `meter` has it."""
+
+    account: str | None
+    policy: Given
+    provider: str | None
+    service: str | None
+    operation: str | None
+    product: str | None
+    metadata: Mapping[str, Any] | None
+
+
+def said_of(words: Words) -> Said:
+    """The same, for terms."""
+    given: dict[str, Any] = {name: value for name, value in words.items() if value is not None}
+    return Said(**given)
+
 
 class Hook:
     """Hooks of a library that calls models in threads."""
@@ -76,13 +108,16 @@ class Hook:
 
     def begin(self, asked: Asked, account: str | None = None) -> Open:
         """Hold for a call that is about to be made. What is raised here says that it must not be."""
-        call = ModelCall(asked, terms_of(_of(self._said, account), self._settler.document()))
+        since, call = monotonic(), self._call(asked, account)
         self._settler.open(call)
-        return Open(call)
+        return Open(call, since)
 
     def unheld(self, asked: Asked, account: str | None = None) -> Open:
         """A call that was told of too late for that."""
-        return Open(ModelCall(asked, terms_of(_of(self._said, account), self._settler.document())))
+        return Open(self._call(asked, account))
+
+    def _call(self, asked: Asked, account: str | None) -> ModelCall:
+        return ModelCall(asked, terms_of(_of(self._said, account), self._settler.document()))
 
     def passing(self, open: Open) -> None:
         """A piece that was seen is about to be passed on; raises where it must not be."""
@@ -90,12 +125,12 @@ class Hook:
 
     def end(self, open: Open, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; wait a little for its settlement."""
-        if open.call.end(how, error):
+        if open.end(how, error):
             self._settler.settle(open.call, wait=wait and how != "left")
 
     def dropped(self, open: Open) -> None:
         """Nobody has its answer any more; may be found in the middle of anything."""
-        if open.call.end("left"):
+        if open.end("left"):
             self._settler.settle_from_anywhere(open.call)
 
     def ready(self) -> None:
@@ -116,9 +151,10 @@ class AsyncHook:
         settler = async_settler_of(self._ledger)
         if settler.loop is not asyncio.get_running_loop():
             raise WrongLoop(WrongLoop.__doc__)
+        since = monotonic()
         call = ModelCall(asked, terms_of(_of(self._said, account), await settler.document()))
         await settler.open(call)
-        return Open(call)
+        return Open(call, since)
 
     async def passing(self, open: Open) -> None:
         """A piece that was seen is about to be passed on; raises where it must not be."""
@@ -126,7 +162,7 @@ class AsyncHook:
 
     async def end(self, open: Open, how: Ended, error: BaseException | None = None) -> None:
         """It is over; wait a little for its settlement, unless nobody waits for the answer either."""
-        if not open.call.end(how, error):
+        if not open.end(how, error):
             return
         settler = async_settler_of(self._ledger)
         if how == "left" or isinstance(error, asyncio.CancelledError):
@@ -136,7 +172,7 @@ class AsyncHook:
 
     def dropped(self, open: Open) -> None:
         """Nobody has its answer any more; may be found in the middle of anything."""
-        if open.call.end("left"):
+        if open.end("left"):
             async_settler_of(self._ledger).settle_from_anywhere(open.call)
 
     def ready(self) -> None:

@@ -28,7 +28,8 @@ class Key:
 
 
 class Keys(Struct, frozen=True):
-    """What one call asks the ledger under."""
+    """What one call asks the ledger under. They are known before it is made: whoever settles it, and wherever, does so
+    once."""
 
     hold: str
     charge: str
@@ -39,7 +40,8 @@ class Keys(Struct, frozen=True):
 def keys_of(name: str, attempt: int) -> Keys:
     """Those of a call that has a name, or of any other."""
     if not name:
-        return Keys(new_key(), new_key(), new_key())
+        drawn = new_key()
+        return Keys(drawn, f"{drawn}:charge", f"{drawn}:release")
     return Keys(f"metered:{name}:hold:{attempt}", f"metered:{name}:charge", f"metered:{name}:release:{attempt}")
 
 

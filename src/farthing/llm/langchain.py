@@ -9,7 +9,7 @@ ends before its model is asked.
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, Unpack
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -18,10 +18,9 @@ from farthing.client.aio.client import AsyncClient
 from farthing.client.errors import Unusable
 from farthing.client.sync.client import Client
 
-from .hooks import Hook, Open, hook_of, reading, without
-from .policy import Given
+from .hooks import Hook, Open, Words, hook_of, reading, said_of, without
 from .reading import Asked, Seen, count_of, has_more, list_of, of, text_of
-from .terms import Said
+from .twice import Making
 from .used import Used, told, unusual
 
 try:
@@ -180,6 +179,13 @@ def _shared(more: Mapping[str, Any]) -> Any:
     return of(more, "invocation_params") if isinstance(size, int) and size > 1 else None
 
 
+def _asked(open: Open | None) -> Open | None:
+    """A run whose model was asked: it is not going to be again."""
+    if open is not None and open.making is not None:
+        open.making.over()
+    return open
+
+
 class _Runs:
     """What both handlers have in common: whose runs are, and those under way."""
 
@@ -203,9 +209,10 @@ class _Runs:
         """What a run of a model for texts asks for."""
         return asked_of(prompts, False, metadata or {}, of(more, "invocation_params") or {})
 
-    def begun(self, run_id: UUID, open: Open, more: Mapping[str, Any]) -> None:
-        """A run has begun."""
+    def begun(self, run_id: UUID, open: Open, more: Mapping[str, Any], claims: bool) -> None:
+        """A run has begun. It claims what is asked until its answer comes: where that is sure to be told."""
         open.call.note("run", str(run_id))
+        open.making = Making(open.call, claims=claims)
         self._open[run_id] = open
         if (given := _shared(more)) is not None:
             self._given[run_id] = given
@@ -217,13 +224,13 @@ class _Runs:
         return [open for run_id in same if (open := self.ended(run_id)) is not None]
 
     def of(self, run_id: UUID) -> Open | None:
-        """One under way."""
-        return self._open.get(run_id)
+        """One of whose answer something has come."""
+        return _asked(self._open.get(run_id))
 
     def ended(self, run_id: UUID) -> Open | None:
         """One that is under way no longer."""
         self._given.pop(run_id, None)
-        return self._open.pop(run_id, None)
+        return _asked(self._open.pop(run_id, None))
 
 
 class CreditsHandler(BaseCallbackHandler):
@@ -232,17 +239,11 @@ class CreditsHandler(BaseCallbackHandler):
     raise_error = True  # else who can't pay is served nevertheless
 
     def __init__(
-        self, ledger: Client, *, account: str | None = None, account_of: AccountOf | None = None, policy: Given = None,
-        provider: str | None = None, service: str | None = None, operation: str | None = None,
-        product: str | None = None, metadata: Mapping[str, Any] | None = None,
+        self, ledger: Client, *, account_of: AccountOf | None = None, **words: Unpack[Words]
     ) -> None:  # fmt: skip
         """As `meter` has it; `account_of` says whose a run is, by the metadata of its configuration."""
         super().__init__()
-        said = Said(
-            account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-            metadata=metadata or {},
-        )  # fmt: skip
-        self._hook = Hook(ledger, said)
+        self._hook = Hook(ledger, said_of(words))
         self._runs = _Runs(account_of)
 
     def on_chat_model_start(
@@ -257,16 +258,18 @@ class CreditsHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
+        self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more, claims=False)
 
-    def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
+    def _begin(
+        self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any, *, claims: bool = True
+    ) -> None:  # fmt: skip
         try:
             open = self._hook.begin(asked, self._runs.account(metadata))
         except BaseException:
             for each in self._runs.refused(more):
                 self._hook.end(each, "refused")
             raise
-        self._runs.begun(run_id, open, more)
+        self._runs.begun(run_id, open, more, claims)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""
@@ -299,17 +302,11 @@ class AsyncCreditsHandler(AsyncCallbackHandler):
     run_inline = True  # before handlers that would take a run that is refused for one that goes on
 
     def __init__(
-        self, ledger: Client | AsyncClient, *, account: str | None = None, account_of: AccountOf | None = None,
-        policy: Given = None, provider: str | None = None, service: str | None = None, operation: str | None = None,
-        product: str | None = None, metadata: Mapping[str, Any] | None = None,
+        self, ledger: Client | AsyncClient, *, account_of: AccountOf | None = None, **words: Unpack[Words]
     ) -> None:  # fmt: skip
         """As `meter` has it; `account_of` says whose a run is, by the metadata of its configuration."""
         super().__init__()
-        said = Said(
-            account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-            metadata=metadata or {},
-        )  # fmt: skip
-        self._hook = hook_of(ledger, said)
+        self._hook = hook_of(ledger, said_of(words))
         self._runs = _Runs(account_of)
 
     @property
@@ -334,16 +331,18 @@ class AsyncCreditsHandler(AsyncCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        await self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
+        await self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more, claims=False)
 
-    async def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
+    async def _begin(
+        self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any, *, claims: bool = True
+    ) -> None:  # fmt: skip
         try:
             open = await self._hook.begin(asked, self._runs.account(metadata))
         except BaseException:
             for each in self._runs.refused(more):
                 await self._hook.end(each, "refused")
             raise
-        self._runs.begun(run_id, open, more)
+        self._runs.begun(run_id, open, more, claims)
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""

@@ -13,8 +13,9 @@ from farthing.client.errors import FarthingError
 from farthing.client.forms import Page
 from farthing.client.results import Entry, HoldNow
 
-from .call import ModelCall, Steps, Terms
+from .call import ModelCall, Steps
 from .reading import Asked, of, text_of
+from .terms import Terms
 
 _LOG: Final = logging.getLogger("farthing.llm")
 _MOST: Final = 10_000

@@ -13,19 +13,18 @@ import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, Unpack
 
 from msgspec.structs import replace
 
 from farthing.client.errors import FarthingError
 from farthing.client.sync.client import Client
 
-from .hooks import Hook, Open, ThreadedHook, reading, without
+from .hooks import Hook, Open, ThreadedHook, Words, reading, said_of, without
 from .openai import CHAT, EMBEDDINGS, RESPONSES
-from .policy import Given
 from .reading import Asked, Reader, Seen, of, text_of
 from .refusing import refusal_of
-from .terms import Said
+from .twice import Making
 from .used import Used, told
 
 try:
@@ -133,16 +132,11 @@ class CreditsLogger(CustomLogger):  # type: ignore[misc]
     """Has calls charged, with a ledger for threads."""
 
     def __init__(
-        self, ledger: Client, *, account: str | None = None, account_of: AccountOf | None = None, policy: Given = None,
-        provider: str | None = None, service: str | None = None, operation: str | None = None,
-        product: str | None = None, metadata: Mapping[str, Any] | None = None,
+        self, ledger: Client, *, account_of: AccountOf | None = None, **words: Unpack[Words]
     ) -> None:  # fmt: skip
         """As `meter` has it; `account_of` says whose a call is, by its metadata."""
         super().__init__()
-        said = Said(
-            account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-            metadata=metadata or {},
-        )  # fmt: skip
+        said = said_of(words)
         self._hook, self._ahook = Hook(ledger, said), ThreadedHook(ledger, said)
         self._account_of = account_of
         self._open: dict[_Key, list[Open]] = {}
@@ -181,7 +175,9 @@ class CreditsLogger(CustomLogger):  # type: ignore[misc]
         if kind in _KINDS and not kind.startswith("a") and not self._open.get(key):
             given = {**(of(kwargs, "optional_params") or {}), "stream": of(kwargs, "stream")}
             asked = asked_of(kind, model, given, messages)
-            self._open.setdefault(key, []).append(self._hook.begin(asked, self._account(kwargs)))
+            open = self._hook.begin(asked, self._account(kwargs))
+            open.making = Making(open.call, claims=False)
+            self._open.setdefault(key, []).append(open)
 
     def _is_begun(self, log: Any) -> bool:
         open = self._begun.get(log)
@@ -189,6 +185,7 @@ class CreditsLogger(CustomLogger):  # type: ignore[misc]
 
     def _add(self, kwargs: Mapping[str, Any], log: Any, open: Open) -> None:
         self._begun[log] = open
+        open.making = Making(open.call, claims=False)
         key = (log.litellm_call_id, self._account(kwargs))
         self._open.setdefault(key, []).append(open)
         self._hook.ready()

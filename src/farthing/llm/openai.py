@@ -5,11 +5,15 @@ The same formats come from many other providers and servers: whoever that is is 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
 from msgspec.structs import replace
 
-from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, has_more, list_of, of, said, text_of, tools_of
+from .asking import texts_of
+from .framing import data_of_named
+from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
 from .used import Used, told, unusual
 
 PROVIDER: Final = "openai"
@@ -34,13 +38,13 @@ _COMPLETION_TOKENS: Final = 16
 
 def chat_asked(body: Body) -> Asked:
     """What a request for a chat completion asks for."""
-    messages = list_of(body, "messages")
+    texts, more = texts_of(list_of(body, "messages"))
     most = count_of(body, "max_completion_tokens") or count_of(body, "max_tokens")
     answers = count_of(body, "n") or 1
     return Asked(
-        model=text_of(body, "model"), operation="chat", texts=tuple(map(said, messages)), tools=tools_of(body),
-        uncounted=any(map(has_more, messages)), most_output=most and most * answers, answers=answers,
-        stream=of(body, "stream") is True, hides_usage=_wants_usage_asked_for(body),
+        model=text_of(body, "model"), operation="chat", texts=texts, tools=tools_of(body), uncounted=more,
+        most_output=most and most * answers, answers=answers, stream=of(body, "stream") is True,
+        hides_usage=_wants_usage_asked_for(body),
     )  # fmt: skip
 
 
@@ -81,8 +85,61 @@ def chat_event(chunk: Any) -> Seen:
     return Seen(text=text, used=used, id=text_of(chunk, "id"), finish=_finish(choices))
 
 
+class _Delta(Struct, gc=False):
+    content: str | None = None
+
+
+class _Choice(Struct, gc=False):
+    delta: _Delta
+    finish_reason: None = None
+
+
+class _Chunk(Struct, gc=False):
+    choices: list[_Choice]
+    id: str = ""
+    usage: None = None
+
+
+class _Speaker(Struct, gc=False, forbid_unknown_fields=True):
+    """A delta that tells who speaks, and nothing else."""
+
+    role: str
+    content: Literal[""] | None = None
+    refusal: None = None
+
+
+class _FirstChoice(Struct, gc=False):
+    delta: _Speaker
+    finish_reason: None = None
+
+
+class _FirstChunk(Struct, gc=False):
+    choices: list[_FirstChoice]
+    id: str = ""
+    usage: None = None
+
+
+_CHUNKS: Final = Decoder(_Chunk)
+_FIRST: Final = Decoder(_FirstChunk)
+
+
+def chat_usual(event: bytes) -> Seen | None:
+    """What a chunk says that brings more of one answer's text, or is its first, for which somebody waits."""
+    if not event.startswith(b"data:"):
+        return None
+    try:
+        chunk = _CHUNKS.decode(event[5:])
+        if len(chunk.choices) != 1:
+            return None
+        if text := chunk.choices[0].delta.content:
+            return Seen(text=text, id=chunk.id)
+        return Seen(id=_FIRST.decode(event[5:]).id)
+    except MsgspecError:
+        return None
+
+
 def _delta(delta: Any) -> str:
-    """The text that a chunk carries. It is read of every chunk: what is usual comes first."""
+    """The text that a chunk carries."""
     text = of(delta, "content")
     if isinstance(text, str) and text:
         return text
@@ -152,11 +209,12 @@ def responses_asked(body: Body) -> Asked:
     """What a request for a response asks for."""
     given = of(body, "input")
     items: list[Any] = [given] if isinstance(given, str) else list_of(body, "input")
+    texts, more = texts_of(items)
     first = [text_of(body, "instructions")] if text_of(body, "instructions") else []
     earlier = any(of(body, name) for name in ("previous_response_id", "conversation", "prompt"))
     return Asked(
-        model=text_of(body, "model"), operation="chat", texts=(*first, *map(said, items)), tools=tools_of(body),
-        uncounted=earlier or any(map(has_more, items)), most_output=count_of(body, "max_output_tokens"),
+        model=text_of(body, "model"), operation="chat", texts=(*first, *texts), tools=tools_of(body),
+        uncounted=earlier or more, most_output=count_of(body, "max_output_tokens"),
         stream=of(body, "stream") is True, later=of(body, "background") is True,
     )  # fmt: skip
 
@@ -187,6 +245,23 @@ def responses_event(event: Any) -> Seen:
     if kind == "error":
         return Seen(error=text_of(event, "message") or "error", over=True)
     return NOTHING
+
+
+class _Event(Struct, gc=False):
+    type: str
+    delta: str
+
+
+_EVENTS: Final = Decoder(_Event)
+
+
+def responses_usual(event: bytes) -> Seen | None:
+    """What an event of a response says that brings more of its text."""
+    try:
+        found = _EVENTS.decode(data_of_named(event))
+    except MsgspecError:
+        return None
+    return Seen(text=found.delta) if found.type in _DELTAS else None
 
 
 def _responses_used(answer: Any) -> Used | None:
@@ -231,15 +306,17 @@ def _as_it_is(body: Body) -> Body:
 
 
 CHAT: Final = Reader(
-    provider=PROVIDER, asked=chat_asked, prepared=chat_prepared, answered=chat_answered, event=chat_event
-)
+    provider=PROVIDER, asked=chat_asked, prepared=chat_prepared, answered=chat_answered, event=chat_event,
+    usual=chat_usual,
+)  # fmt: skip
 COMPLETIONS: Final = Reader(
     provider=PROVIDER, asked=completion_asked, prepared=chat_prepared, answered=completion_answered,
     event=completion_event,
 )  # fmt: skip
 RESPONSES: Final = Reader(
-    provider=PROVIDER, asked=responses_asked, prepared=_as_it_is, answered=responses_answered, event=responses_event
-)
+    provider=PROVIDER, asked=responses_asked, prepared=_as_it_is, answered=responses_answered, event=responses_event,
+    usual=responses_usual,
+)  # fmt: skip
 EMBEDDINGS: Final = Reader(
     provider=PROVIDER, asked=embeddings_asked, prepared=_as_it_is, answered=embeddings_answered,
     event=embeddings_answered,

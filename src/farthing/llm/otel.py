@@ -10,7 +10,7 @@ Nothing of OpenTelemetry is imported before the first call, and nothing else hap
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -110,11 +110,16 @@ def within(call: "ModelCall") -> AbstractContextManager[Any]:
     return nullcontext() if call.span is None else call.span.current()
 
 
-def _begun(tracer: "Tracer", call: "ModelCall") -> CallSpan | None:
-    from opentelemetry.trace import ProxyTracerProvider, SpanKind, get_current_span, get_tracer_provider
+def records() -> bool:
+    """Whether somebody may record spans."""
+    return _recording()()
 
-    if isinstance(get_tracer_provider(), ProxyTracerProvider):
-        return None  # as long as nobody sets another one, nothing is recorded
+
+def _begun(tracer: "Tracer", call: "ModelCall") -> CallSpan | None:
+    if not records():
+        return None
+    from opentelemetry.trace import SpanKind, get_current_span
+
     current = get_current_span()
     if _is_of_this_call(current):
         current.set_attributes(_marks(call))
@@ -136,6 +141,17 @@ def _tracer() -> "Tracer | None":
     except Exception:  # a provider that the environment names, and that isn't there
         _LOG.exception("OpenTelemetry gives no tracer: metered calls are told of on no spans")
         return None
+
+
+@cache
+def _recording() -> Callable[[], bool]:
+    # Asked before each call: what it takes is imported once.
+    if _tracer() is None:
+        return lambda: False
+    from opentelemetry.trace import ProxyTracerProvider, get_tracer_provider
+
+    # As long as nobody sets another one, nothing is recorded.
+    return lambda: not isinstance(get_tracer_provider(), ProxyTracerProvider)
 
 
 def _is_of_this_call(span: "Span") -> bool:

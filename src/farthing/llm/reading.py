@@ -82,6 +82,11 @@ class Seen(Struct, frozen=True, kw_only=True):
 NOTHING: Final = Seen()
 
 
+def none_usual(event: bytes) -> Seen | None:
+    """No event is."""
+    return None
+
+
 class Reader(Struct, frozen=True, kw_only=True):
     """How one kind of call is read."""
 
@@ -93,6 +98,9 @@ class Reader(Struct, frozen=True, kw_only=True):
     """Of a whole answer."""
     event: Callable[[Any], Seen]
     """Of one event of a stream."""
+    usual: Callable[[bytes], Seen | None] = none_usual
+    """Of an event as it comes from the network, which brings more of a text and nothing else, like most of a stream:
+    what `event` says of it, though at a third of the cost. None of any other event."""
 
 
 def of(thing: Any, name: str) -> Any:
@@ -132,7 +140,7 @@ def _said(thing: Any) -> Iterator[str]:
         for each in thing:
             yield from _said(each)
     elif thing is not None and not isinstance(thing, int | float | bytes):
-        for name in _SAID_IN:
+        for name in [each for each in _SAID_IN if each in thing] if isinstance(thing, dict) else _SAID_IN:
             found = of(thing, name)
             if found is None:
                 continue

@@ -15,13 +15,15 @@ import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
+from operator import attrgetter
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from farthing.client.aio.client import AsyncClient
 from farthing.client.aio.door import AsyncDoor
+from farthing.client.calls import Call
 from farthing.client.errors import ClientClosed, FarthingError, InsufficientCredits, SpendLimit, Unusable
 from farthing.client.finishing import afinished
 from farthing.client.sync.client import Client
@@ -40,6 +42,8 @@ CLOSING_SECONDS: Final = 30.0
 """A ledger that is closed waits so long for what is still to be settled."""
 _FIRST_SECONDS: Final = 0.25
 _LONGEST_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.25
+"""Who is to try something again looks so often whether the ledger is being closed."""
 _THREADS: Final = 4
 _TURNS: Final = 20
 """A stream that is dropped on an event loop is let go of generator by generator, which takes some turns of it."""
@@ -60,6 +64,23 @@ class Job:
         """The account of the call that it settles, where it does."""
 
 
+class _Turn:
+    """A call to be settled by a thread, now or later."""
+
+    def __init__(self, job: Job, call: ModelCall) -> None:
+        self.job, self.call = job, call
+        self.due = 0.0
+        """When it is tried again."""
+        self.alone = False
+        """Whether nobody else tries anything again meanwhile."""
+        self._pause = _FIRST_SECONDS
+
+    def later(self, now: float) -> "_Turn":
+        """The same, when some time has passed; each time it is longer."""
+        self.due, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_SECONDS)
+        return self
+
+
 class Settler:
     """Settles for threads; one for each client."""
 
@@ -74,7 +95,7 @@ class Settler:
         """Begin with nothing to do and nobody to do it. So does a fork: what is open is its parent's, and so are the
         threads."""
         self._jobs: SimpleQueue[tuple[Job, ModelCall]] = SimpleQueue()
-        self._turn = threading.Lock()
+        self._turn, self._again = threading.Lock(), threading.Lock()
         self._threads = 0
         self._open: set[Job] = set()
         self._closing = threading.Event()
@@ -99,10 +120,19 @@ class Settler:
             found.unread()
             raise
 
-    def ask(self, steps: Steps[T]) -> T:
-        """Run steps to their end."""
+    def steps_before(self, call: ModelCall) -> Steps[None]:
+        """What is asked before a call is made."""
+        return _opening(call, self._door)
+
+    def start(self, steps: Steps[T]) -> Call[Any] | None:
+        """The first of what steps ask, on its way where that is of use; None where they ask nothing."""
+        first = next(steps, None)
+        return None if first is None else self._door.start(first)
+
+    def ask(self, steps: Steps[T], first: Call[Any] | None = None) -> T:
+        """Run steps to their end; those that were started, from the first on."""
         try:
-            call = next(steps)
+            call = next(steps) if first is None else first
             while True:
                 try:
                     answer = self._door.ask(call)
@@ -116,8 +146,12 @@ class Settler:
 
     def open(self, call: ModelCall) -> None:
         """Hold for a call that is about to be made. What is raised says that it must not be."""
+        self.opened(call, partial(self.ask, self.steps_before(call)))
+
+    def opened(self, call: ModelCall, ask: Callable[[], None]) -> None:
+        """The same, as it is asked first."""
         try:
-            self.ask(_opening(call, self._door))
+            ask()
         except _POOR:
             # Calls that are over have their holds until they are settled: in a loop with tools the last one may.
             ending = [job for job in self._jobs_open() if job.settles == call.terms.account]
@@ -126,7 +160,7 @@ class Settler:
             until = monotonic() + WAIT_SECONDS
             for job in ending:
                 job.done.wait(max(0.0, until - monotonic()))
-            self.ask(_opening(call, self._door))
+            self.ask(self.steps_before(call))
 
     def settle(self, call: ModelCall, *, wait: bool) -> None:
         """Settle a call that has ended; wait for it, though not for long."""
@@ -176,31 +210,58 @@ class Settler:
         return job
 
     def _work(self) -> None:
+        later: list[_Turn] = []
         while True:
-            job, call = self._jobs.get()
+            turn = self._next(later)
+            again = False
             try:
-                self._settle(call)
+                again = self._settle(turn.call)
             except Exception:  # a bug must not end the thread
-                _LOG.exception("a model call of %s could not be charged", call.terms.account)
+                _LOG.exception("a model call of %s could not be charged", turn.call.terms.account)
             finally:
-                call.put_down()
-                self._over(job)
+                if turn.alone:
+                    self._again.release()
+                if not again:
+                    turn.call.put_down()
+                    self._over(turn.job)
+            if again:
+                later.append(turn.later(monotonic()))
+
+    def _next(self, later: "list[_Turn]") -> "_Turn":
+        """What a thread settles next: what has ended since, before what it is to try again when that is due. One thread
+        at a time tries again: a ledger that hangs for some calls leaves the others to those that have just ended."""
+        while later:
+            turn, now = min(later, key=attrgetter("due")), monotonic()
+            wait = min(turn.due - now, _LOOK_SECONDS) if turn.due > now else _LOOK_SECONDS
+            closing = self._closing.is_set()  # then nobody waits for anything
+            turn.alone = not closing and turn.due <= now and self._again.acquire(blocking=False)
+            mine = closing or turn.alone
+            if not mine or now < turn.due + _LONGEST_SECONDS:
+                with suppress(Empty):
+                    found = _Turn(*self._jobs.get(timeout=0 if mine else wait))
+                    if turn.alone:
+                        self._again.release()
+                    return found
+            if mine:
+                later.remove(turn)
+                return turn
+        return _Turn(*self._jobs.get())
 
     def _over(self, job: Job) -> None:
         self._open.discard(job)
         job.done.set()
 
-    def _settle(self, call: ModelCall) -> None:
-        pause = _FIRST_SECONDS
-        while True:
-            try:
-                return self.ask(call.settling())
-            except FarthingError as error:
-                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not may_go_well_later(error):
-                    return give_up(call, error, self._door.outage.journal)
-                _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
-            self._closing.wait(pause)
-            pause = min(2 * pause, _LONGEST_SECONDS)
+    def _settle(self, call: ModelCall) -> bool:
+        """Settle a call; whether that is to be tried again."""
+        try:
+            self.ask(call.settling())
+        except FarthingError as error:
+            if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not may_go_well_later(error):
+                give_up(call, error, self._door.outage.journal)
+                return False
+            _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
+            return True
+        return False
 
     def beside(self, work: Callable[[], None]) -> Job:
         """Do something in a thread of its own, for which the ledger waits when it is closed."""
@@ -301,10 +362,19 @@ class AsyncSettler:
             found.unread()
             raise
 
-    async def ask(self, steps: Steps[T]) -> T:
-        """Run steps to their end."""
+    def steps_before(self, call: ModelCall) -> Steps[None]:
+        """What is asked before a call is made."""
+        return _opening(call, self._door)
+
+    def start(self, steps: Steps[T]) -> Call[Any] | None:
+        """The first of what steps ask, on its way where that is of use; None where they ask nothing."""
+        first = next(steps, None)
+        return None if first is None else self._door.start(first)
+
+    async def ask(self, steps: Steps[T], first: Call[Any] | None = None) -> T:
+        """Run steps to their end; those that were started, from the first on."""
         try:
-            call = next(steps)
+            call = next(steps) if first is None else first
             while True:
                 try:
                     answer = await self._door.ask(call)
@@ -319,15 +389,19 @@ class AsyncSettler:
     async def open(self, call: ModelCall) -> None:
         """Hold for a call that is about to be made. What is raised says that it must not be; whoever is cancelled
         meanwhile does not make it."""
+        await self.opened(call, self.ask(self.steps_before(call)))
+
+    async def opened(self, call: ModelCall, ask: Coroutine[Any, Any, None], *, there: bool = False) -> None:
+        """The same, as it is asked first. What is `there` waits for nothing, so that nothing of it can be torn off."""
         try:
             try:
-                await afinished(self.ask(_opening(call, self._door)))
+                await (ask if there else afinished(ask))
             except _POOR:
                 ending = [task for task, account in self._settling.items() if account == call.terms.account]
                 if not ending:
                     raise
                 await asyncio.wait(ending, timeout=WAIT_SECONDS)
-                await afinished(self.ask(_opening(call, self._door)))
+                await afinished(self.ask(self.steps_before(call)))
         except asyncio.CancelledError:
             call.end("refused")
             self.settle(call)

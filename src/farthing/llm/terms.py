@@ -4,20 +4,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from farthing.client.errors import FarthingError
 from farthing.client.stand_ins import unreached
+from farthing.core.metering import Policy
 
-from .call import Terms
 from .keys import Key, key_of
 from .policy import Given, chosen
+from .reading import Asked
 from .tab import Tab
+from .twice import is_a_hooks
+
+_WORDS: Final = ("account", "provider", "service", "operation", "product", "chat")
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class Said(Struct, frozen=True, kw_only=True, dict=True):
     """What is said of calls, by `meter`, or for some of them by `metering`; None leaves it to who said it first."""
 
     account: str | None = None
@@ -33,9 +38,34 @@ class Said(Struct, frozen=True, kw_only=True):
     tab: Tab | None = None
     key: Key | None = None
 
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """What is said of each call in the same words. Kept: one `Said` is of many calls."""
+        return {name: value for name in _WORDS if (value := getattr(self, name)) is not None}
+
 
 NOTHING_SAID: Final = Said()
 _SAID: Final[ContextVar[tuple[Said, ...]]] = ContextVar("farthing_metering", default=())
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """Whose call it is, and what is to be said of it."""
+
+    account: str
+    policy: Policy
+    provider: str = ""
+    """Who answers, where that isn't whom the library was made for."""
+    service: str | None = None
+    operation: str | None = None
+    product: str | None = None
+    chat: str | None = None
+    metadata: Mapping[str, Any] = {}
+    key: str = ""
+    """Its name: by that it is charged once, however often it is made."""
+    guest: bool = False
+    """Nobody pays for it."""
+    tab: Tab | None = None
+    """On which it is put; then its answer does not wait for its settlement."""
 
 
 @contextmanager
@@ -75,32 +105,38 @@ def saying(said: Said) -> Iterator[None]:
         _SAID.set(tuple(each for each in _SAID.get() if each is not mine))
 
 
-def is_guests(layers: tuple[Said, ...]) -> bool:
-    """Whether a call is free: who names an account later has it charged."""
-    last = next((each for each in reversed(layers) if each.guest or each.account is not None), None)
-    return last is not None and last.guest
-
-
-def terms_of(first: Said, document: str, last: Said = NOTHING_SAID) -> Terms:
+def terms_of(
+    first: Said, document: str, last: Said = NOTHING_SAID, *, below: Asked | None = None
+) -> Terms:  # fmt: skip
     """What counts for a call that is made now, in a workspace with that document of policies: what was said of all
-    calls at first, by the blocks around it then, and of the call itself at last."""
-    layers = (first, *_SAID.get(), last)
-    names = ("account", "provider", "service", "operation", "product", "chat")
-    words = {name: value for each in layers for name in names if (value := getattr(each, name)) is not None}
-    guest = is_guests(layers)
-    if guest:
+    calls at first, by the blocks around it then, and of the call itself at last. What a client asks `below` a hook's
+    call may be that very call: then it is free."""
+    layers = (first, *_SAID.get()) if last is NOTHING_SAID else (first, *_SAID.get(), last)
+    words: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    guest, tab, key = False, None, None
+    for each in layers:
+        words |= each.words
+        metadata |= each.metadata
+        if each.guest or each.account is not None:  # who names an account later has the call charged
+            guest = each.guest
+        tab = tab if each.tab is None else each.tab
+        key = key if each.key is None else each.key
+    if guest := guest or (below is not None and is_a_hooks(below)):
         words["account"] = ""
     elif not words.get("account"):
         raise ValueError("whose call is it? Give meter(..., account=...), or make it within `metering(account=...)`")
-    policy = chosen(document, words.get("service", ""), *(each.policy for each in layers))
-    metadata = {name: value for each in layers for name, value in each.metadata.items()}
-    tab = next((each.tab for each in reversed(layers) if each.tab is not None), None)
-    key = "" if guest else next((each.key.next() for each in reversed(layers) if each.key is not None), "")
-    return Terms(policy=policy, metadata=metadata, guest=guest, tab=tab, key=key, **words)
+    policy = chosen(document, words.get("service", ""), *[each.policy for each in layers])
+    number = "" if guest or key is None else key.next()
+    return Terms(policy=policy, metadata=metadata, guest=guest, tab=tab, key=number, **words)
 
 
 def goes_on(
     policy: Literal["as_client", "go_on", "refuse"], bears: Callable[[FarthingError], bool]
 ) -> Callable[[FarthingError], bool]:
     """Whether a model is called though nothing could be set aside."""
-    return {"as_client": bears, "go_on": unreached, "refuse": lambda error: False}[policy]
+    return bears if policy == "as_client" else unreached if policy == "go_on" else _never
+
+
+def _never(error: FarthingError) -> bool:
+    return False

@@ -8,25 +8,29 @@ its class and its library.
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar
 
-from msgspec import Struct
 from wrapt import FunctionWrapper
 
 from farthing.client.aio.client import AsyncClient
+from farthing.client.errors import FarthingError
 from farthing.client.sync.client import Client
 
 from . import anthropic, openai
-from .call import Ended, ModelCall, Terms
+from .call import Ended, ModelCall
 from .following import Watch, afollow, follow
 from .later import made_elsewhere, made_in_background, model_of
-from .otel import within
+from .opening import AsyncOpening, Opening
+from .otel import records, within
 from .policy import Given, chosen
 from .reading import Reader
-from .settling import AsyncSettler, Settler, async_settler_of, settler_of
-from .terms import Said, terms_of
+from .sending import waiting_for, waits_to_send
+from .settling import Settler, async_settler_of, settler_of
+from .terms import Said, Terms, terms_of
+from .twice import asked
 
 V = TypeVar("V")
 Vendor = Callable[[str], Reader | None]
@@ -68,6 +72,7 @@ def _metered(client: Any, ledger: Client | AsyncClient, said: Said) -> Any:
         posting = _AsyncPosting(ledger, reader_of, said)
     else:
         posting = _Posting(settler_of(ledger), reader_of, said)
+    posting.early = waits_to_send(made, isinstance(ledger, AsyncClient))
     made.post = FunctionWrapper(made.post, posting)
     made.get = FunctionWrapper(made.get, posting.asked_for)
     for name, resource in list(made.__dict__.items()):
@@ -99,19 +104,14 @@ def _vendor(client: Any) -> Vendor:
     raise TypeError(f"meter takes clients of {' and '.join(VENDORS)}, not {type(client).__name__}: see `metered`")
 
 
-class _Begun(Struct):
-    """A call that is about to be made."""
-
-    call: ModelCall
-    watch: Watch
-
-
 class _Reading:
     """What both ways of posting have in common."""
 
     def __init__(self, reader_of: Vendor, said: Said) -> None:
         self._reader_of = reader_of
         self._said = said
+        self.early = False
+        """Whether its client waits for a hold before it sends anything."""
 
     def _reader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reader | None:
         """How what is posted is read; None where it asks no model."""
@@ -133,17 +133,22 @@ class _Reading:
             return None
         return None if terms.guest else terms
 
-    def _begun(self, reader: Reader, kwargs: dict[str, Any], document: str) -> _Begun:
-        """The call; what is asked is made ready for its usage to be told."""
-        body, options = kwargs["body"], kwargs.get("options") or {}
-        more = options.get("extra_json")  # a caller's `extra_body` goes before what the body says
-        whole = {**body, **more} if isinstance(more, Mapping) else body
-        call = ModelCall(reader.asked(whole), terms_of(self._said, document))
-        watch = Watch(call, reader)
-        kwargs["body"] = reader.prepared(body)
+    def _call(self, reader: Reader, kwargs: dict[str, Any], document: str) -> ModelCall:
+        """The call that is about to be made."""
+        body = kwargs["body"]
+        more = (kwargs.get("options") or {}).get("extra_json")  # a caller's `extra_body` goes before what the body says
+        question = reader.asked({**body, **more} if isinstance(more, Mapping) else body)
+        call = ModelCall(question, terms_of(self._said, document, below=question))
+        asked(call)
+        return call
+
+    def _watch(self, call: ModelCall, reader: Reader, kwargs: dict[str, Any]) -> Watch:
+        """Its answer; what is asked is made ready for its usage to be told."""
+        options, watch = kwargs.get("options") or {}, Watch(call, reader)
+        kwargs["body"] = reader.prepared(kwargs["body"])
         if callable(parser := options.get("post_parser")):
             kwargs["options"] = {**options, "post_parser": _read_first(parser, watch)}
-        return _Begun(call, watch)
+        return watch
 
 
 def _read_first(parser: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
@@ -196,9 +201,29 @@ def _let_loose(stream: Any) -> None:
     """A stream of OpenAI's library is held by its own iterator: whoever drops it would leave it open, and its call
     unsettled, until garbage is collected. Anthropic's has it as here."""
     if "_iterator" in getattr(stream, "__dict__", {}) and hasattr(stream, "__stream__"):
-        read = copy.copy(stream)
+        # As `copy.copy` has it, at once: somebody waits for the first token.
+        read = object.__new__(type(stream))
+        read.__dict__.update(stream.__dict__)
         del read._iterator
         stream._iterator = read.__stream__()
+
+
+def _is_open(opening: Opening | None) -> bool:
+    """Whether a call is on the books. What it has failed for may have come before that was known."""
+    if opening is None:
+        return True
+    with suppress(FarthingError):
+        opening.wait()
+    return opening.error is None
+
+
+async def _is_open_here(opening: AsyncOpening | None) -> bool:
+    """The same on an event loop."""
+    if opening is None:
+        return True
+    with suppress(FarthingError):
+        await opening.wait()
+    return opening.error is None
 
 
 class _Posting(_Reading):
@@ -211,22 +236,30 @@ class _Posting(_Reading):
     def __call__(self, post: Callable[..., Any], of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if (reader := self._reader(args, kwargs)) is None:
             return self.asked_for(post, of, args, kwargs)
-        begun = self._begun(reader, kwargs, self._settler.document())
-        call = begun.call
-        self._settler.open(call)
+        call = self._call(reader, kwargs, self._settler.document())
+        opening: Opening | None = None
+        if self.early and not records():
+            opening = Opening(self._settler, call)
+        else:
+            self._settler.open(call)
+        watch = self._watch(call, reader, kwargs)
         try:
-            with within(call):
+            with within(call), waiting_for(opening):
                 result = post(*args, **kwargs)
+            if opening is not None and not call.reads_later(opening.is_placed, opening.wait):
+                opening.wait()
         except BaseException as error:
-            call.end(_how(error, begun.watch), error)
+            if not _is_open(opening):
+                raise
+            call.end(_how(error, watch), error)
             self._settler.settle(call, wait=True)
             raise
         response = _response_of(result, call.asked.stream)
         if response is not None:
-            follow(response, begun.watch, self._settler)
+            follow(response, watch, self._settler)
             _let_loose(result)
         else:
-            _answer_of(result, begun.watch)
+            _answer_of(result, watch)
             self._settler.over(call)
         return result
 
@@ -262,20 +295,22 @@ class _AsyncPosting(_Reading):
         if (reader := self._reader(args, kwargs)) is None:
             return await self.asked_for(post, of, args, kwargs)
         settler = async_settler_of(self._ledger)
-        begun = self._begun(reader, kwargs, await settler.document())
-        await settler.open(begun.call)
-        return await self._answered(post, args, kwargs, begun, settler)
-
-    async def _answered(
-        self, post: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], begun: _Begun,
-        settler: AsyncSettler,
-    ) -> Any:  # fmt: skip
-        call = begun.call
+        call = self._call(reader, kwargs, await settler.document())
+        opening: AsyncOpening | None = None
+        if self.early and not records():
+            opening = AsyncOpening(settler, call)
+        else:
+            await settler.open(call)
+        watch = self._watch(call, reader, kwargs)
         try:
-            with within(call):
+            with within(call), waiting_for(opening):
                 result = await post(*args, **kwargs)
+            if opening is not None and not call.reads_later(opening.is_placed, opening.read):
+                await opening.wait()
         except BaseException as error:
-            call.end(_how(error, begun.watch), error)
+            if not await _is_open_here(opening):
+                raise
+            call.end(_how(error, watch), error)
             if isinstance(error, Exception):
                 await settler.settled(call)
             else:
@@ -283,10 +318,10 @@ class _AsyncPosting(_Reading):
             raise
         response = _response_of(result, call.asked.stream)
         if response is not None:
-            afollow(response, begun.watch, settler)
+            afollow(response, watch, settler)
             _let_loose(result)
         else:
-            _answer_of(result, begun.watch)
+            _answer_of(result, watch)
             await settler.over(call)
         return result
 

@@ -131,10 +131,11 @@ class PriceBook:
         self.catalogue = catalogue
         self._floor = floor
         self._cards = sorted(cards, key=lambda card: card.effective_from)
+        self._begins = [card.effective_from for card in self._cards]
 
     def at(self, at: int) -> pricing.Book | PriceRefusal:
         """All that a price depends on at that instant."""
-        place = bisect_right(self._cards, at, key=lambda card: card.effective_from)
+        place = bisect_right(self._begins, at)
         if place == 0:
             if at < self._floor:
                 raise NeedsPast(at)

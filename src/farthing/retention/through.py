@@ -120,7 +120,7 @@ class _Through:
             if checkpoint is not None:
                 self._judge(owner, books, checkpoint)
             if astray:
-                self._tell(5, *owner, f"the files have {astray} entries of it that the ledger has not{_OTHER}")
+                self._tell(5, *owner, f"of its entries in the files the ledger has not {astray}{_OTHER}")
 
     def _is_in_ledger(self, entry: Entry) -> bool:
         """A killed run has written it, and it still stands there; or another run has archived it just now."""

@@ -236,7 +236,8 @@ def _copy(source: apsw.Connection, target: Path, on_progress: Progress) -> Copie
     if said != "ok":
         raise BackupError(f"the copy is damaged, and so must be what it was made of: {said}")
     if found != expected:
-        raise BackupError(f"the copy has {found[0]} entries and {found[1]} accounts instead of {expected}")
+        told = "the copy and its source differ: of entries {}, not {}; of accounts {}, not {}"
+        raise BackupError(told.format(found[0], expected[0], found[1], expected[1]))
     return Copied(str(target), target.stat().st_size, found[0], found[1], 0)
 
 

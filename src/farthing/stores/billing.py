@@ -42,6 +42,8 @@ class Billing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When somebody has asked again under its key."""
     payment: str = ""
     url: str = ""
+    page: str = ""
+    """The provider's name of the page at `url`, where it can be closed."""
     reason: str = ""
     message: str = ""
 
@@ -114,7 +116,9 @@ class Billings:
             for row in await execute(sql, values):
                 kept = _kept(row)
                 if kept.billing.state in OPEN and kept.billing.provider == provider:
-                    done = replace(kept.billing, state="succeeded", payment=payment, url="", reason="", message="")
+                    done = replace(
+                        kept.billing, state="succeeded", payment=payment, url="", page="", reason="", message=""
+                    )
                     await self._change(execute, workspace, done, kept.version)
 
         await self._db.write(work)

@@ -184,7 +184,7 @@ class UsageCheck:
             where = f"{datetime.fromtimestamp(at / 1_000_000, UTC):%Y-%m-%d %H:%M}"
             about = " ".join(name for name in dims if name) or "nothing in particular"
             said = _difference(right.get(wrong[0], Sums()), found.get(wrong[0], Sums()))
-            self._tell(workspace, account, f"sums differ from {what} in {len(wrong)} slots: {where} {about}: {said}")
+            self._tell(workspace, account, f"sums differ from {what}, {len(wrong)} in all: {where} {about}: {said}")
 
     # All accounts together
 

@@ -37,6 +37,7 @@ MOST_BEHIND: Final = 50
 COUNTED: Final = 100_000
 """Of more that wait it is said that they are so many."""
 PAGE: Final = 1_000
+DELIVERED: Final = "delivered"
 ONCE_US: Final = 62 * 86_400_000_000
 """So much longer is kept what is told once: as long as there may be a reason to tell it, such as a month's limit."""
 ACTOR: Final = "system:webhooks"
@@ -271,7 +272,8 @@ class Outbox:
     ) -> Page[Try]:  # fmt: skip
         """Tries to reach an endpoint, newest first; those with one outcome."""
         start = after or (LAST, "", 0)
-        rows = await self._db.rows(self._sql["tries"], (workspace, endpoint, *start, outcome, outcome, limit + 1))
+        name, asked = ("tries", (outcome, outcome)) if outcome in ("", DELIVERED) else ("tries_failed", (outcome,))
+        rows = await self._db.rows(self._sql[name], (workspace, endpoint, *start, *asked, limit + 1))
         return cut([Try(*row) for row in rows], limit, limit + 1, lambda each: (each.at, each.event, each.attempt))
 
     async def waiting(self, workspace: str, endpoint: str, limit: int = 50) -> list[Waiting]:
@@ -355,6 +357,6 @@ def _log_row(tried: Tried) -> tuple[Any, ...]:
     type = "" if taken.told is None else taken.told.type
     outcome = "given_up" if isinstance(tried.outcome, GiveUp) else "failed"
     if isinstance(tried.outcome, Delivered):
-        outcome = "delivered"
+        outcome = DELIVERED
     place = (taken.workspace, taken.endpoint, taken.event, taken.bucket)
     return (*place, tried.at, type, outcome, tried.status, tried.detail, tried.millis)

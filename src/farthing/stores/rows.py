@@ -98,7 +98,7 @@ def account_row(a: Account) -> tuple[Any, ...]:
     return (
         a.workspace, a.id, a.bucket, a.number, a.balance, a.held, a.debt, a.earned, a.spent, a.lapsed, a.written_off,
         a.at, a.head, a.holds, a.lapse_at, a.hold_due_at, _encode(a.grants).decode(), settings,
-        _encode(a.window).decode(),
+        "null" if a.window is None else _encode(a.window).decode(),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ A few lines over 400 lines: every statement of a batch stands at the top.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -428,20 +428,20 @@ class SqliteStore:
     def _save(self, outcomes: Sequence[Accepted]) -> None:
         entries = [e for o in outcomes for e in o.entries]
         many = self._many
-        many(INSERT_ENTRY, (entry_row(e) for e in entries))
-        many(INSERT_KEY, ((e.workspace, e.key, e.account, e.bucket, e.number) for e in entries if e.key is not None))
+        many(INSERT_ENTRY, [entry_row(e) for e in entries])
+        many(INSERT_KEY, [(e.workspace, e.key, e.account, e.bucket, e.number) for e in entries if e.key is not None])
         # Of several outcomes of one account the last has its state.
         accounts = {(o.account.workspace, o.account.id): o.account for o in outcomes if o.account is not None}
-        many(UPSERT_ACCOUNT, (account_row(a) for a in accounts.values()))
+        many(UPSERT_ACCOUNT, [account_row(a) for a in accounts.values()])
         for o in outcomes:
             if o.grants:
-                many(INSERT_GRANT, (grant_row(g, o.account) for g in o.grants if o.account is not None))
+                many(INSERT_GRANT, [grant_row(g, o.account) for g in o.grants if o.account is not None])
             if o.gone and o.account is not None:
-                many(ADD_GONE, ((amount, grant, o.account.bucket) for grant, amount in o.gone))
+                many(ADD_GONE, [(amount, grant, o.account.bucket) for grant, amount in o.gone])
             if o.holds:
-                many(UPSERT_HOLD, (hold_row(h) for h in o.holds))
+                many(UPSERT_HOLD, [hold_row(h) for h in o.holds])
             if o.charges:
-                many(UPSERT_CHARGE, (charge_row(x) for x in o.charges))
+                many(UPSERT_CHARGE, [charge_row(x) for x in o.charges])
             for record in o.records:
                 if isinstance(record, KeptKey):
                     self._save_kept_key(record, o.entries[-1].number)
@@ -460,11 +460,14 @@ class SqliteStore:
                 self._cursor.execute(INSERT_EVENT, event_row(event))
                 if not self._db.changes():
                     untold.add(event.id)
-        self._many(INSERT_EVENT, (event_row(event) for event in events if not event.once))
-        self._many(INSERT_DELIVERY, (delivery_row(d) for d in deliveries if d.event not in untold))
+        self._many(INSERT_EVENT, [event_row(event) for event in events if not event.once])
+        self._many(INSERT_DELIVERY, [delivery_row(d) for d in deliveries if d.event not in untold])
 
-    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        self._cursor.executemany(sql, rows)
+    def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if len(rows) == 1:
+            self._cursor.execute(sql, rows[0])
+        elif rows:
+            self._cursor.executemany(sql, rows)
 
     def _save_kept_key(self, r: KeptKey, number: int) -> None:
         self._cursor.execute(INSERT_KEY, (r.workspace, r.key, r.account, r.bucket, number))

@@ -84,12 +84,13 @@ class TopUps:
         balance, settings = rows[0][0], _settings.decode(rows[0][1])
         day, day_until, month, month_until = self._calendar(at, settings.timezone)
         standing = await self._standing(execute, owner)
+        named = {id: await self._attempt(execute, workspace.id, account, id) for id in _named(standing)}
         seen = Seen(
             settings=settings.auto_top_up, frozen=settings.frozen, balance=balance, scale=workspace.scale,
             unit=workspace.unit, at=at, day_until=day_until, month_until=month_until,
             day=await self._bought(execute, owner, day), month=await self._bought(execute, owner, month),
-            standing=standing,
-            attempt=await self._attempt(execute, workspace.id, account, standing.attempt) if standing.attempt else None,
+            standing=standing, attempt=named.get(standing.attempt),
+            pages=tuple(each for id in _with_pages(standing) if (each := named[id]) is not None),
         )  # fmt: skip
         return _Found(seen, held)
 
@@ -185,3 +186,13 @@ class TopUps:
         rows = await self._db.rows(self._sql["paused"], (workspace, start, limit + 1))
         found = [(str(account), _standing.decode(document)) for account, document in rows]
         return cut(found, limit, limit + 1, lambda each: (each[0],))
+
+
+def _with_pages(s: Standing) -> tuple[str, ...]:
+    """The attempts that a standing names for their pages."""
+    return tuple(filter(None, (s.page, *s.closing)))
+
+
+def _named(s: Standing) -> tuple[str, ...]:
+    """All attempts that it names."""
+    return tuple(filter(None, (s.attempt, *_with_pages(s))))

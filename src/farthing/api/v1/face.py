@@ -1,7 +1,7 @@
 """The native API as the application sees it: who asks, what is answered, how it is told what went wrong."""
 
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -84,7 +84,7 @@ from .desk import Desk
 from .problems import ANYWHERE, CODES, PROBLEM, TROUBLES, TYPE, WRITING, Fault, Problem, failed, problem, refused, reply
 from .reach import check_reach, require_own, require_own_hold
 from .usage import NoPrice, used_before, with_prices
-from .wire import MAX_KEY, Done
+from .wire import MAX_KEY
 
 ENDPOINTS: Final[Sequence[Endpoint]] = (
     *charges.ENDPOINTS,
@@ -257,7 +257,7 @@ class V1:
             return reply(refused(request, outcome), headers)
         assert endpoint.write is not None, "what reads a command writes what came of it"
         assert outcome.entry is not None, "what a face asks for writes an entry"
-        answer = cast(Done, endpoint.write(outcome.entry, request.caller))
+        answer: Any = endpoint.write(outcome.entry, request.caller)  # a `Done`
         if request.dry:
             answer.dry_run = True
             return Reply(200, _encode(answer), headers=headers)

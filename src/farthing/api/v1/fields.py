@@ -43,6 +43,13 @@ def _names_of(documented: type[Struct]) -> tuple[str, ...]:
     return tuple(f.encode_name for f in fields_of(documented))
 
 
+@cache
+def _twin_of(documented: type[Struct]) -> tuple[frozenset[str], type[Any]]:
+    """The names of its fields, and a type with the same ones, each of which may be anything or missing."""
+    names = _names_of(documented)
+    return frozenset(names), defstruct(documented.__name__, [(name, Any, UNSET) for name in names], kw_only=True)
+
+
 class Form:
     """One kind of body. Its type says which fields there are; each may be anything until it is read. Those that are
     `raw` stay the text that was sent."""
@@ -134,10 +141,12 @@ class Fields:
         if type(value) is not dict:
             self.refuse(name, "must be an object")
             return part
-        known = _names_of(documented)
-        for other in value.keys() - set(known):
-            part.refuse(other[:100], f"is no field of it; it has {', '.join(known)}")
-        part.values = _Values({key: value[key] for key in known if key in value})
+        known, twin = _twin_of(documented)
+        if not value.keys() <= known:
+            for other in value.keys() - known:
+                part.refuse(other[:100], f"is no field of it; it has {', '.join(_names_of(documented))}")
+            value = {key: value[key] for key in known if key in value}
+        part.values = twin(**value)
         return part
 
     def refuse_query(self) -> None:
@@ -176,6 +185,8 @@ class Fields:
             if required:
                 self.refuse(name, "is missing")
             return ""
+        if type(value) is str and 0 < len(value) <= 63 and value.isprintable():
+            return value  # as nearly always; `text_error` would say the same
         wrong = "must be a text" if type(value) is not str else text_error(value)
         if wrong:
             self.refuse(name, wrong)

@@ -180,7 +180,10 @@ def read_usage(fields: Fields) -> Usage | None:
         chat=part.text_if("chat"),
         provider=part.text_if("provider"),
         at=part.instant("at"),
-        **{name: part.text_if(name) for name in WORDS},
+        operation=part.text_if("operation"),
+        service=part.text_if("service"),
+        model=part.text_if("model"),
+        product=part.text_if("product"),
     )
     fields.wrong += part.wrong
     return usage
@@ -250,7 +253,7 @@ class NoPrice(NotAtOnce):
 
 def reckon(fields: Fields, usage: Usage | None, amount: int | None, words: Mapping[str, str]) -> Reckoned:
     """What is to be taken: the amount that was given, or the price of the usage."""
-    if usage is None and (amount is None or not any(words[name] for name in WORDS if name != "operation")):
+    if usage is None and (amount is None or not (words["service"] or words["model"] or words["product"])):
         if amount is None:
             fields.refuse("amount", "is missing: give an amount, or what was used")
         return Reckoned(amount or 0)

@@ -25,6 +25,10 @@ class AsyncHttp:
         self._timeout = timeout
         self._pools = AsyncPools(timeout, http_client)
 
+    def start(self, call: Call[Any]) -> Call[Any]:
+        """The call as it is: it leaves when it is sent."""
+        return call
+
     async def send(self, call: Call[Any]) -> Answer:
         """What the server answers."""
         url = f"{self.address}{call.path}" + (f"?{call.query_text}" if call.query else "")

@@ -1,21 +1,17 @@
-"""What threads share of a SQLite ledger: connections for reading that take turns, prices under a lock, and an engine
-that is waited for. Nothing here suspends, so that `result_of` runs all of it in the caller's own thread.
+"""What threads share of a SQLite ledger: connections for reading that take turns, and prices under a lock. Nothing here
+suspends: all of it runs in the caller's own thread.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 from farthing.backends import Backend
-from farthing.core.commands import Command
-from farthing.core.outcomes import Outcome
 from farthing.core.records import Workspace
-from farthing.engine import Answer, Engine, Ticket
 from farthing.prices.book import Books, Catalogue, NeedsPast, PriceBook
-from farthing.stores.contract import Unavailable, Unknown
+from farthing.stores.contract import Unavailable
 from farthing.stores.reports import Database, Row, Work
 
 T = TypeVar("T")
@@ -104,38 +100,3 @@ class SharedBooks(Books):
         """The catalogue as it is now."""
         with self._turn:
             return await super().catalogue()
-
-
-class WaitingEngine(Engine):
-    """An engine whose asking blocks the thread that asks."""
-
-    def __init__(self, engine: Engine, timeout: float) -> None:
-        # Without the base's: queue, store and clock are the other's.
-        self._engine = engine
-        self._seconds = timeout
-
-    def submit(self, command: Command, answer: Answer, *, dry: bool = False) -> Ticket:
-        """Put a command into the queue."""
-        return self._engine.submit(command, answer, dry=dry)
-
-    async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
-        """Submit and wait."""
-        future: Future[Outcome] = Future()
-        ticket = self._engine.submit(command, _answer_to(future), dry=dry)
-        try:
-            return future.result(self._seconds)
-        except TimeoutError:
-            raise Unknown("no answer in time") from None
-        finally:
-            # Whoever is interrupted doesn't wait any more either.
-            ticket.gone = True
-
-
-def _answer_to(future: "Future[Outcome]") -> Callable[[Outcome | Exception], None]:
-    def told(result: Outcome | Exception) -> None:
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
-    return told

@@ -9,7 +9,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Final
@@ -23,11 +23,12 @@ from ..calls import Call
 from ..errors import Forked, WrongLoop
 from ..job_results import JobRun
 from ..wanted import Wanted
+from .ahead import LoopEngine, WaitingEngine, finished, started, taken
 from .jobs import run_due
 from .opening import explained, opened, opened_here, watched, workspace_in
 from .pouring import poured
 from .session import Session
-from .shared import SharedBooks, SharedDatabase, WaitingEngine
+from .shared import SharedBooks, SharedDatabase
 
 _ASIDE: Final = frozenset(
     {
@@ -74,8 +75,8 @@ class Inside(_Inside):
             self._session = self._session_with(engine=ledger.engine, database=ledger.database)
             return
         self._shared = SharedDatabase(ledger.backend)
-        waiting = WaitingEngine(ledger.engine, wanted.timeout)
-        self._session = self._session_with(engine=waiting, database=self._shared, books=SharedBooks)
+        self._engine = WaitingEngine(ledger.engine, wanted.timeout)
+        self._session = self._session_with(engine=self._engine, database=self._shared, books=SharedBooks)
         self._beside = self._session_with(engine=ledger.engine, database=self._shared, books=SharedBooks)
 
     @classmethod
@@ -90,14 +91,22 @@ class Inside(_Inside):
                 ledger.close()
                 raise
 
+    def start(self, call: Call[Any]) -> Call[Any]:
+        """The call, begun where that is of use; it has to be sent then."""
+        if self._shared is None or call.template in _ASIDE or not self._at_home:
+            return call
+        return started(call, self._session.answer(call), self._engine)
+
     def send(self, call: Call[Any]) -> Answer:
         """What the ledger answers."""
         self._stay()
+        if (ahead := taken(call)) is not None:
+            return ahead.waited()
         if self._shared is None:
-            return self._ledger.wait(_in_time(self._session, call, self._seconds))
+            return self._ledger.wait(_in_time(self._session.answer(call), call, self._seconds))
         if call.template in _ASIDE:
-            return self._aside().run(_in_time(self._beside, call, self._seconds))
-        return result_of(self._session.answer(call))
+            return self._aside().run(_in_time(self._beside.answer(call), call, self._seconds))
+        return finished(self._session.answer(call))
 
     def stream(self, call: Call[Any]) -> Generator[bytes, None, None]:
         """What the ledger answers, as it comes."""
@@ -143,7 +152,7 @@ class AsyncInside(_Inside):
 
     def __init__(self, ledger: Ledger, workspace: str, wanted: Wanted, watch: ConfigWatch) -> None:
         super().__init__(ledger, workspace, wanted, watch)
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = WeakKeyDictionary()
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Session, LoopEngine]] = WeakKeyDictionary()
         # What waits for a network belongs to its loop; what is done in threads may be asked for by any.
         self._only = None if ledger.backend.dialect == "sqlite" else asyncio.get_running_loop()
 
@@ -159,10 +168,24 @@ class AsyncInside(_Inside):
                 await _let_go(ledger)
                 raise
 
+    def start(self, call: Call[Any]) -> Call[Any]:
+        """The call, begun where that is of use; it has to be sent then, in the same task."""
+        if self._only is not None or not self._at_home:
+            return call
+        session, engine = self._here()
+        engine.begins = True
+        try:
+            return started(call, session.answer(call), engine)
+        finally:
+            engine.begins = False
+
     async def send(self, call: Call[Any]) -> Answer:
         """What the ledger answers."""
         self._stay()
-        return await _in_time(self._session_here(), call, self._seconds)
+        ahead = taken(call)
+        if ahead is None:
+            return await _in_time(self._session_here().answer(call), call, self._seconds)
+        return await (ahead if ahead.there else _in_time(ahead, call, self._seconds))
 
     async def stream(self, call: Call[Any]) -> AsyncGenerator[bytes, None]:
         """What the ledger answers, as it comes."""
@@ -184,12 +207,16 @@ class AsyncInside(_Inside):
         return loop
 
     def _session_here(self) -> Session:
+        return self._here()[0]
+
+    def _here(self) -> tuple[Session, LoopEngine]:
         loop = self._require_loop()
-        session = self._sessions.get(loop)
-        if session is None:
-            session = self._session_with(engine=self._ledger.engine, database=self._ledger.database)
-            self._sessions[loop] = session
-        return session
+        found = self._sessions.get(loop)
+        if found is None:
+            engine = LoopEngine(self._ledger.engine)
+            found = self._session_with(engine=engine, database=self._ledger.database), engine
+            self._sessions[loop] = found
+        return found
 
     async def aclose(self) -> None:
         """Finish what was asked and let go of the database. A child has nothing to let go of."""
@@ -200,11 +227,11 @@ class AsyncInside(_Inside):
         await _let_go(self._ledger)
 
 
-async def _in_time(session: Session, call: Call[Any], seconds: float) -> Answer:
+async def _in_time(answer: Awaitable[Answer], call: Call[Any], seconds: float) -> Answer:
     """The answer, unless it takes too long; what was not decided by then is not done."""
     try:
         async with asyncio.timeout(seconds):
-            return await session.answer(call)
+            return await answer
     except TimeoutError:
         raise lost(call, "There was no answer in time") from None
 

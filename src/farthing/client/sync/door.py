@@ -28,6 +28,9 @@ T = TypeVar("T")
 class Transport(Protocol):
     """Carries calls, each once."""
 
+    def start(self, call: Call[Any]) -> Call[Any]:
+        """The call, begun where that is of use: whoever starts one sends it."""
+
     def send(self, call: Call[Any]) -> Answer:
         """What is answered; raises `ApiError` where nothing is."""
 
@@ -76,6 +79,19 @@ class Door:
                     raise
                 self.outage.doubt = check
         self.outage.begin(self._once)
+
+    def start(self, call: Call[T]) -> Call[T]:
+        """The same call, on its way where that is of use: a ledger in this process has its disk write while something
+        else is done. Whoever starts one asks it; nothing is known of it before."""
+        # Who is told of calls hears how long they take: all of it, while nothing else is done.
+        if self.outage.wrong or self._callbacks.wants(call) or self.guests.spared(call) is not None:
+            return call
+        if not self._gate.enter():
+            return call
+        try:
+            return self._transport.start(call)
+        finally:
+            self._gate.leave()
 
     def ask(self, call: Call[T]) -> T:
         """The result of a call; what is for guests is not sent."""

@@ -28,6 +28,10 @@ class Http:
         self._timeout = timeout
         self._pools = Pools(timeout, http_client)
 
+    def start(self, call: Call[Any]) -> Call[Any]:
+        """The call as it is: it leaves when it is sent."""
+        return call
+
     def send(self, call: Call[Any]) -> Answer:
         """What the server answers."""
         url = f"{self.address}{call.path}" + (f"?{call.query_text}" if call.query else "")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from farthing.core.providers import StripeSettings
 from farthing.core.records import Workspace
+from farthing.core.top_up_pages import Closed
 
 from ..charges import Charged, Found, State, Wanted, failed, troubled
 from ..links import Tools
@@ -18,7 +19,7 @@ from . import methods
 from .client import Stripe
 from .currencies import CurrencyError, to_minor
 from .customers import PROVIDER
-from .errors import KeyConflict, NotFound, StripeError
+from .errors import BadRequest, KeyConflict, NotFound, StripeError
 from .facts import facts_of_payment
 from .objects import Intent
 from .orders import CHARGE, Charging, Checkout, Declined, NeedsCustomer, Owner, Paid, Pending, Price, owner_of
@@ -113,7 +114,26 @@ async def _with_page(
         session = await client.check_out(page, f"page:{token_hex(16)}")
     except (StripeError, CurrencyError):
         return told  # that it was not charged is known, and what counts
-    return replace(told, url=session.url or "")
+    return replace(told, url=session.url or "", page=session.id)
+
+
+async def close(tools: Tools, workspace: Workspace, page: str) -> Closed:
+    """Have nobody pay on a page any more. It may have been paid by now."""
+    try:
+        async with tools.clients.stripe(workspace) as (client, _):
+            try:
+                # A new key each time: with the first one's a refusal of then would be told again.
+                session = await client.expire_session(page, f"expire:{token_hex(16)}")
+            except NotFound:
+                return Closed(state="closed")
+            except BadRequest:
+                session = await client.session(page)
+    except ProviderTrouble as trouble:
+        # Without a key there is no way to ask, as there was none to make another.
+        return Closed(state="closed" if trouble.kind == "key_missing" else "open")
+    if session.status == "complete":
+        return Closed(state="paid", payment=session.payment_intent or "")
+    return Closed(state="closed" if session.status == "expired" else "open")
 
 
 async def _begun(client: Stripe, workspace: Workspace, payment: str) -> Intent | None:

@@ -115,6 +115,10 @@ class Stripe:
         """How a checkout stands."""
         return await self._ask(Session, lambda api: api.v1.checkout.sessions.retrieve(id))
 
+    async def expire_session(self, id: str, key: str) -> Session:
+        """Have nobody pay on it any more; one that is paid, or over, is refused here."""
+        return await self._ask(Session, lambda api: api.v1.checkout.sessions.expire(id, {}, {"idempotency_key": key}))
+
     async def session_of(self, payment_intent: str) -> Session | None:
         """The checkout that a payment was made by."""
         found = await self._call(

@@ -70,6 +70,12 @@ select workspace, endpoint, event, bucket, attempt, at, type, outcome, status, d
 where workspace = ? and endpoint = ? and (at, event, attempt) < (?, ?, ?) and (cast(? as text) = '' or outcome = ?)
 order by at desc, event desc, attempt desc limit ?
 
+-- The index of what was not delivered is found by these very words.
+-- name: tries_failed
+select workspace, endpoint, event, bucket, attempt, at, type, outcome, status, detail, millis from delivery
+where workspace = ? and endpoint = ? and (at, event, attempt) < (?, ?, ?) and outcome = ? and outcome <> 'delivered'
+order by at desc, event desc, attempt desc limit ?
+
 -- name: waiting
 select due_at, event, bucket, account, number, attempts from outbox
 where workspace = ? and endpoint = ? order by due_at, event limit ?

@@ -1,0 +1,110 @@
+"""Opening: a call's hold on its way. Its request is made meanwhile, and waits for the hold before it leaves."""
+
+from functools import partial
+from typing import Any, Final
+
+from farthing.client.calls import Call
+from farthing.client.finishing import at_once
+
+from .call import ModelCall
+from .settling import AsyncSettler, Settler
+
+_THREADS_SECONDS: Final = 1.0
+_LOOPS_SECONDS: Final = 0.0002
+"""Most disks are done when the request is made. Then the engine's thread has only to be given the interpreter to say
+so, which is ten times as fast as to wait for it on the loop."""
+
+
+class Opening:
+    """A hold on its way, for a call whose request is made meanwhile. It is waited for before that leaves."""
+
+    def __init__(self, settler: Settler, call: ModelCall) -> None:
+        self._settler, self._call = settler, call
+        self._steps = settler.steps_before(call)
+        self._first = settler.start(self._steps)
+        self._over = self._first is None
+        self.error: BaseException | None = None
+        """Why the call must not be made."""
+
+    def decided(self) -> None:
+        """Wait until the ledger has only its disk to wait for: from now on the request can be made meanwhile."""
+        if self._first is not None and self._first.ahead is not None:
+            self._first.ahead.decided()
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
+        return not self._over and _is_placed(self._first)
+
+    def let_go(self) -> None:
+        """The request is about to leave. What is raised says that it must not."""
+        if not self.is_placed and not _is_placed_within(self._first, _THREADS_SECONDS):
+            self.wait()
+
+    def wait(self) -> None:
+        """Have it placed, and know all of it; raises what says that the call must not be made."""
+        if not self._over:
+            self._over = True
+            try:
+                self._settler.opened(self._call, partial(self._settler.ask, self._steps, self._first))
+            except BaseException as error:
+                self.error = error
+        if self.error is not None:
+            raise self.error
+
+
+class AsyncOpening:
+    """The same on an event loop."""
+
+    def __init__(self, settler: AsyncSettler, call: ModelCall) -> None:
+        self._settler, self._call = settler, call
+        self._steps = settler.steps_before(call)
+        self._first = settler.start(self._steps)
+        self._over = self._first is None
+        self.error: BaseException | None = None
+
+    def decided(self) -> None:
+        """Wait until the ledger has only its disk to wait for: from now on the request can be made meanwhile."""
+        if self._first is not None and self._first.ahead is not None:
+            self._first.ahead.decided()
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
+        return not self._over and _is_placed(self._first)
+
+    async def let_go(self) -> None:
+        """The request is about to leave. What is raised says that it must not."""
+        if not self.is_placed and not _is_placed_within(self._first, _LOOPS_SECONDS):
+            await self.wait()
+
+    async def wait(self) -> None:
+        """Have it placed, and know all of it; raises what says that the call must not be made."""
+        if not self._over:
+            self._over = True
+            try:
+                await self._settler.opened(
+                    self._call, self._settler.ask(self._steps, self._first), there=_is_there(self._first)
+                )
+            except BaseException as error:
+                self.error = error
+        if self.error is not None:
+            raise self.error
+
+    def read(self) -> None:
+        """The same for what is placed: it waits for nothing."""
+        at_once(self.wait())
+
+
+def _is_placed_within(call: Call[Any] | None, seconds: float) -> bool:
+    if call is not None and call.ahead is not None:
+        call.ahead.told(seconds)
+    return _is_placed(call)
+
+
+def _is_placed(call: Call[Any] | None) -> bool:
+    return call is not None and call.ahead is not None and call.ahead.accepted
+
+
+def _is_there(call: Call[Any] | None) -> bool:
+    return call is not None and call.ahead is not None and call.ahead.there

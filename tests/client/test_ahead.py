@@ -219,17 +219,24 @@ def test_for_guests_and_after_the_end_nothing_is_started(open_place: Callable[..
     assert place.asked(holding("j")).status == "guest"
 
 
-def test_a_client_that_was_closed_meanwhile_says_so(open_place: Callable[..., Place]) -> None:
+def test_a_client_that_was_closed_meanwhile_answers_what_is_done_and_nothing_else(
+    open_place: Callable[..., Place],
+) -> None:
     place = open_place()
     call = place.started(holding("k"))
     place.client.close()
     assert place.started(holding("l")).ahead is None
 
-    async def ask() -> Any:
+    async def ask(call: Call[Any]) -> Any:
         return await place.door.ask(call)
 
-    with pytest.raises(ClientClosed):
-        place.door.ask(call) if place.kind == "sync" else place._runner.run(ask())
+    def asked(call: Call[Any]) -> Any:
+        return place.door.ask(call) if place.kind == "sync" else place._runner.run(ask(call))
+
+    assert asked(call).amount == 5  # closing has waited for it
+    for refused in (call, holding("l")):
+        with pytest.raises(ClientClosed):
+            asked(refused)
 
 
 def test_a_stampede_of_threads_is_counted_to_the_credit(url: str) -> None:

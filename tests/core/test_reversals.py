@@ -208,7 +208,8 @@ def then_paid(*early: AnyFact) -> Receipt:
 )
 def test_what_goes_back_in_other_money_and_is_told_before_its_payment_takes_nothing_of_it(back: Refunded):
     receipt = then_paid(back)
-    assert (receipt.returned, receipt.told_in, receipt.summed_at, receipt.reason) == ({}, {}, 0, None)
+    assert (receipt.returned, receipt.summed_at, receipt.reason) == ({}, 0, None)
+    assert receipt.told_in == {back.refund or SUM: "USD"}, "its message is read again"
     assert due(known(receipt=receipt)) is not None, "it is credited"
     assert note(back, known()).receipt != note(replace(back, currency="EUR"), known()).receipt
 
@@ -220,7 +221,15 @@ def test_what_goes_back_in_the_same_money_and_is_told_before_its_payment_counts_
     assert then_paid(summed("9.90")).reason == "not_paid"
     nobody_says = replace(summed("5.00"), currency="")
     assert then_paid(nobody_says).returned == {SUM: "5.00"}
-    assert then_paid(dollars).told_in == then_paid(summed("5.00")).told_in == {}
+    assert then_paid(euros, dollars).told_in == {"re_1": "USD"}
+    assert then_paid(summed("5.00")).told_in == {}
+    again = note(paid(provider="stripe", payment="pi_1"), known(receipt=then_paid(euros, dollars))).receipt
+    assert again == then_paid(euros, dollars), "a payment that is told again changes nothing"
+
+
+def test_an_older_sum_says_nothing_of_the_money_either():
+    newer, older = replace(summed("7.00", second=5), currency="USD"), replace(summed("4.00", second=3), currency="EUR")
+    assert then_paid(newer, older).told_in == {SUM: "USD"}
 
 
 def test_a_dispute_of_a_part_that_was_lost_is_of_all_in_other_money_whenever_it_is_told():

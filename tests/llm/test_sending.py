@@ -14,6 +14,7 @@ import openai
 import pytest
 
 import farthing
+from farthing.client.inside.ahead import Ahead
 from farthing.fakes.models import HEADER, Remote
 from farthing.llm import asettled, meter, settled
 from farthing.llm.sending import waits_to_send
@@ -30,12 +31,14 @@ ACCOUNT = "alice"
 class Wire:
     """A vendor's client of one kind, metered; and what was on the books when a request left."""
 
-    def __init__(self, kind: Kind, models: Remote, folder: Path, credits: int = 1_000_000, **said: Any) -> None:
+    def __init__(
+        self, kind: Kind, models: Remote, folder: Path, credits: int = 1_000_000, *, priced: bool = True, **said: Any
+    ) -> None:  # fmt: skip
         self.kind, self.models = kind, models
         self.left: list[int] = []
         """The live holds on the disk, each time."""
         self._file = folder / "credits.db"
-        with open_ledger(folder) as ledger:
+        with open_ledger(folder) if priced else farthing.connect(self.url) as ledger:
             ledger.grant(ACCOUNT, credits)
         self._runner = asyncio.Runner()
         self._said = said
@@ -155,6 +158,37 @@ def test_what_can_not_be_paid_never_leaves(open_wire: Callable[..., Wire], way: 
 
 
 @pytest.mark.parametrize("way", ["chat", "messages"])
+@pytest.mark.parametrize("spent", ["go_on", "stop"])
+def test_what_has_no_price_never_leaves(open_wire: Callable[..., Wire], way: Way, spent: str):
+    wire = open_wire(priced=False, policy={"spent": spent})
+    with pytest.raises(farthing.NotPriced):
+        wire.ask(way)
+    balance, charges = wire.books()
+    assert (wire.left, balance.held, charges) == ([], 0, [])
+
+
+def test_who_interrupts_while_a_request_waits_has_it_not_sent(
+    models: Remote, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wire = Wire("sync", models, tmp_path)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(Ahead, "told", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                wire.ask("chat")
+        balance, charges = wire.books()
+        assert (wire.left, balance.held, charges) == ([], 0, [])
+        wire.ask("chat")
+        assert wire.left == [1]
+    finally:
+        wire.close()
+
+
+@pytest.mark.parametrize("way", ["chat", "messages"])
 def test_a_request_that_can_not_be_made_leaves_no_hold(wire: Wire, way: Way):
     with pytest.raises(TypeError):
         wire.ask(way, metadata={"what": object()})
@@ -215,6 +249,19 @@ def test_where_the_library_is_not_known_to_ask_the_hold_comes_first(models: Remo
         assert waits_to_send(wire.vendor("chat"), False)
         wire.ask("chat", wire.metered(own))
         assert wire.left == [1]
+    finally:
+        wire.close()
+
+
+def test_where_somebody_stands_between_the_hold_comes_first(models: Remote, tmp_path: Path):
+    wire = Wire("sync", models, tmp_path, credits=1)
+    try:
+        own = wire.vendor("chat")
+        request = own.request
+        own.request = lambda *args, **kwargs: request(*args, **kwargs)
+        with pytest.raises(farthing.InsufficientCredits):
+            wire.ask("chat", wire.metered(own))
+        assert wire.left == []
     finally:
         wire.close()
 

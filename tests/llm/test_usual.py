@@ -106,6 +106,13 @@ def test_what_is_no_event_of_its_own_is_no_usual_one(reader: Reader):
         assert reader.usual(other) is None
 
 
+@pytest.mark.parametrize(("reader", "name", "event"), USUAL)
+def test_what_is_no_text_is_passed_on_and_not_counted(reader: Reader, name: bytes, event: Any):
+    broken = framed(event, name).replace(b"Well", b"\xff\xfe").replace(b'"id": "chatcmpl-1"', b'"id": "\xff"')
+    watch = watch_of(reader)
+    assert [*watch.parts(broken)] == [broken]
+
+
 @pytest.mark.parametrize("reader", [CHAT, RESPONSES, MESSAGES])
 def test_an_event_counts_when_it_is_whole(reader: Reader):
     usual = next(framed(event, name) for each, name, event in USUAL if each is reader)

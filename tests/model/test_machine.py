@@ -24,7 +24,7 @@ KINDS = {
     "adjust", "charge", "extend", "grant", "hold", "lapse", "open", "refund", "release", "set", "settings", "settle",
     "void", "subscribe", "renew", "unsubscribe", "resume", "change", "end", "import",
 }  # fmt: skip
-RARE = {"end", "release"}
+RARE = {"end", "extend", "release"}
 """What short walks may not meet."""
 COMMON_REFUSALS = {
     "frozen", "hold_ended", "hold_not_found", "insufficient_credits", "invalid", "key_conflict", "refund_too_large",

@@ -26,7 +26,7 @@ class Begun(Protocol):
 
     @property
     def accepted(self) -> bool:
-        """Whether it is known to be done, now for the first time."""
+        """Whether it is known to be done, now for the first time, and its answer was not read yet."""
 
     def decided(self) -> None:
         """Wait in this thread until nothing of it needs the interpreter any more, though not for long."""

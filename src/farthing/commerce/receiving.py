@@ -221,8 +221,9 @@ class Receiving:
         await self._await_order(workspace, fact, received_at)
         before = await self._purchases.receipt(workspace.id, fact.provider, fact.payment)
         done = await self._fulfilling.carry_out(workspace, fact, request_id)
-        if before is not None and has_other_money(before.receipt, fact.currency):
-            await self._read_again(workspace, fact, before.receipt.at, request_id)
+        if done.receipt is not None and has_other_money(done.receipt, fact.currency):
+            since = fact.at if before is None else min(fact.at, before.receipt.at)
+            await self._read_again(workspace, fact, since, request_id)
         told = (named, fact.order) if is_short(named) else (fact.payment, fact.payment)
         await self._billings.paid(workspace.id, fact.provider, *told, fact.charge)
         await self._go_on(workspace, fact, request_id)

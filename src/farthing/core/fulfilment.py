@@ -135,7 +135,9 @@ def _paid(fact: Paid, known: Known) -> Noted:
         part=fact.part, parts=fact.parts, at=fact.at, renewal=fact.renewal, paid_until=fact.paid_until, test=fact.test,
         reason=_doubt(fact, offer, account, known),
     )  # fmt: skip
-    return Noted(order, looked_over(paid_in(receipt)), fact.replaces)
+    if before is None or not before.known:
+        receipt = paid_in(receipt)
+    return Noted(order, looked_over(receipt), fact.replaces)
 
 
 def _offer(fact: Paid, known: Known) -> Offer | None:

@@ -54,16 +54,17 @@ def _with_loss(fact: DisputeClosed, receipt: Receipt) -> Receipt:
 def _with_refund(fact: Refunded, receipt: Receipt) -> Receipt:
     if not fact.refund and fact.total is None:
         return replace(receipt, lost=True)
-    receipt = replace(receipt, told_in=_told_in(receipt, fact.refund or SUM, fact.currency))
+    told_in = _told_in(receipt, fact.refund or SUM, fact.currency)
     if fact.refund:
-        return replace(receipt, returned={**receipt.returned, fact.refund: fact.amount})
+        return replace(receipt, returned={**receipt.returned, fact.refund: fact.amount}, told_in=told_in)
     assert fact.total is not None, "else all of it went back"
     total, before = Decimal(fact.total), Decimal(receipt.returned.get(SUM, "0"))
     if fact.at < receipt.summed_at:
         return receipt
     # It falls where a refund has failed, and not within the second in which providers tell the time.
     total = max(total, before) if fact.at == receipt.summed_at else total
-    return replace(receipt, returned={**receipt.returned, SUM: format(total, "f")}, summed_at=fact.at)
+    returned = {**receipt.returned, SUM: format(total, "f")}
+    return replace(receipt, returned=returned, summed_at=fact.at, told_in=told_in)
 
 
 def _told_in(receipt: Receipt, name: str, currency: str) -> dict[str, str]:
@@ -87,7 +88,8 @@ def paid_in(receipt: Receipt) -> Receipt:
             summed_at=0 if SUM in other else r.summed_at, lost=r.lost or not other.isdisjoint(r.lost_parts),
             lost_parts={id: amount for id, amount in r.lost_parts.items() if id not in other},
         )  # fmt: skip
-    return replace(r, told_in={}) if r.told_in else r
+    # What is in other money is kept: its messages are read again, also by who comes after a crash.
+    return replace(r, told_in={each: currency for each, currency in r.told_in.items() if currency != name})
 
 
 def looked_over(receipt: Receipt, *, begun: bool = False) -> Receipt:

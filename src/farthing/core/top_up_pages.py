@@ -1,5 +1,6 @@
 """Pages that buyers were sent to by automatic top-ups: when nobody shall pay on one any more. A page is given up in the
-commit that says so, and closed at its provider after that; until it is closed, or was paid, nothing else is bought.
+commit that says so, and closed at its provider after that; until it is closed, was paid, or
+can't live any more, nothing else is bought.
 """
 
 from typing import Literal

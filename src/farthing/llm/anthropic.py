@@ -7,12 +7,12 @@ with a count of output that only says where counting begins; figures that come l
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from msgspec import MsgspecError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 
 from .asking import texts_of
 from .framing import data_of_named
-from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
+from .reading import NOTHING, UNREADABLE, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
 from .used import Used, told, unusual
 
 PROVIDER: Final = "anthropic"
@@ -82,7 +82,7 @@ def messages_usual(event: bytes) -> Seen | None:
     """What an event of a message says that brings more of its text."""
     try:
         delta = _EVENTS.decode(data_of_named(event)).delta
-    except MsgspecError:
+    except UNREADABLE:
         return None
     return Seen(text=delta.text or delta.partial_json or delta.thinking)
 

@@ -79,7 +79,7 @@ class _Block(ABC, Generic[C]):
     def _begin(self, document: str) -> ModelCall:
         if self._call is not None:
             raise Unusable("this block was entered before: make another one for each call")
-        return ModelCall(self._asked, terms_of(NOTHING_SAID, document, self._said, below=self._asked))
+        return ModelCall(self._asked, terms_of(NOTHING_SAID, document, self._said))
 
     @abstractmethod
     def _tick(self, call: ModelCall) -> None:

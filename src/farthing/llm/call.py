@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from threading import Lock
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from msgspec.structs import replace
@@ -38,7 +39,6 @@ from .otel import CallSpan, begun
 from .policy import times
 from .reading import Asked, Seen
 from .terms import Terms
-from .twice import ended
 from .used import Used
 
 T = TypeVar("T")
@@ -100,6 +100,7 @@ class ModelCall:
         """Tokens of the answer that what is set aside is enough for."""
         self._unread: Callable[[], None] | None = None
         """Reads what the ledger has said of its hold."""
+        self._reading = Lock()
         self._unheard = 0
         """Tokens up to which it goes on though the ledger could not be told."""
         self._told = Decimal(0)
@@ -185,13 +186,17 @@ class ModelCall:
         return True
 
     def _read(self) -> None:
-        read, self._unread = self._unread, None
-        if read is None:
+        if self._unread is None:
             return
-        try:
-            read()
-        except FarthingError as error:  # the client was closed meanwhile
-            self.notes["no_hold"] = str(error)
+        # The thread that settles it may come while its reader is here. Who is interrupted leaves it to the next.
+        with self._reading:
+            if self._unread is not None:
+                try:
+                    self._unread()
+                except Exception as error:  # an answer must not fail for it
+                    _LOG.exception("what the ledger has said of a hold of %s can't be read", self.terms.account)
+                    self.notes["no_hold"] = str(error)
+                self._unread = None
 
     # While it goes on
 
@@ -314,8 +319,6 @@ class ModelCall:
         self.how = how
         if error is not None and how not in ("finished", "left"):
             self.error = f"{type(error).__name__}: {error}"[:500]
-        if how != "refused":
-            ended(self)
         if self.span is not None:
             self.span.over(self, error)
         if self.terms.tab is not None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from time import monotonic
 from typing import Any, Final, TypedDict
 
 from msgspec.structs import replace
@@ -21,7 +20,7 @@ from .policy import Given, chosen
 from .reading import Asked, Seen
 from .settling import Job, async_settler_of, settler_of
 from .terms import Said, terms_of
-from .twice import Making, charged_below
+from .twice import Making
 
 LOG: Final = logging.getLogger("farthing.llm")
 _LOST: Final = frozenset(
@@ -48,9 +47,8 @@ def reading() -> Iterator[None]:
 class Open:
     """A call under way."""
 
-    def __init__(self, call: ModelCall, since: float = 0.0) -> None:
+    def __init__(self, call: ModelCall) -> None:
         self.call = call
-        self._since = since
         self.making: Making | None = None
         """For as long as its model is asked in the context in which it was begun."""
         self.began = False
@@ -71,12 +69,9 @@ class Open:
         return how_of(error, streams=self.call.asked.stream, began=self.began)
 
     def end(self, how: Ended, error: BaseException | None = None) -> bool:
-        """It is over; false where it was before. It costs nothing where its client has charged it already."""
+        """It is over; false where it was before."""
         if self.making is not None:
             self.making.over()
-        if how != "refused" and not self.call.how and charged_below(self.call, self._since, self.making):
-            self.call.note("charged_below", True)
-            how = "refused"
         return self.call.end(how, error)
 
 
@@ -108,9 +103,9 @@ class Hook:
 
     def begin(self, asked: Asked, account: str | None = None) -> Open:
         """Hold for a call that is about to be made. What is raised here says that it must not be."""
-        since, call = monotonic(), self._call(asked, account)
+        call = self._call(asked, account)
         self._settler.open(call)
-        return Open(call, since)
+        return Open(call)
 
     def unheld(self, asked: Asked, account: str | None = None) -> Open:
         """A call that was told of too late for that."""
@@ -151,10 +146,9 @@ class AsyncHook:
         settler = async_settler_of(self._ledger)
         if settler.loop is not asyncio.get_running_loop():
             raise WrongLoop(WrongLoop.__doc__)
-        since = monotonic()
         call = ModelCall(asked, terms_of(_of(self._said, account), await settler.document()))
         await settler.open(call)
-        return Open(call, since)
+        return Open(call)
 
     async def passing(self, open: Open) -> None:
         """A piece that was seen is about to be passed on; raises where it must not be."""

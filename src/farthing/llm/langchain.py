@@ -209,10 +209,10 @@ class _Runs:
         """What a run of a model for texts asks for."""
         return asked_of(prompts, False, metadata or {}, of(more, "invocation_params") or {})
 
-    def begun(self, run_id: UUID, open: Open, more: Mapping[str, Any], claims: bool) -> None:
-        """A run has begun. It claims what is asked until its answer comes: where that is sure to be told."""
+    def begun(self, run_id: UUID, open: Open, more: Mapping[str, Any]) -> None:
+        """A run has begun."""
         open.call.note("run", str(run_id))
-        open.making = Making(open.call, claims=claims)
+        open.making = Making(open.call)
         self._open[run_id] = open
         if (given := _shared(more)) is not None:
             self._given[run_id] = given
@@ -258,18 +258,16 @@ class CreditsHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more, claims=False)
+        self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
 
-    def _begin(
-        self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any, *, claims: bool = True
-    ) -> None:  # fmt: skip
+    def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
         try:
             open = self._hook.begin(asked, self._runs.account(metadata))
         except BaseException:
             for each in self._runs.refused(more):
                 self._hook.end(each, "refused")
             raise
-        self._runs.begun(run_id, open, more, claims)
+        self._runs.begun(run_id, open, more)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""
@@ -331,18 +329,16 @@ class AsyncCreditsHandler(AsyncCallbackHandler):
         metadata: dict[str, Any] | None = None, **more: Any,
     ) -> None:  # fmt: skip
         """The same, of a model that completes texts."""
-        await self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more, claims=False)
+        await self._begin(self._runs.completion(prompts, metadata, more), run_id, metadata, more)
 
-    async def _begin(
-        self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any, *, claims: bool = True
-    ) -> None:  # fmt: skip
+    async def _begin(self, asked: Asked, run_id: UUID, metadata: dict[str, Any] | None, more: Any) -> None:
         try:
             open = await self._hook.begin(asked, self._runs.account(metadata))
         except BaseException:
             for each in self._runs.refused(more):
                 await self._hook.end(each, "refused")
             raise
-        self._runs.begun(run_id, open, more, claims)
+        self._runs.begun(run_id, open, more)
 
     async def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of an answer is about to be passed on."""

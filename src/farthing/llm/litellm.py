@@ -176,7 +176,7 @@ class CreditsLogger(CustomLogger):  # type: ignore[misc]
             given = {**(of(kwargs, "optional_params") or {}), "stream": of(kwargs, "stream")}
             asked = asked_of(kind, model, given, messages)
             open = self._hook.begin(asked, self._account(kwargs))
-            open.making = Making(open.call, claims=False)
+            open.making = Making(open.call)
             self._open.setdefault(key, []).append(open)
 
     def _is_begun(self, log: Any) -> bool:
@@ -185,7 +185,7 @@ class CreditsLogger(CustomLogger):  # type: ignore[misc]
 
     def _add(self, kwargs: Mapping[str, Any], log: Any, open: Open) -> None:
         self._begun[log] = open
-        open.making = Making(open.call, claims=False)
+        open.making = Making(open.call)
         key = (log.litellm_call_id, self._account(kwargs))
         self._open.setdefault(key, []).append(open)
         self._hook.ready()

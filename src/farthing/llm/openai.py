@@ -7,13 +7,13 @@ The same formats come from many other providers and servers: whoever that is is 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from msgspec import MsgspecError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder
 from msgspec.structs import replace
 
 from .asking import texts_of
 from .framing import data_of_named
-from .reading import NOTHING, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
+from .reading import NOTHING, UNREADABLE, Asked, Body, Reader, Seen, count_of, list_of, of, said, text_of, tools_of
 from .used import Used, told, unusual
 
 PROVIDER: Final = "openai"
@@ -134,7 +134,7 @@ def chat_usual(event: bytes) -> Seen | None:
         if text := chunk.choices[0].delta.content:
             return Seen(text=text, id=chunk.id)
         return Seen(id=_FIRST.decode(event[5:]).id)
-    except MsgspecError:
+    except UNREADABLE:
         return None
 
 
@@ -259,7 +259,7 @@ def responses_usual(event: bytes) -> Seen | None:
     """What an event of a response says that brings more of its text."""
     try:
         found = _EVENTS.decode(data_of_named(event))
-    except MsgspecError:
+    except UNREADABLE:
         return None
     return Seen(text=found.delta) if found.type in _DELTAS else None
 

@@ -32,6 +32,11 @@ class Opening:
             self._first.ahead.decided()
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it is on its way; else there is nothing to do meanwhile."""
+        return self._first is not None and self._first.ahead is not None
+
+    @property
     def is_placed(self) -> bool:
         """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
         return not self._over and _is_placed(self._first)
@@ -47,8 +52,11 @@ class Opening:
             self._over = True
             try:
                 self._settler.opened(self._call, partial(self._settler.ask, self._steps, self._first))
-            except BaseException as error:
+            except Exception as error:
                 self.error = error
+            except BaseException:  # Ctrl+C says nothing of the hold: its key finds out
+                self._over = False
+                raise
         if self.error is not None:
             raise self.error
 
@@ -67,6 +75,11 @@ class AsyncOpening:
         """Wait until the ledger has only its disk to wait for: from now on the request can be made meanwhile."""
         if self._first is not None and self._first.ahead is not None:
             self._first.ahead.decided()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it is on its way; else there is nothing to do meanwhile."""
+        return self._first is not None and self._first.ahead is not None
 
     @property
     def is_placed(self) -> bool:

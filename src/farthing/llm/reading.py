@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 from msgspec.structs import replace
 
 from farthing.core.estimate import count_prompt, count_tokens
@@ -80,6 +80,8 @@ class Seen(Struct, frozen=True, kw_only=True):
 
 
 NOTHING: Final = Seen()
+UNREADABLE: Final = (MsgspecError, UnicodeDecodeError, RecursionError)
+"""What is raised by bytes that are not the JSON that is looked for."""
 
 
 def none_usual(event: bytes) -> Seen | None:

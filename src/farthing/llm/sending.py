@@ -8,35 +8,40 @@ on as they are (`_prepare_request`, of the base client that is generated for bot
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from inspect import unwrap
+from types import FunctionType
 from typing import Any, Final
 
 from .opening import AsyncOpening, Opening
 
 _OPENING: Final[ContextVar[Opening | AsyncOpening | None]] = ContextVar("farthing_opening", default=None)
 _PREPARE: Final = "_prepare_request"
-_SENDING: Final = ("_attempt_request", "request")
-"""The methods that may be what calls it."""
+_SENDING: Final = ("post", "request", "_request", "_attempt_request")
+"""The methods on the way to a request, of which one calls it."""
+_BASE: Final = "._base_client"
+"""The module of both libraries that has them."""
 
 
 def waits_to_send(made: Any, asynchronous: bool) -> bool:
-    """Have a client wait for holds before it sends; whether it does. Where it is not sure that the library asks, a hold
-    has to be placed before it is called at all."""
+    """Have a client wait for holds before it sends; whether it does. Where it is not sure that its own library asks,
+    and in the same thread or task, a hold has to be placed before it is called at all."""
     prepare = getattr(made, _PREPARE, None)
-    # What goes between a client's calls and its requests was made with the client, and asks that one.
-    if prepare is None or getattr(made, "_middleware", None) or not any(map(_prepares, _methods(made))):
+    # What goes between a client's calls and its requests was made with the client, and asks that one. So does what
+    # somebody has put in the place of its methods.
+    if prepare is None or getattr(made, "_middleware", None) or not made.__dict__.keys().isdisjoint(_SENDING):
+        return False
+    methods = [method for name in _SENDING if (method := getattr(type(made), name, None)) is not None]
+    if not all(map(_is_the_librarys, methods)) or not any(map(_prepares, methods)):
         return False
     made.__dict__[_PREPARE] = _ahold(prepare) if asynchronous else _hold(prepare)
     return True
 
 
-def _methods(made: Any) -> Iterator[Any]:
-    return (getattr(type(made), name, None) for name in _SENDING)
+def _is_the_librarys(method: Any) -> bool:
+    return isinstance(method, FunctionType) and method.__globals__.get("__name__", "").endswith(_BASE)
 
 
-def _prepares(method: Any) -> bool:
-    code = getattr(unwrap(method), "__code__", None) if callable(method) else None
-    return code is not None and _PREPARE in code.co_names
+def _prepares(method: FunctionType) -> bool:
+    return _PREPARE in method.__code__.co_names
 
 
 def _hold(prepare: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -61,9 +66,9 @@ def _ahold(prepare: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
 def waiting_for(opening: Opening | AsyncOpening | None) -> Iterator[None]:
     """What is sent in this block waits for a hold."""
     before = _OPENING.set(opening)
-    if opening is not None:
-        opening.decided()
     try:
+        if opening is not None:
+            opening.decided()
         yield
     finally:
         _OPENING.reset(before)

@@ -221,11 +221,14 @@ class Settler:
             finally:
                 if turn.alone:
                     self._again.release()
-                if not again:
-                    turn.call.put_down()
-                    self._over(turn.job)
             if again:
                 later.append(turn.later(monotonic()))
+                continue
+            try:
+                turn.call.put_down()
+            except Exception:  # nor must another's
+                _LOG.exception("who waits for a model call of %s could not be told", turn.call.terms.account)
+            self._over(turn.job)
 
     def _next(self, later: "list[_Turn]") -> "_Turn":
         """What a thread settles next: what has ended since, before what it is to try again when that is due. One thread

@@ -15,9 +15,7 @@ from farthing.core.metering import Policy
 
 from .keys import Key, key_of
 from .policy import Given, chosen
-from .reading import Asked
 from .tab import Tab
-from .twice import is_a_hooks
 
 _WORDS: Final = ("account", "provider", "service", "operation", "product", "chat")
 
@@ -105,12 +103,9 @@ def saying(said: Said) -> Iterator[None]:
         _SAID.set(tuple(each for each in _SAID.get() if each is not mine))
 
 
-def terms_of(
-    first: Said, document: str, last: Said = NOTHING_SAID, *, below: Asked | None = None
-) -> Terms:  # fmt: skip
+def terms_of(first: Said, document: str, last: Said = NOTHING_SAID) -> Terms:
     """What counts for a call that is made now, in a workspace with that document of policies: what was said of all
-    calls at first, by the blocks around it then, and of the call itself at last. What a client asks `below` a hook's
-    call may be that very call: then it is free."""
+    calls at first, by the blocks around it then, and of the call itself at last."""
     layers = (first, *_SAID.get()) if last is NOTHING_SAID else (first, *_SAID.get(), last)
     words: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
@@ -122,7 +117,7 @@ def terms_of(
             guest = each.guest
         tab = tab if each.tab is None else each.tab
         key = key if each.key is None else each.key
-    if guest := guest or (below is not None and is_a_hooks(below)):
+    if guest:
         words["account"] = ""
     elif not words.get("account"):
         raise ValueError("whose call is it? Give meter(..., account=...), or make it within `metering(account=...)`")

@@ -138,17 +138,17 @@ class _Reading:
         body = kwargs["body"]
         more = (kwargs.get("options") or {}).get("extra_json")  # a caller's `extra_body` goes before what the body says
         question = reader.asked({**body, **more} if isinstance(more, Mapping) else body)
-        call = ModelCall(question, terms_of(self._said, document, below=question))
+        call = ModelCall(question, terms_of(self._said, document))
         asked(call)
         return call
 
-    def _watch(self, call: ModelCall, reader: Reader, kwargs: dict[str, Any]) -> Watch:
-        """Its answer; what is asked is made ready for its usage to be told."""
-        options, watch = kwargs.get("options") or {}, Watch(call, reader)
-        kwargs["body"] = reader.prepared(kwargs["body"])
+    @staticmethod
+    def _prepare(watch: Watch, kwargs: dict[str, Any]) -> None:
+        """What is asked is made ready for its usage to be told, and for its answer to be read."""
+        options = kwargs.get("options") or {}
+        kwargs["body"] = watch.reader.prepared(kwargs["body"])
         if callable(parser := options.get("post_parser")):
             kwargs["options"] = {**options, "post_parser": _read_first(parser, watch)}
-        return watch
 
 
 def _read_first(parser: Callable[[Any], Any], watch: Watch) -> Callable[[Any], Any]:
@@ -237,13 +237,16 @@ class _Posting(_Reading):
         if (reader := self._reader(args, kwargs)) is None:
             return self.asked_for(post, of, args, kwargs)
         call = self._call(reader, kwargs, self._settler.document())
+        watch = Watch(call, reader)
         opening: Opening | None = None
         if self.early and not records():
             opening = Opening(self._settler, call)
+            if not opening.is_begun:
+                opening.wait()
         else:
             self._settler.open(call)
-        watch = self._watch(call, reader, kwargs)
         try:
+            self._prepare(watch, kwargs)
             with within(call), waiting_for(opening):
                 result = post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.wait):
@@ -296,13 +299,16 @@ class _AsyncPosting(_Reading):
             return await self.asked_for(post, of, args, kwargs)
         settler = async_settler_of(self._ledger)
         call = self._call(reader, kwargs, await settler.document())
+        watch = Watch(call, reader)
         opening: AsyncOpening | None = None
         if self.early and not records():
             opening = AsyncOpening(settler, call)
+            if not opening.is_begun:
+                await opening.wait()
         else:
             await settler.open(call)
-        watch = self._watch(call, reader, kwargs)
         try:
+            self._prepare(watch, kwargs)
             with within(call), waiting_for(opening):
                 result = await post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.read):

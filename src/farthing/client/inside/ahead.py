@@ -135,12 +135,13 @@ class WaitingEngine(_AheadEngine):
         self._seconds = timeout
 
     async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
-        """Submit, hand out, and wait."""
+        """Submit, hand out, and wait. What is only tried out is not handed out: nothing comes of it."""
         under = UnderWay()
         ticket = self._engine.submit(command, under.tell, dry=dry, flushing=under.flushing)
         try:
             ticket.look()
-            await _handed_out(under)
+            if not dry:
+                await _handed_out(under)
             return under.waited(self._seconds)
         finally:
             # Whoever is interrupted doesn't wait any more either.
@@ -157,7 +158,7 @@ class LoopEngine(_AheadEngine):
 
     async def ask(self, command: Command, *, dry: bool = False) -> Outcome:
         """Submit and wait."""
-        if not self.begins:
+        if dry or not self.begins:
             return await self._engine.ask(command, dry=dry)
         under = UnderWay()
         ticket = self._engine.submit(command, under.tell, dry=dry, flushing=under.flushing)
@@ -212,8 +213,8 @@ class Ahead:
 
     @property
     def accepted(self) -> bool:
-        """Whether it is known to be done, now for the first time."""
-        result = None if self._under is None else self._under.result
+        """Whether it is known to be done, now for the first time, and its answer was not read yet."""
+        result = None if self._under is None or self.taken else self._under.result
         return isinstance(result, Accepted) and not result.replayed
 
     def decided(self) -> None:

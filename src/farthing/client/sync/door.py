@@ -160,6 +160,8 @@ class Door:
     def _once(self, call: Call[T]) -> T:
         """The result of one try."""
         if not self._gate.enter():
+            if call.ahead is not None and call.ahead.accepted:  # it is done, and its answer is only to be read
+                return read_answer(call, self._transport.send(call))
             raise ClientClosed(ClientClosed.__doc__)
         try:
             return read_answer(call, self._transport.send(call))

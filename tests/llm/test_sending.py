@@ -129,15 +129,20 @@ def wire(open_wire: Callable[..., Wire]) -> Wire:
     return open_wire()
 
 
-@pytest.mark.parametrize("way", ["chat", "messages"])
-def test_what_leaves_has_its_hold_on_the_disk(wire: Wire, way: Way, monkeypatch: pytest.MonkeyPatch):
+def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the disk take longer than a request takes to be made."""
     real = SqliteStore.commit
 
     async def slow(self: SqliteStore) -> None:
-        time.sleep(0.03)  # noqa: ASYNC251 - the disk takes longer than the request
+        time.sleep(0.05)  # noqa: ASYNC251 - as a disk does
         await real(self)
 
     monkeypatch.setattr(SqliteStore, "commit", slow)
+
+
+@pytest.mark.parametrize("way", ["chat", "messages"])
+def test_what_leaves_has_its_hold_on_the_disk(wire: Wire, way: Way, monkeypatch: pytest.MonkeyPatch):
+    slow_down(monkeypatch)
     for _ in range(3):
         wire.ask(way)
     assert wire.left == [1, 1, 1]
@@ -177,6 +182,7 @@ def test_who_interrupts_while_a_request_waits_has_it_not_sent(
 
     try:
         with monkeypatch.context() as meanwhile:
+            slow_down(meanwhile)
             meanwhile.setattr(Ahead, "told", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 wire.ask("chat")

@@ -16,7 +16,7 @@ import pytest
 import farthing
 from farthing.client.inside.ahead import Ahead
 from farthing.fakes.models import HEADER, Remote
-from farthing.llm import asettled, meter, settled
+from farthing.llm import asettled, meter, settled, wrapping
 from farthing.llm.sending import waits_to_send
 from farthing.stores.contract import StorageFull
 from farthing.stores.sqlite import SqliteStore
@@ -109,6 +109,12 @@ async def _opened(url: str) -> farthing.AsyncClient:
 
 async def _come(found: Any) -> Any:
     return await found
+
+
+@pytest.fixture(autouse=True)
+def nobody_records_spans(monkeypatch: pytest.MonkeyPatch):
+    """As it is in a process of its own: whoever sets a tracer's provider sets it for all that comes after."""
+    monkeypatch.setattr(wrapping, "records", lambda: False)
 
 
 @pytest.fixture(params=["sync", "async"])

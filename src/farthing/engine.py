@@ -437,11 +437,9 @@ class Engine:
         overtaken: frozenset[AccountKey] = frozenset()
         try:
             # What is not well-formed may be more than a database can take.
-            wrong = [ticket.look() for ticket in batch]
-            good = [t.command for t, fault in zip(batch, wrong, strict=True) if fault is None]
-            await store.load(good, context, again=again)
+            await store.load([t.command for t in batch if t.look() is None], context, again=again)
             context.now = self._clock.now_us()
-            results, accepted = self._decide(batch, wrong, context)
+            results, accepted = self._decide(batch, context)
             if accepted:
                 await store.save(accepted)
                 for ticket in batch:
@@ -469,13 +467,12 @@ class Engine:
             self._observer.committed(len(batch), time.perf_counter() - began)
         return _without(overtaken, batch, results) if overtaken else results
 
-    def _decide(
-        self, batch: Sequence[Ticket], wrong: Sequence[Invalid | None], context: Context
-    ) -> tuple[list[Result], list[Accepted]]:
+    def _decide(self, batch: Sequence[Ticket], context: Context) -> tuple[list[Result], list[Accepted]]:
         results: list[Result] = []
         accepted: list[Accepted] = []
-        for ticket, fault in zip(batch, wrong, strict=True):
+        for ticket in batch:
             try:
+                fault = ticket.fault
                 outcome = malformed(fault) if fault else decide_well_formed(ticket.command, context)
             except Exception as error:  # a bug met by one command must not stop the others
                 results.append(self._crash(ticket.command, error))

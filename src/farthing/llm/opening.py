@@ -15,11 +15,11 @@ _LOOPS_SECONDS: Final = 0.0002
 so, which is ten times as fast as to wait for it on the loop."""
 
 
-class Opening:
+class _Opening:
     """A hold on its way, for a call whose request is made meanwhile. It is waited for before that leaves."""
 
-    def __init__(self, settler: Settler, call: ModelCall) -> None:
-        self._settler, self._call = settler, call
+    def __init__(self, settler: Settler | AsyncSettler, call: ModelCall) -> None:
+        self._call = call
         self._steps = settler.steps_before(call)
         self._first = settler.start(self._steps)
         self._over = self._first is None
@@ -41,6 +41,14 @@ class Opening:
         """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
         return not self._over and _is_placed(self._first)
 
+
+class Opening(_Opening):
+    """For threads."""
+
+    def __init__(self, settler: Settler, call: ModelCall) -> None:
+        super().__init__(settler, call)
+        self._settler = settler
+
     def let_go(self) -> None:
         """The request is about to leave. What is raised says that it must not."""
         if not self.is_placed and not _is_placed_within(self._first, _THREADS_SECONDS):
@@ -61,30 +69,12 @@ class Opening:
             raise self.error
 
 
-class AsyncOpening:
-    """The same on an event loop."""
+class AsyncOpening(_Opening):
+    """For event loops."""
 
     def __init__(self, settler: AsyncSettler, call: ModelCall) -> None:
-        self._settler, self._call = settler, call
-        self._steps = settler.steps_before(call)
-        self._first = settler.start(self._steps)
-        self._over = self._first is None
-        self.error: BaseException | None = None
-
-    def decided(self) -> None:
-        """Wait until the ledger has only its disk to wait for: from now on the request can be made meanwhile."""
-        if self._first is not None and self._first.ahead is not None:
-            self._first.ahead.decided()
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether it is on its way; else there is nothing to do meanwhile."""
-        return self._first is not None and self._first.ahead is not None
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
-        return not self._over and _is_placed(self._first)
+        super().__init__(settler, call)
+        self._settler = settler
 
     async def let_go(self) -> None:
         """The request is about to leave. What is raised says that it must not."""

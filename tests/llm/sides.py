@@ -37,6 +37,14 @@ class Drawn:
     async def _one(self) -> Any:
         return await self._stream.__anext__()
 
+    def read(self) -> None:
+        """Read all of it, by one task."""
+        self._runner.run(self._all())
+
+    async def _all(self) -> None:
+        async for _ in self._stream:
+            pass
+
     def close(self) -> None:
         """Its reader leaves."""
         self._runner.run(self._stream.close())

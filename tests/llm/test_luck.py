@@ -32,10 +32,12 @@ import pytest
 
 import farthing
 from farthing.fakes.models import HEADER, Remote
+from farthing.llm.following import AsyncFollow, Follow
 from farthing.llm.settling import settler_of
+from tests.api.serving import wait_for
 from tests.client.driving import Kind
 from tests.llm.ledgers import Desk, evidence, open_ledger, read, worth
-from tests.llm.sides import AsyncDesk, Side, side_of
+from tests.llm.sides import AsyncDesk, Drawn, Side, side_of
 from tests.llm.vendors import Vendors, Way, asking, billed, last
 
 pytestmark = pytest.mark.xdist_group("models")
@@ -203,6 +205,35 @@ def test_a_stream_that_nobody_keeps_is_charged_for_what_was_taken(desk: Desk, wa
         threading.Event().wait(0.01)
     assert desk.nothing_is_held()
     assert (desk.charge().amount, how(desk)) == (worth(last(desk.models)), ("left", "delivered"))
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@EVERY
+def test_what_was_streamed_is_let_go_of_before_garbage_is_collected(desk: Desk, way: Way, whole: bool):
+    def stream() -> None:
+        answer = desk.ask(way, stream=True, habits={"answer_tokens": 5} if whole else {"hold_after": 4})
+        if whole:
+            answer.read() if isinstance(answer, Drawn) else list(answer)
+        else:
+            taken(answer, 4)
+            answer.close()
+
+    stream()  # what is made once is there
+    desk.settled()
+    gc.collect()
+    gc.disable()
+    try:
+        before = followed()
+        stream()
+        assert len(desk.charges()) == 2
+        wait_for(lambda: desk.settled() and followed() == before)  # an event loop clears up in tasks of its own
+    finally:
+        gc.enable()
+
+
+def followed() -> int:
+    """How many answers are there of which somebody might want more."""
+    return sum(isinstance(each, Follow | AsyncFollow) for each in gc.get_objects())
 
 
 def test_an_answer_that_is_dropped_in_the_middle_of_a_settlement_does_not_wait_for_it(threads: Side):

@@ -138,4 +138,4 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ids(names: Mapping[str, str]) -> dict[str, str]:
-    return {name: id_text(value, name) for name, value in names.items()}
+    return {name: id_text(value, name) for name, value in names.items()} if names else {}

@@ -3,23 +3,30 @@
 The body of the response is followed where the vendor's library takes it from, so all ways of the library to give it to
 its caller are the same: iteration, helpers, raw and streaming responses. An event is counted when it is taken: of what
 has come from the network and that nobody has read, nothing is.
+
+It is over 400 lines because what is done for threads and for event loops is the same, and is read side by side.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from functools import cache, partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
+from weakref import ref
 
 import msgspec
 
 from .call import Ended, ModelCall
 from .framing import Frames, Framing, framing_of
-from .reading import Reader, none_usual
+from .reading import Reader
 from .settling import AsyncSettler, Job, Settler
 
+T = TypeVar("T")
+_Source: TypeAlias = Callable[[], T | None]
+"""The body of a response, which has the response, which has who reads it: where they all held each other, none of it
+would be let go of before garbage is collected. So whoever reads it holds it, and only its rest is held here."""
 _LOG: Final = logging.getLogger("farthing.llm")
 _DONE: Final = b"[DONE]"
 
@@ -36,14 +43,14 @@ class Watch:
         self.known = False
         """All of an answer that is no stream was read."""
         self._frames: Framing = Frames()
-        self._usual = reader.usual
+        self._headers: Mapping[str, str] | None = None
+        """What a response says of how its events are framed, until that has to be known."""
         self._whole: list[bytes] = []
 
     def framed(self, response: Any) -> None:
         """A response says how its events are put into bytes."""
         if self.streams:
-            self._frames = framing_of(response.headers.get("content-type", ""))
-            self._usual = self.reader.usual if isinstance(self._frames, Frames) else none_usual
+            self._headers = response.headers
 
     def parts(self, data: bytes) -> Iterable[bytes]:
         """What of it goes on to the caller, for whom each is counted when it is asked for here: he has it then."""
@@ -52,13 +59,15 @@ class Watch:
             return (data,)
         # Most reads bring one event, and one that only has more text: it need not be looked for. What is JSON from
         # its `data:` on is one event.
-        if not self._frames.rest and data.endswith(b"\n\n") and (seen := self._usual(data)) is not None:
+        if not self._frames.rest and data.endswith(b"\n\n") and (seen := self.reader.usual(data)) is not None:
             self.call.see(seen)
             return (data,)
+        if self._headers is not None:
+            self._frames, self._headers = framing_of(self._headers.get("content-type", "")), None
         return filter(self._shown, self._frames.feed(data))
 
     def _shown(self, event: bytes) -> bool:
-        if (seen := self._usual(event)) is not None:
+        if (seen := self.reader.usual(event)) is not None:
             self.call.see(seen)
             return True
         try:
@@ -149,16 +158,21 @@ class Follow:
     def __init__(self, watch: Watch, settler: Settler) -> None:
         self._watch, self._settler = watch, settler
         self._call = watch.call
-        self._source: Generator[bytes, None, None] | None = None
+        self._source: _Source[Generator[bytes, None, None]] = _none
         self._report: Job | None = None
         self.pulling = False
         """What comes is being waited for: then a response that closes itself has ended."""
 
     def read(self, source: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         """The body, on its way through."""
-        self._source, call = source, self._call
+        self._source, call = ref(source), self._call
         try:
-            while (data := self._pull(source)) is not None:
+            while True:
+                self.pulling = True
+                data = next(source, None)
+                self.pulling = False
+                if data is None:
+                    break
                 for part in self._watch.parts(data):
                     if call.due(monotonic()):
                         self._report = tick(call, self._settler, self._report)
@@ -166,18 +180,13 @@ class Follow:
             if self._watch.rest:
                 yield self._watch.rest
         except GeneratorExit:
+            self._keep(source)
             raise
         except BaseException as error:
+            self.pulling = False
             self.end(_broken(error), error)
             raise
         self.end(self._watch.ended())
-
-    def _pull(self, source: Generator[bytes, None, None]) -> bytes | None:
-        self.pulling = True
-        try:
-            return next(source, None)
-        finally:
-            self.pulling = False
 
     def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""
@@ -189,14 +198,17 @@ class Follow:
     def drains(self, close: Callable[[], None]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        if self._source is None or call.how or not self._watch.worth_reading_on():
+        source, self._source = self._source(), _none
+        if source is None or call.how or not self._watch.worth_reading_on():
             return False
-        self._settler.beside(partial(self._drain, close))
+        self._settler.beside(partial(self._drain, source, close))
         return True
 
-    def _drain(self, close: Callable[[], None]) -> None:
-        source, self._source = self._source, None
-        assert source is not None, "there is a rest"
+    def _keep(self, source: Generator[bytes, None, None]) -> None:
+        if not self._call.how and self._watch.worth_reading_on():
+            self._source = lambda: source
+
+    def _drain(self, source: Generator[bytes, None, None], close: Callable[[], None]) -> None:
         alarm = threading.Timer(self._call.policy.drain_seconds, close)
         alarm.daemon = True
         alarm.start()
@@ -232,14 +244,14 @@ class AsyncFollow:
     def __init__(self, watch: Watch, settler: AsyncSettler) -> None:
         self._watch, self._settler = watch, settler
         self._call = watch.call
-        self._source: AsyncGenerator[bytes, None] | None = None
+        self._source: _Source[AsyncGenerator[bytes, None]] = _none
         self._next: asyncio.Future[bytes | None] | None = None
         self._report: asyncio.Task[None] | None = None
         self.pulling = False
 
     async def read(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """The body, on its way through."""
-        self._source, call = source, self._call
+        self._source, call = ref(source), self._call
         kept = call.policy.broken == "provider"
         try:
             while True:
@@ -257,6 +269,7 @@ class AsyncFollow:
             if self._watch.rest:
                 yield self._watch.rest
         except GeneratorExit:
+            self._keep(source)
             raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._next is not None:
@@ -286,14 +299,17 @@ class AsyncFollow:
     def drains(self, close: Callable[[], Awaitable[None]]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        if self._source is None or call.how or not self._watch.worth_reading_on():
+        source, self._source = self._source(), _none
+        if source is None or call.how or not self._watch.worth_reading_on():
             return False
-        self._settler.spawn(self._drain(close))
+        self._settler.spawn(self._drain(source, close))
         return True
 
-    async def _drain(self, close: Callable[[], Awaitable[None]]) -> None:
-        source, self._source = self._source, None
-        assert source is not None, "there is a rest"
+    def _keep(self, source: AsyncGenerator[bytes, None]) -> None:
+        if not self._call.how and self._watch.worth_reading_on():
+            self._source = lambda: source
+
+    async def _drain(self, source: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]]) -> None:
         try:
             async with asyncio.timeout(self._call.policy.drain_seconds):
                 data = await (self._next or _next_of(source))
@@ -317,6 +333,10 @@ class AsyncFollow:
             self._settler.settle_from_anywhere(self._call)
         elif self._call.stays:
             self._settler.waiting.keep(self._call)
+
+
+def _none() -> None:
+    return None
 
 
 async def _next_of(source: AsyncGenerator[bytes, None]) -> bytes | None:

@@ -29,6 +29,7 @@ _DELTAS: Final = {
 }
 _PENDING: Final = {"queued", "in_progress"}
 _FAILED: Final = {"failed", "cancelled"}
+_SELDOM: Final = frozenset({"max_completion_tokens", "max_tokens", "n", "tools"})
 _COMPLETION_TOKENS: Final = 16
 """A completion of the old kind has at most so many where nothing is said."""
 
@@ -39,12 +40,16 @@ _COMPLETION_TOKENS: Final = 16
 def chat_asked(body: Body) -> Asked:
     """What a request for a chat completion asks for."""
     texts, more = texts_of(list_of(body, "messages"))
-    most = count_of(body, "max_completion_tokens") or count_of(body, "max_tokens")
-    answers = count_of(body, "n") or 1
+    # What is seldom said is looked for at once: somebody waits for the first token.
+    most, answers, tools = None, 1, ""
+    if not body.keys().isdisjoint(_SELDOM):
+        most = count_of(body, "max_completion_tokens") or count_of(body, "max_tokens")
+        answers, tools = count_of(body, "n") or 1, tools_of(body)
+    streams = body.get("stream") is True
     return Asked(
-        model=text_of(body, "model"), operation="chat", texts=texts, tools=tools_of(body), uncounted=more,
-        most_output=most and most * answers, answers=answers, stream=of(body, "stream") is True,
-        hides_usage=_wants_usage_asked_for(body),
+        model=text_of(body, "model"), operation="chat", texts=texts, tools=tools, uncounted=more,
+        most_output=most and most * answers, answers=answers, stream=streams,
+        hides_usage=streams and _wants_usage_asked_for(body),
     )  # fmt: skip
 
 
@@ -52,16 +57,12 @@ def chat_prepared(body: Body) -> Body:
     """A stream tells its usage where it is asked to; who has said something about that himself is left alone."""
     if not _wants_usage_asked_for(body):
         return body
-    return {**body, "stream_options": {**(_options(body) or {}), "include_usage": True}}
+    options = body.get("stream_options")
+    return {**body, "stream_options": {**(options if isinstance(options, Mapping) else {}), "include_usage": True}}
 
 
 def _wants_usage_asked_for(body: Body) -> bool:
-    return of(body, "stream") is True and of(_options(body), "include_usage") is None
-
-
-def _options(body: Body) -> Mapping[str, Any] | None:
-    found = of(body, "stream_options")
-    return found if isinstance(found, Mapping) else None
+    return body.get("stream") is True and of(body.get("stream_options"), "include_usage") is None
 
 
 def chat_answered(answer: Any) -> Seen:

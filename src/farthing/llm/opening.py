@@ -1,9 +1,8 @@
 """Opening: a call's hold on its way. Its request is made meanwhile, and waits for the hold before it leaves."""
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from farthing.client.calls import Call
 from farthing.client.finishing import at_once
 
 from .call import ModelCall
@@ -23,23 +22,35 @@ class _Opening:
         self._steps = settler.steps_before(call)
         self._first = settler.start(self._steps)
         self._over = self._first is None
+        self._ahead = None if self._first is None else self._first.ahead
         self.error: BaseException | None = None
         """Why the call must not be made."""
 
     def decided(self) -> None:
         """Wait until the ledger has only its disk to wait for: from now on the request can be made meanwhile."""
-        if self._first is not None and self._first.ahead is not None:
-            self._first.ahead.decided()
+        if self._ahead is not None:
+            self._ahead.decided()
 
     @property
     def is_begun(self) -> bool:
         """Whether it is on its way; else there is nothing to do meanwhile."""
-        return self._first is not None and self._first.ahead is not None
+        return self._ahead is not None
 
     @property
     def is_placed(self) -> bool:
         """Whether the hold is known to be on the books, though what the ledger says of it was not read yet."""
-        return not self._over and _is_placed(self._first)
+        return not self._over and self._ahead is not None and self._ahead.accepted
+
+    def _is_placed_within(self, seconds: float) -> bool:
+        if self.is_placed:
+            return True
+        if self._ahead is not None:
+            self._ahead.told(seconds)
+        return self.is_placed
+
+    @property
+    def _is_there(self) -> bool:
+        return self._ahead is not None and self._ahead.there
 
 
 class Opening(_Opening):
@@ -51,7 +62,7 @@ class Opening(_Opening):
 
     def let_go(self) -> None:
         """The request is about to leave. What is raised says that it must not."""
-        if not self.is_placed and not _is_placed_within(self._first, _THREADS_SECONDS):
+        if not self._is_placed_within(_THREADS_SECONDS):
             self.wait()
 
     def wait(self) -> None:
@@ -78,7 +89,7 @@ class AsyncOpening(_Opening):
 
     async def let_go(self) -> None:
         """The request is about to leave. What is raised says that it must not."""
-        if not self.is_placed and not _is_placed_within(self._first, _LOOPS_SECONDS):
+        if not self._is_placed_within(_LOOPS_SECONDS):
             await self.wait()
 
     async def wait(self) -> None:
@@ -87,7 +98,7 @@ class AsyncOpening(_Opening):
             self._over = True
             try:
                 await self._settler.opened(
-                    self._call, self._settler.ask(self._steps, self._first), there=_is_there(self._first)
+                    self._call, self._settler.ask(self._steps, self._first), there=self._is_there
                 )
             except BaseException as error:
                 self.error = error
@@ -97,17 +108,3 @@ class AsyncOpening(_Opening):
     def read(self) -> None:
         """The same for what is placed: it waits for nothing."""
         at_once(self.wait())
-
-
-def _is_placed_within(call: Call[Any] | None, seconds: float) -> bool:
-    if call is not None and call.ahead is not None:
-        call.ahead.told(seconds)
-    return _is_placed(call)
-
-
-def _is_placed(call: Call[Any] | None) -> bool:
-    return call is not None and call.ahead is not None and call.ahead.accepted
-
-
-def _is_there(call: Call[Any] | None) -> bool:
-    return call is not None and call.ahead is not None and call.ahead.there

@@ -5,8 +5,7 @@ Both libraries have a method that they call with each request between making and
 on as they are (`_prepare_request`, of the base client that is generated for both).
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from types import FunctionType
 from typing import Any, Final
@@ -62,13 +61,19 @@ def _ahold(prepare: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
     return prepared
 
 
-@contextmanager
-def waiting_for(opening: Opening | AsyncOpening | None) -> Iterator[None]:
+class waiting_for:
     """What is sent in this block waits for a hold."""
-    before = _OPENING.set(opening)
-    try:
-        if opening is not None:
-            opening.decided()
-        yield
-    finally:
-        _OPENING.reset(before)
+
+    def __init__(self, opening: Opening | AsyncOpening) -> None:
+        self._opening = opening
+
+    def __enter__(self) -> None:
+        self._before = _OPENING.set(self._opening)
+        try:
+            self._opening.decided()
+        except BaseException:
+            _OPENING.reset(self._before)
+            raise
+
+    def __exit__(self, *of: object) -> None:
+        _OPENING.reset(self._before)

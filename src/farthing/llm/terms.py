@@ -41,6 +41,16 @@ class Said(Struct, frozen=True, kw_only=True, dict=True):
         """What is said of each call in the same words. Kept: one `Said` is of many calls."""
         return {name: value for name in _WORDS if (value := getattr(self, name)) is not None}
 
+    @cached_property
+    def terms(self) -> "dict[str, Terms]":
+        """What counts for a call of which nothing else is said, by the document of policies."""
+        return {}
+
+    @cached_property
+    def is_lasting(self) -> bool:
+        """Whether it says the same of each call: nobody can change it."""
+        return self.key is None and not self.metadata and (self.policy is None or isinstance(self.policy, Policy))
+
 
 NOTHING_SAID: Final = Said()
 _SAID: Final[ContextVar[tuple[Said, ...]]] = ContextVar("farthing_metering", default=())
@@ -106,7 +116,18 @@ def saying(said: Said) -> Iterator[None]:
 def terms_of(first: Said, document: str, last: Said = NOTHING_SAID) -> Terms:
     """What counts for a call that is made now, in a workspace with that document of policies: what was said of all
     calls at first, by the blocks around it then, and of the call itself at last."""
-    layers = (first, *_SAID.get()) if last is NOTHING_SAID else (first, *_SAID.get(), last)
+    around = _SAID.get()
+    if around or last is not NOTHING_SAID or not first.is_lasting:
+        return _terms((first, *around, last), document)
+    # As nearly always, while somebody waits for a first token.
+    if (found := first.terms.get(document)) is None:
+        found = _terms((first,), document)
+        first.terms.clear()  # of the documents there were, one counts
+        first.terms[document] = found
+    return found
+
+
+def _terms(layers: tuple[Said, ...], document: str) -> Terms:
     words: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
     guest, tab, key = False, None, None

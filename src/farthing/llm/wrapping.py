@@ -116,7 +116,10 @@ class _Reading:
     def _reader(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Reader | None:
         """How what is posted is read; None where it asks no model."""
         path = args[0] if args else kwargs.get("path")
-        return self._reader_of(path) if isinstance(path, str) and isinstance(kwargs.get("body"), Mapping) else None
+        body = kwargs.get("body")
+        if not isinstance(path, str) or not (type(body) is dict or isinstance(body, Mapping)):
+            return None
+        return self._reader_of(path)
 
     def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The id of the answer that is asked for, of those that may be made in the background."""
@@ -247,7 +250,7 @@ class _Posting(_Reading):
             self._settler.open(call)
         try:
             self._prepare(watch, kwargs)
-            with within(call), waiting_for(opening):
+            with within(call) if opening is None else waiting_for(opening):
                 result = post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.wait):
                 opening.wait()
@@ -309,7 +312,7 @@ class _AsyncPosting(_Reading):
             await settler.open(call)
         try:
             self._prepare(watch, kwargs)
-            with within(call), waiting_for(opening):
+            with within(call) if opening is None else waiting_for(opening):
                 result = await post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.read):
                 await opening.wait()

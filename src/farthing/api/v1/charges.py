@@ -15,7 +15,19 @@ from ..endpoint import Caller, Endpoint, Request
 from .desk import Desk
 from .fields import Fields, Form
 from .parameters import in_path
-from .usage import PRICE_CODES, PRICED, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used
+from .usage import (
+    PRICE_CODES,
+    PRICED,
+    PriceView,
+    UsageField,
+    UsageView,
+    read_usage,
+    read_words,
+    reckon,
+    used,
+    words_of,
+)
+from .usual import Text, Usual, UsualBody
 from .wire import (
     AccountId,
     Amount,
@@ -115,9 +127,25 @@ class RefundDone(Done, kw_only=True):
 _charge, _refund, _account_refund = Form(ChargeRequest), Form(RefundRequest), Form(AccountRefundRequest)
 
 
+class _UsualCharge(UsualBody):
+    account: Text
+    shortfall: Shortfall = "refuse"
+
+
+_usual = Usual(_UsualCharge)
+
+
 def read_charge(request: Request) -> TakeCharge:
     """A charge."""
-    return read_charge_of(_charge.read(request))
+    if (found := _usual.read(request)) is None:
+        return read_charge_of(_charge.read(request))
+    return TakeCharge(
+        account=found.body.account,
+        operation=found.usage.operation,
+        attributes=attributes_of(words_of(found.usage)),
+        shortfall=found.body.shortfall,
+        **found.taken,
+    )
 
 
 def read_charge_of(fields: Fields, key: str | None = None) -> TakeCharge:

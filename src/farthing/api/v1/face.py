@@ -1,6 +1,7 @@
 """The native API as the application sees it: who asks, what is answered, how it is told what went wrong."""
 
 from collections.abc import Awaitable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -212,7 +213,7 @@ class V1:
     async def _carried_out(self, endpoint: Endpoint, request: Request) -> Reply:
         without_price: NoPrice | None = None
         try:
-            command = await with_prices(lambda: self.start(endpoint, request), request, self._desk.books)
+            command = await with_prices(partial(self.start, endpoint, request), request, self._desk.books)
         except NoPrice as no:
             without_price, command = no, no.command
         if isinstance(command, Reply):

@@ -331,20 +331,27 @@ class Fields:
 
     def said(self, key: str | None = None) -> dict[str, Any]:
         """The fields that every command has; its key is the header's unless it is given."""
-        request = self.request
-        caller = request.caller
         if key is None:
-            request.dry = self.flag("dry_run")
-        return {
-            "workspace": caller.workspace.id,
-            "key": PREFIX + (idempotency_key(request) if key is None else key),
-            "actor": caller.actor,
-            "role": caller.role,
-            "request_id": request.id.decode(),
-            "description": self.words(),
-            "metadata": self.object(),
-            "final": hasattr(self.values, "final") and self.flag("final"),
-        }
+            self.request.dry = self.flag("dry_run")
+        final = hasattr(self.values, "final") and self.flag("final")
+        return command_of(self.request, self.words(), self.object(), final, key)
+
+
+def command_of(
+    request: Request, description: str | None, metadata: str | None, final: bool = False, key: str | None = None
+) -> dict[str, Any]:
+    """The fields that every command has; its key is the header's unless it is given."""
+    caller = request.caller
+    return {
+        "workspace": caller.workspace.id,
+        "key": PREFIX + (idempotency_key(request) if key is None else key),
+        "actor": caller.actor,
+        "role": caller.role,
+        "request_id": request.id.decode(),
+        "description": description,
+        "metadata": metadata,
+        "final": final,
+    }
 
 
 def idempotency_key(request: Request) -> str:

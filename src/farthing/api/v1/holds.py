@@ -16,7 +16,8 @@ from .charges import TOLD, attributes_of
 from .fields import Form
 from .parameters import in_path
 from .problems import Fault, Wrong
-from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used
+from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used, words_of
+from .usual import Found, Text, Usual, UsualBody
 from .wire import (
     AccountId,
     Amount,
@@ -118,8 +119,19 @@ class Released(Done, kw_only=True):
 _hold, _extend, _release = Form(HoldRequest), Form(ExtendRequest), Form(ReleaseRequest)
 
 
+class _UsualHold(UsualBody):
+    account: Text
+    expires_in: Annotated[int, Meta(ge=1, le=MAX_SECONDS)] = DEFAULT_SECONDS
+    on_expiry: OnExpiry = "release"
+
+
+_usual = Usual(_UsualHold)
+
+
 def read_hold(request: Request) -> PlaceHold:
     """A hold."""
+    if (found := _usual.read(request)) is not None and found.taken["amount"]:
+        return _usual_hold(found)
     fields = _hold.read(request)
     usage = read_usage(fields)
     words = read_words(fields, usage)
@@ -143,6 +155,18 @@ def read_hold(request: Request) -> PlaceHold:
         **plain,
     )
     return reckoned.takes(command)
+
+
+def _usual_hold(found: Found[_UsualHold]) -> PlaceHold:
+    body = found.body
+    return PlaceHold(
+        account=body.account,
+        operation=found.usage.operation,
+        attributes=attributes_of(words_of(found.usage)),
+        ttl=body.expires_in * 1_000_000,
+        on_expiry=body.on_expiry,
+        **found.taken,
+    )
 
 
 def read_extend(request: Request) -> Extend:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, get_args
 from msgspec import Meta
 
 from farthing.core.amounts import write_amount
-from farthing.core.commands import Settle
+from farthing.core.commands import Settle, Shortfall
 from farthing.core.records import Entry
 from farthing.core.refundable import read_body
 
@@ -14,6 +14,7 @@ from .charges import ENTRY_ID, GRANT_ID, SHORTFALLS, TOLD, Part, TakeWhat, taken
 from .fields import Form
 from .holds import HOLD_ID, IN_PATH, TAKING, WHICH, hold_of
 from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, reckon, words_of
+from .usual import Usual, UsualBody
 from .wire import AmountOrZero, Command, Credits, Done, done
 
 Late = Literal["refuse", "charge"]
@@ -60,8 +61,27 @@ class Settled(Done, kw_only=True):
 _settle = Form(SettleRequest)
 
 
+class _UsualSettle(UsualBody):
+    last: bool = True
+    shortfall: Shortfall = "refuse"
+    late: Late = "refuse"
+
+
+_usual = Usual(_UsualSettle)
+
+
 def read_settle(request: Request) -> Settle:
     """A settle."""
+    if (found := _usual.read(request)) is not None:
+        body = found.body
+        return Settle(
+            account="",
+            hold=hold_of(request),
+            last=body.last,
+            shortfall=body.shortfall,
+            late=body.late,
+            **found.taken,
+        )
     fields = _settle.read(request)
     usage = read_usage(fields)
     plain = {

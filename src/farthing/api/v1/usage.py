@@ -198,7 +198,7 @@ def _dimensions(part: Fields) -> dict[str, str]:
         return {}
     found = {}
     for name, quantity in value.items():
-        text = _plain(quantity)
+        text = decimal_text(quantity)
         if text is None:
             part.refuse("dimensions", 'must be a number, or decimal text such as "12.5"', name[:64])
         else:
@@ -206,8 +206,10 @@ def _dimensions(part: Fields) -> dict[str, str]:
     return found
 
 
-def _plain(quantity: object) -> str | None:
-    """Decimal text without exponent, so that 5, 5.0 and "5" are the same."""
+def decimal_text(quantity: object) -> str | None:
+    """Decimal text without exponent, so that 5, 5.0 and "5" are the same; None of what is no quantity."""
+    if type(quantity) is str and quantity.isdecimal() and quantity.isascii() and quantity[0] != "0":
+        return quantity if len(quantity) <= _LONGEST else None  # as nearly always; all that follows says the same
     if type(quantity) is int:
         return str(quantity) if abs(quantity) < 10**_LONGEST else None
     if type(quantity) not in (str, Sent) or len(str(quantity)) > _LONGEST:

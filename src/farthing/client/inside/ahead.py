@@ -245,8 +245,7 @@ class Ahead:
 
 def started(call: Call[Any], work: Coroutine[Any, Any, Answer], engine: _AheadEngine) -> Call[Any]:
     """The call, with its answer on its way where it could be begun."""
-    alone = engine.rests
-    ahead = Ahead(work, alone=alone)
+    ahead = Ahead(work, alone=engine.rests)
     return replace(call, ahead=ahead) if ahead.begun else call
 
 

@@ -1,0 +1,106 @@
+"""Usual: bodies as nearly all priced calls have them, decoded into their types in one step. A caller waits for each
+look at a field; so what is as usual is looked at once.
+
+Of anything else nothing is said here: it is read field by field (`fields`), where all that is wrong with it is found.
+Both come to the same command.
+"""
+
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from farthing.core.quantities import MAX_ATTRIBUTES, MAX_DIMENSIONS, PriceRefusal
+from farthing.core.usage import Metered, Usage
+
+from ..bodies import own_object
+from ..endpoint import JSON, Request, Stop
+from .fields import command_of
+from .usage import decimal_text, price
+from .wire import MAX_DESCRIPTION
+
+_SHORT: Final = 63
+"""Characters of a text that can't have more than 255 bytes."""
+_NULL: Final = Raw(b"null")
+
+Text = Annotated[str, Meta(min_length=1, max_length=_SHORT)]
+
+
+class UsualUsage(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What was used, just now."""
+
+    dimensions: Annotated[dict[str, int | str], Meta(max_length=MAX_DIMENSIONS)] = {}
+    provider: Text = ""
+    model: Text = ""
+    service: Text = ""
+    operation: Text = ""
+    product: Text = ""
+    chat: Text = ""
+    attributes: Annotated[dict[Text, Text], Meta(max_length=MAX_ATTRIBUTES)] = {}
+
+
+class UsualBody(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """What a priced call has."""
+
+    usage: UsualUsage
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+    metadata: Raw = _NULL
+
+
+B = TypeVar("B", bound=UsualBody)
+
+
+class Usual(Generic[B]):
+    """One kind of body, as it usually is."""
+
+    def __init__(self, kind: type[B]) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def read(self, request: Request) -> "Found[B] | None":
+        """What the request's body says and comes to; None where that takes a closer look."""
+        headers = request.headers
+        if headers.get(b"content-type") != JSON or request.scope.get("query_string"):
+            return None
+        try:
+            body = self._decode(request.body)
+            metadata = own_object(body.metadata)
+        except (msgspec.DecodeError, ValueError, RecursionError, Stop):
+            return None
+        usage = _usage_of(body.usage, body.description or "", getattr(body, "account", ""))
+        if usage is None:
+            return None
+        priced, at = price(request.caller, usage)
+        if isinstance(priced, PriceRefusal):
+            return None
+        taken = command_of(request, body.description, metadata)
+        taken |= {"amount": priced.amount, "usage": Metered(usage, priced), "at": at}
+        return Found(body, usage, taken)
+
+
+class Found(Struct, Generic[B], frozen=True, gc=False):
+    """A body, and what it comes to."""
+
+    body: B
+    usage: Usage
+    taken: dict[str, Any]
+    """The fields of a command that every one has, and those that say what it takes."""
+
+
+def _usage_of(u: UsualUsage, *beside: str) -> Usage | None:
+    """The usage, where its texts, and those beside it, are as they should be."""
+    texts = [*beside, u.provider, u.model, u.service, u.operation, u.product, u.chat]
+    if u.attributes:
+        texts += u.attributes
+        texts += u.attributes.values()
+    if not "".join(texts).isprintable():
+        return None
+    dimensions = {}
+    for name, quantity in u.dimensions.items():
+        text = decimal_text(quantity)
+        if text is None:
+            return None
+        dimensions[name] = text
+    return Usage(
+        dimensions=dimensions, provider=u.provider, model=u.model, service=u.service, operation=u.operation,
+        product=u.product, chat=u.chat, attributes=u.attributes,
+    )  # fmt: skip

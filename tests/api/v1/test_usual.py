@@ -32,7 +32,7 @@ KINDS: Final[dict[str, tuple[Any, Callable[[Request], Command], dict[str, Any]]]
     "settle": (settles, settles.read_settle, {"shortfall": "debt", "late": "charge", "last": False}),
 }
 USAGE: Final = {
-    "provider": "openai", "model": "gpt", "service": "s", "operation": "chat", "product": "p", "chat": "c-1",
+    "provider": "openai", "model": "gpt", "service": "s", "product": "p", "chat": "c-1",
     "dimensions": {"input_tokens": 1500, "output_tokens": "800"}, "attributes": {"service_tier": "flex"},
 }  # fmt: skip
 HOLD: Final = "hold_0198c5f0a1b27c3d8e4f5a6b7c8d9e0f"
@@ -62,7 +62,7 @@ def request_of(caller: Caller, body: bytes, headers: list[tuple[bytes, bytes]], 
 
 def whole(kind: str) -> dict[str, Any]:
     """A body with all that is usual."""
-    who = {} if kind == "settle" else {"account": "alice"}
+    who = {} if kind == "settle" else {"account": "alice", "operation": "chat", "model": "gpt"}
     return {**who, "usage": USAGE, "metadata": {"a": [1]}, "description": "For a test", **KINDS[kind][2]}
 
 
@@ -99,7 +99,7 @@ def test_what_is_usual_is_read_in_one_step(kind: str, caller: Caller, monkeypatc
 @pytest.mark.parametrize(
     "more",
     [
-        {"amount": "5"}, {"dry_run": True}, {"final": True}, {"other": 1}, {"model": "gpt"}, {"metadata": 5},
+        {"amount": "5"}, {"dry_run": True}, {"final": True}, {"other": 1}, {"model": "other"}, {"metadata": 5},
         {"description": "a\nb"}, {"usage": {**USAGE, "at": "2026-01-01T00:00:00Z"}}, {"usage": None},
         {"usage": {**USAGE, "model": "x" * 64}}, {"usage": {**USAGE, "dimensions": {"unheard_of": 5}}},
         {"usage": {**USAGE, "attributes": {"a\0": "b"}}}, {"shortfall": "x", "on_expiry": "x"},
@@ -133,7 +133,7 @@ def drawn(random: Random, body: dict[str, Any]) -> tuple[bytes, list[tuple[bytes
     body = {**body, "usage": usage}
     for _ in range(random.choice([0, 0, 1, 2, 4])):
         part = random.choice([body, usage, usage, usage["dimensions"]])
-        name = random.choice([*part, "requests", "at"])
+        name = random.choice([*part, "requests", "at", "operation", "service"])
         if name in ("usage", "dimensions", "attributes"):
             continue
         if random.random() < 0.3:

@@ -27,7 +27,7 @@ from .usage import (
     used,
     words_of,
 )
-from .usual import Text, Usual, UsualBody
+from .usual import Usual, UsualTaking
 from .wire import (
     AccountId,
     Amount,
@@ -127,8 +127,7 @@ class RefundDone(Done, kw_only=True):
 _charge, _refund, _account_refund = Form(ChargeRequest), Form(RefundRequest), Form(AccountRefundRequest)
 
 
-class _UsualCharge(UsualBody):
-    account: Text
+class _UsualCharge(UsualTaking):
     shortfall: Shortfall = "refuse"
 
 

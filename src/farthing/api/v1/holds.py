@@ -17,7 +17,7 @@ from .fields import Form
 from .parameters import in_path
 from .problems import Fault, Wrong
 from .usage import PRICE_CODES, PriceView, UsageField, UsageView, read_usage, read_words, reckon, used, words_of
-from .usual import Found, Text, Usual, UsualBody
+from .usual import Found, Usual, UsualTaking
 from .wire import (
     AccountId,
     Amount,
@@ -119,8 +119,7 @@ class Released(Done, kw_only=True):
 _hold, _extend, _release = Form(HoldRequest), Form(ExtendRequest), Form(ReleaseRequest)
 
 
-class _UsualHold(UsualBody):
-    account: Text
+class _UsualHold(UsualTaking):
     expires_in: Annotated[int, Meta(ge=1, le=MAX_SECONDS)] = DEFAULT_SECONDS
     on_expiry: OnExpiry = "release"
 

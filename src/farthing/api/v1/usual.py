@@ -47,6 +47,16 @@ class UsualBody(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     metadata: Raw = _NULL
 
 
+class UsualTaking(UsualBody, kw_only=True, gc=False):
+    """What one has that names an account; words may stand beside the usage as well as in it."""
+
+    account: Text
+    operation: Text = ""
+    service: Text = ""
+    model: Text = ""
+    product: Text = ""
+
+
 B = TypeVar("B", bound=UsualBody)
 
 
@@ -58,15 +68,16 @@ class Usual(Generic[B]):
 
     def read(self, request: Request) -> "Found[B] | None":
         """What the request's body says and comes to; None where that takes a closer look."""
-        headers = request.headers
-        if headers.get(b"content-type") != JSON or request.scope.get("query_string"):
+        if b'"usage"' not in request.body or request.scope.get("query_string"):
+            return None
+        if request.headers.get(b"content-type") != JSON:
             return None
         try:
             body = self._decode(request.body)
             metadata = own_object(body.metadata)
         except (msgspec.DecodeError, ValueError, RecursionError, Stop):
             return None
-        usage = _usage_of(body.usage, body.description or "", getattr(body, "account", ""))
+        usage = _usage_of(body)
         if usage is None:
             return None
         priced, at = price(request.caller, usage)
@@ -86,9 +97,20 @@ class Found(Struct, Generic[B], frozen=True, gc=False):
     """The fields of a command that every one has, and those that say what it takes."""
 
 
-def _usage_of(u: UsualUsage, *beside: str) -> Usage | None:
-    """The usage, where its texts, and those beside it, are as they should be."""
-    texts = [*beside, u.provider, u.model, u.service, u.operation, u.product, u.chat]
+def _usage_of(body: UsualBody) -> Usage | None:
+    """The usage, where all texts of the body are as they should be."""
+    u = body.usage
+    operation, service, model, product = u.operation, u.service, u.model, u.product
+    texts = [body.description or "", u.provider, u.chat]
+    if isinstance(body, UsualTaking):
+        texts.append(body.account)
+        operation, service = operation or body.operation, service or body.service
+        model, product = model or body.model, product or body.product
+        within = (operation, service, model, product)
+        beside = (body.operation, body.service, body.model, body.product)
+        if beside != within and any(word and word != other for word, other in zip(beside, within, strict=True)):
+            return None
+    texts += (operation, service, model, product)
     if u.attributes:
         texts += u.attributes
         texts += u.attributes.values()
@@ -101,6 +123,6 @@ def _usage_of(u: UsualUsage, *beside: str) -> Usage | None:
             return None
         dimensions[name] = text
     return Usage(
-        dimensions=dimensions, provider=u.provider, model=u.model, service=u.service, operation=u.operation,
-        product=u.product, chat=u.chat, attributes=u.attributes,
+        dimensions=dimensions, provider=u.provider, model=model, service=service, operation=operation, product=product,
+        chat=u.chat, attributes=u.attributes,
     )  # fmt: skip

@@ -200,6 +200,11 @@ def test_all_that_is_wrong_is_told_together(client: Client):
 # Bodies as a whole
 
 
+def test_it_is_told_in_the_order_of_the_fields(client: Client):
+    answer = client.post("charges/ent_0/refund", {"amount": "1", "final": "x", "metadata": 5, "description": 5})
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/description", "/metadata", "/final"]
+
+
 @pytest.mark.parametrize("path", GOOD)
 @pytest.mark.parametrize(
     "body",

@@ -53,10 +53,12 @@ def caller() -> Caller:
     return Caller(id="k", actor="key:k", workspace=workspace, scopes=frozenset(), prices=book)
 
 
-def request_of(caller: Caller, body: bytes, headers: list[tuple[bytes, bytes]], query: bytes = b"") -> Request:
+def request_of(
+    caller: Caller, body: bytes, headers: list[tuple[bytes, bytes]], query: bytes = b"", hold: str = HOLD
+) -> Request:  # fmt: skip
     request = Request.complete("POST", b"/v1/holds", headers, body, 0.0)
     request.scope["query_string"] = query
-    request.id, request.caller, request.parameters = b"req_1", caller, {"id": HOLD}
+    request.id, request.caller, request.parameters = b"req_1", caller, {"id": hold}
     return request
 
 
@@ -111,6 +113,20 @@ def test_what_is_not_usual_is_read_field_by_field(kind: str, more: dict[str, Any
     assert KINDS[kind][0]._usual.read(request_of(caller, body, HEADERS)) is None
 
 
+def test_the_hold_is_missed_before_the_key(caller: Caller):
+    body = json.dumps(whole("settle")).encode()
+    kind, told_of = told(settles.read_settle, request_of(caller, body, HEADERS[:1], hold="nope"))
+    assert (kind, told_of["code"]) == (Fault, "hold_not_found")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("usual", [True, False])
+def test_the_key_is_missed_before_metadata_that_is_no_text(kind: str, usual: bool, caller: Caller):
+    body = json.dumps(whole(kind) | ({} if usual else {"dry_run": False})).encode().replace(b"[1]", b'"\xff"')
+    told_kind, told_of = told(KINDS[kind][1], request_of(caller, body, HEADERS[:1]))
+    assert (told_kind, told_of["code"]) == (Fault, "idempotency_key_missing")
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_whatever_is_sent_comes_to_the_same(
@@ -121,8 +137,9 @@ def test_whatever_is_sent_comes_to_the_same(
     usual = 0
     for _ in range(400):
         body, headers, query = drawn(random, whole(kind))
-        requests = [request_of(caller, body, headers, query) for _ in range(3)]
-        usual += told(module._usual.read, requests[0])[0] is not None
+        hold = random.choice([HOLD] * 20 + ["nope"])
+        requests = [request_of(caller, body, headers, query, hold) for _ in range(3)]
+        usual += module._usual.read(requests[0]) is not None
         assert told(read, requests[1]) == by_fields(kind, requests[2], monkeypatch), body
     assert 40 < usual < 360
 
@@ -142,7 +159,9 @@ def drawn(random: Random, body: dict[str, Any]) -> tuple[bytes, list[tuple[bytes
             part[name] = random.choice(QUANTITIES if part is usage["dimensions"] else TEXTS + QUANTITIES)
     text = json.dumps(body, ensure_ascii=random.random() < 0.5).encode("utf-8", "surrogatepass")
     if random.random() < 0.03:
-        text = random.choice([text[:-2], text.replace(b"openai", b"\xff\xfe"), b"", b"[]", b" " + text])
+        text = random.choice(
+            [text[:-2], text.replace(b"openai", b"\xff\xfe"), text.replace(b"[1]", b'"\xff"'), b"", b"[]", b" " + text]
+        )
     types = [b"application/json"] * 20 + [b"application/json; charset=utf-8", b"text/plain"]
     keys = [b"k-1"] * 20 + [b'"k 1"', b"\xff", b"x" * 300]
     headers = [(b"content-type", random.choice(types))]

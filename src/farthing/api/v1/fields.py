@@ -333,18 +333,20 @@ class Fields:
         """The fields that every command has; its key is the header's unless it is given."""
         if key is None:
             self.request.dry = self.flag("dry_run")
+            key = idempotency_key(self.request)
+        description, metadata = self.words(), self.object()
         final = hasattr(self.values, "final") and self.flag("final")
-        return command_of(self.request, self.words(), self.object(), final, key)
+        return command_of(self.request, key, description, metadata, final)
 
 
 def command_of(
-    request: Request, description: str | None, metadata: str | None, final: bool = False, key: str | None = None
+    request: Request, key: str, description: str | None, metadata: str | None, final: bool = False
 ) -> dict[str, Any]:
-    """The fields that every command has; its key is the header's unless it is given."""
+    """The fields that every command has."""
     caller = request.caller
     return {
         "workspace": caller.workspace.id,
-        "key": PREFIX + (idempotency_key(request) if key is None else key),
+        "key": PREFIX + key,
         "actor": caller.actor,
         "role": caller.role,
         "request_id": request.id.decode(),

@@ -8,6 +8,7 @@ from farthing.core.amounts import write_amount
 from farthing.core.commands import Settle, Shortfall
 from farthing.core.records import Entry
 from farthing.core.refundable import read_body
+from farthing.stores.reports import is_id
 
 from ..endpoint import Caller, Endpoint, Request
 from .charges import ENTRY_ID, GRANT_ID, SHORTFALLS, TOLD, Part, TakeWhat, taken
@@ -72,11 +73,11 @@ _usual = Usual(_UsualSettle)
 
 def read_settle(request: Request) -> Settle:
     """A settle."""
-    if (found := _usual.read(request)) is not None:
+    if is_id("hold", request.parameters["id"]) and (found := _usual.read(request)) is not None:
         body = found.body
         return Settle(
             account="",
-            hold=hold_of(request),
+            hold=request.parameters["id"],
             last=body.last,
             shortfall=body.shortfall,
             late=body.late,

@@ -15,7 +15,8 @@ from farthing.core.usage import Metered, Usage
 
 from ..bodies import own_object
 from ..endpoint import JSON, Request, Stop
-from .fields import command_of
+from .fields import command_of, idempotency_key
+from .problems import Fault
 from .usage import decimal_text, price
 from .wire import MAX_DESCRIPTION
 
@@ -74,8 +75,8 @@ class Usual(Generic[B]):
             return None
         try:
             body = self._decode(request.body)
-            metadata = own_object(body.metadata)
-        except (msgspec.DecodeError, ValueError, RecursionError, Stop):
+            metadata, key = own_object(body.metadata), idempotency_key(request)
+        except (msgspec.DecodeError, ValueError, RecursionError, Stop, Fault):
             return None
         usage = _usage_of(body)
         if usage is None:
@@ -83,7 +84,7 @@ class Usual(Generic[B]):
         priced, at = price(request.caller, usage)
         if isinstance(priced, PriceRefusal):
             return None
-        taken = command_of(request, body.description, metadata)
+        taken = command_of(request, key, body.description, metadata)
         taken |= {"amount": priced.amount, "usage": Metered(usage, priced), "at": at}
         return Found(body, usage, taken)
 

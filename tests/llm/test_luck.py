@@ -236,6 +236,60 @@ def followed() -> int:
     return sum(isinstance(each, Follow | AsyncFollow) for each in gc.get_objects())
 
 
+@EVERY
+def test_a_stream_that_is_taken_apart_as_garbage_is_charged_once(side: Side, way: Way):
+    desk = side.desk(policy={"on_expiry": "all"})
+
+    def drop() -> None:
+        stream = desk.ask(way, stream=True, habits={"hold_after": 4})
+        taken(stream, 4)
+        ring: list[Any] = [stream]
+        ring.append(ring)
+
+    drop()
+    gc.collect()
+    while not desk.charges():
+        threading.Event().wait(0.01)
+    # What was charged was taken out of the hold, which would be charged once more when it expires.
+    assert desk.nothing_is_held()
+    assert (desk.charge().amount, how(desk)) == (worth(last(desk.models)), ("left", "delivered"))
+
+
+@EVERY
+def test_the_rest_is_read_by_the_policy_however_often_a_stream_is_closed(side: Side, way: Way):
+    desk = side.desk(policy={"broken": "provider"})
+    stream = desk.ask(way, stream=True, habits={"answer_tokens": 30})
+    taken(stream, 4)
+    stream.close()
+    stream.close()
+    del stream
+    wait_for(desk.charges)
+    assert how(desk) == ("finished", "provider")
+    assert desk.charge().amount == worth(last(desk.models)) > 300
+
+
+def test_who_gives_up_waiting_has_the_rest_read_by_the_policy(event_loop: Side):
+    desk = event_loop.desk(policy={"broken": "provider"})
+    habits = {HEADER: json.dumps({"answer_tokens": 30, "hold_after": 4})}
+    _, given = asking(desk.openai, desk.anthropic, "chat")
+
+    async def gives_up() -> None:
+        api: Any = desk.openai.chat.completions.with_streaming_response
+        async with api.create(**given, stream=True, extra_headers=habits) as response:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    async for _ in response.iter_lines():
+                        pass
+            await asyncio.to_thread(desk.models.post, "release")
+            await asyncio.sleep(0.1)
+
+    assert isinstance(desk, AsyncDesk)
+    desk.runner.run(gives_up())
+    wait_for(desk.charges)
+    assert how(desk) == ("finished", "provider")
+    assert desk.charge().amount == worth(last(desk.models)) > 300
+
+
 def test_an_answer_that_is_dropped_in_the_middle_of_a_settlement_does_not_wait_for_it(threads: Side):
     desk = threads.desk()
     settler = settler_of(desk.ledger)

@@ -69,3 +69,19 @@ def test_a_tab_tells_nothing_of_others_and_the_balance_as_it_was_last():
         tab.ended(call)
     assert (tab.charged, tab.balance) == (Decimal(30), Decimal(70))
     assert tab.settled(0)
+
+
+def test_what_is_remembered_of_calls_follows_what_is_said():
+    first, metadata = Said(account="alice"), {"job": "1"}
+    document = '{"policy":{"on_expiry":"all"}}'
+    assert terms_of(first, "") is terms_of(first, "")
+    assert terms_of(first, document).policy.on_expiry == "all"
+    assert terms_of(first, "").policy.on_expiry == "metered"
+    with metering(account="bob"):
+        assert terms_of(first, "").account == "bob"
+    assert terms_of(first, "").account == "alice"
+    said = Said(account="alice", metadata=metadata)
+    metadata.clear()
+    assert terms_of(said, "").metadata == {}
+    metadata["job"] = "2"
+    assert terms_of(said, "").metadata == {"job": "2"}

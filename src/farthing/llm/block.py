@@ -22,7 +22,7 @@ from .keys import key_of
 from .policy import Given
 from .reading import Asked, Operation, Seen, said
 from .settling import AsyncSettler, Job, Settler, async_settler_of, settler_of
-from .terms import NOTHING_SAID, Said, terms_of
+from .terms import NO_METADATA, NOTHING_SAID, Said, terms_of
 from .used import Used, told
 
 C = TypeVar("C", Client, AsyncClient)
@@ -174,7 +174,7 @@ def metered(
     asked = Asked(model=model, operation=operation, texts=texts, most_output=most_output)
     words = Said(
         account=account, policy=policy, provider=provider, service=service, product=product, chat=chat,
-        metadata=metadata or {}, key=key_of(key),
+        metadata=metadata or NO_METADATA, key=key_of(key),
     )  # fmt: skip
     if isinstance(ledger, AsyncClient):
         return AsyncMetered(ledger, asked, words)

@@ -3,6 +3,8 @@ is told of it on spans.
 
 What has to be asked is given out step by step (`Steps`), and whoever runs the steps sends back what was answered; so it
 is the same for threads and for event loops.
+
+It is over 400 lines because they are all of one call: what it was told before decides what is asked after.
 """
 
 import logging
@@ -100,6 +102,8 @@ class ModelCall:
         """Tokens of the answer that what is set aside is enough for."""
         self._unread: Callable[[], None] | None = None
         """Reads what the ledger has said of its hold."""
+        self._mislaid = False
+        """What it has said could not be read."""
         self._reading = Lock()
         self._unheard = 0
         """Tokens up to which it goes on though the ledger could not be told."""
@@ -193,9 +197,11 @@ class ModelCall:
             if self._unread is not None:
                 try:
                     self._unread()
-                except Exception as error:  # an answer must not fail for it
-                    _LOG.exception("what the ledger has said of a hold of %s can't be read", self.terms.account)
-                    self.notes["no_hold"] = str(error)
+                except Exception:
+                    # An answer must not fail for it: the hold is there, and its key finds it. What is dropped in a ring
+                    # is taken apart before it is settled.
+                    _LOG.debug("what the ledger has said of a hold can't be read", exc_info=True)
+                    self._mislaid = self.hold is None
                 self._unread = None
 
     # While it goes on
@@ -338,10 +344,20 @@ class ModelCall:
         """Charge what it has used, and end its hold. May be run again, after whatever happened."""
         self._read()
         try:
+            if self._mislaid:
+                yield from self._finding()
             yield from self._settling()
         finally:
             if self.span is not None:
                 self.span.ended(self)
+
+    def _finding(self) -> Steps[None]:
+        """Find a hold that is on the books, by asking for it again."""
+        try:
+            self.hold = yield from self._place()
+        except (*_POOR, HoldEnded, NotPriced) as error:
+            self.notes["no_hold"] = str(error)
+        self._mislaid = False
 
     def _settling(self) -> Steps[None]:
         used, basis = to_charge(self)

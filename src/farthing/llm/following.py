@@ -13,8 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from functools import cache, partial
 from time import monotonic
-from typing import Any, Final, TypeAlias, TypeVar
-from weakref import ref
+from typing import Any, Final
 
 import msgspec
 
@@ -23,10 +22,6 @@ from .framing import Frames, Framing, framing_of
 from .reading import Reader
 from .settling import AsyncSettler, Job, Settler
 
-T = TypeVar("T")
-_Source: TypeAlias = Callable[[], T | None]
-"""The body of a response, which has the response, which has who reads it: where they all held each other, none of it
-would be let go of before garbage is collected. So whoever reads it holds it, and only its rest is held here."""
 _LOG: Final = logging.getLogger("farthing.llm")
 _DONE: Final = b"[DONE]"
 
@@ -158,14 +153,15 @@ class Follow:
     def __init__(self, watch: Watch, settler: Settler) -> None:
         self._watch, self._settler = watch, settler
         self._call = watch.call
-        self._source: _Source[Generator[bytes, None, None]] = _none
+        self._source: Generator[bytes, None, None] | None = None
+        self._drains = False
         self._report: Job | None = None
         self.pulling = False
         """What comes is being waited for: then a response that closes itself has ended."""
 
     def read(self, source: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
         """The body, on its way through."""
-        self._source, call = ref(source), self._call
+        self._source, call = source, self._call
         try:
             while True:
                 self.pulling = True
@@ -180,7 +176,6 @@ class Follow:
             if self._watch.rest:
                 yield self._watch.rest
         except GeneratorExit:
-            self._keep(source)
             raise
         except BaseException as error:
             self.pulling = False
@@ -194,19 +189,21 @@ class Follow:
             self._settler.settle(self._call, wait=wait)
         elif self._call.stays:
             self._settler.waiting.keep(self._call)
+            return
+        # The body has the response, which has this: in a ring, all of it would be let go of only when garbage is
+        # collected.
+        self._source = None
 
     def drains(self, close: Callable[[], None]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        source, self._source = self._source(), _none
-        if source is None or call.how or not self._watch.worth_reading_on():
+        if self._drains:  # whoever leaves may close it more than once
+            return True
+        if self._source is None or call.how or not self._watch.worth_reading_on():
             return False
-        self._settler.beside(partial(self._drain, source, close))
+        self._drains = True
+        self._settler.beside(partial(self._drain, self._source, close))
         return True
-
-    def _keep(self, source: Generator[bytes, None, None]) -> None:
-        if not self._call.how and self._watch.worth_reading_on():
-            self._source = lambda: source
 
     def _drain(self, source: Generator[bytes, None, None], close: Callable[[], None]) -> None:
         alarm = threading.Timer(self._call.policy.drain_seconds, close)
@@ -244,14 +241,15 @@ class AsyncFollow:
     def __init__(self, watch: Watch, settler: AsyncSettler) -> None:
         self._watch, self._settler = watch, settler
         self._call = watch.call
-        self._source: _Source[AsyncGenerator[bytes, None]] = _none
+        self._source: AsyncGenerator[bytes, None] | None = None
+        self._drains = False
         self._next: asyncio.Future[bytes | None] | None = None
         self._report: asyncio.Task[None] | None = None
         self.pulling = False
 
     async def read(self, source: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """The body, on its way through."""
-        self._source, call = ref(source), self._call
+        self._source, call = source, self._call
         kept = call.policy.broken == "provider"
         try:
             while True:
@@ -269,7 +267,6 @@ class AsyncFollow:
             if self._watch.rest:
                 yield self._watch.rest
         except GeneratorExit:
-            self._keep(source)
             raise
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._next is not None:
@@ -287,9 +284,12 @@ class AsyncFollow:
 
     async def end(self, how: Ended, error: BaseException | None = None, *, wait: bool = True) -> None:
         """It is over; the caller waits a little for its settlement."""
-        if not self._call.end(how, error):
-            if self._call.stays:
-                self._settler.waiting.keep(self._call)
+        ended = self._call.end(how, error)
+        if not ended and self._call.stays:
+            self._settler.waiting.keep(self._call)
+            return
+        self._source = None  # as above
+        if not ended:
             return
         if wait and how != "left":
             await self._settler.settled(self._call)
@@ -299,15 +299,13 @@ class AsyncFollow:
     def drains(self, close: Callable[[], Awaitable[None]]) -> bool:
         """Whether the rest is read now by somebody else, who closes the response then."""
         call = self._call
-        source, self._source = self._source(), _none
-        if source is None or call.how or not self._watch.worth_reading_on():
+        if self._drains:  # whoever leaves may close it more than once
+            return True
+        if self._source is None or call.how or not self._watch.worth_reading_on():
             return False
-        self._settler.spawn(self._drain(source, close))
+        self._drains = True
+        self._settler.spawn(self._drain(self._source, close))
         return True
-
-    def _keep(self, source: AsyncGenerator[bytes, None]) -> None:
-        if not self._call.how and self._watch.worth_reading_on():
-            self._source = lambda: source
 
     async def _drain(self, source: AsyncGenerator[bytes, None], close: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -333,10 +331,6 @@ class AsyncFollow:
             self._settler.settle_from_anywhere(self._call)
         elif self._call.stays:
             self._settler.waiting.keep(self._call)
-
-
-def _none() -> None:
-    return None
 
 
 async def _next_of(source: AsyncGenerator[bytes, None]) -> bytes | None:

@@ -57,12 +57,16 @@ def chat_prepared(body: Body) -> Body:
     """A stream tells its usage where it is asked to; who has said something about that himself is left alone."""
     if not _wants_usage_asked_for(body):
         return body
-    options = body.get("stream_options")
-    return {**body, "stream_options": {**(options if isinstance(options, Mapping) else {}), "include_usage": True}}
+    return {**body, "stream_options": {**(_options(body) or {}), "include_usage": True}}
 
 
 def _wants_usage_asked_for(body: Body) -> bool:
-    return body.get("stream") is True and of(body.get("stream_options"), "include_usage") is None
+    return body.get("stream") is True and of(_options(body), "include_usage") is None
+
+
+def _options(body: Body) -> Mapping[str, Any] | None:
+    found = body.get("stream_options")
+    return found if type(found) is dict or isinstance(found, Mapping) else None
 
 
 def chat_answered(answer: Any) -> Seen:

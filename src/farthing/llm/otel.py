@@ -46,6 +46,7 @@ METERED: Final = "farthing.metered"
 CHARGE: Final = "farthing.charge"
 """Whoever has charged a call says so on its span."""
 _TRACER: Final = "farthing.llm"
+_NOWHERE: Final = nullcontext()
 _LOG: Final = logging.getLogger(_TRACER)
 
 
@@ -107,7 +108,7 @@ def begun(call: "ModelCall") -> CallSpan | None:
 
 def within(call: "ModelCall") -> AbstractContextManager[Any]:
     """A block in which the call is made."""
-    return nullcontext() if call.span is None else call.span.current()
+    return _NOWHERE if call.span is None else call.span.current()
 
 
 def records() -> bool:

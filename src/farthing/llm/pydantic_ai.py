@@ -23,7 +23,7 @@ from .hooks import AsyncHook, Open, hook_of, how_of, reading, without
 from .otel import within
 from .policy import Given
 from .reading import Asked, Seen, list_of, of, text_of
-from .terms import Said, saying
+from .terms import NO_METADATA, Said, saying
 from .used import Used, told, unusual
 
 try:
@@ -299,7 +299,7 @@ class Credits(AbstractCapability[Any]):
         self.id = "farthing_credits"  # one for a run: else each request would be charged twice
         said = Said(
             account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-            metadata=metadata or {},
+            metadata=metadata or NO_METADATA,
         )  # fmt: skip
         self._hook = hook_of(ledger, said)
         self._account_of = account_of

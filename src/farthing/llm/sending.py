@@ -64,13 +64,14 @@ def _ahold(prepare: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitab
 class waiting_for:
     """What is sent in this block waits for a hold."""
 
-    def __init__(self, opening: Opening | AsyncOpening) -> None:
+    def __init__(self, opening: Opening | AsyncOpening | None) -> None:
         self._opening = opening
 
     def __enter__(self) -> None:
         self._before = _OPENING.set(self._opening)
         try:
-            self._opening.decided()
+            if self._opening is not None:
+                self._opening.decided()
         except BaseException:
             _OPENING.reset(self._before)
             raise

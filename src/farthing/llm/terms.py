@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -20,6 +21,9 @@ from .tab import Tab
 _WORDS: Final = ("account", "provider", "service", "operation", "product", "chat")
 
 
+NO_METADATA: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
 class Said(Struct, frozen=True, kw_only=True, dict=True):
     """What is said of calls, by `meter`, or for some of them by `metering`; None leaves it to who said it first."""
 
@@ -30,7 +34,7 @@ class Said(Struct, frozen=True, kw_only=True, dict=True):
     operation: str | None = None
     product: str | None = None
     chat: str | None = None
-    metadata: Mapping[str, Any] = {}
+    metadata: Mapping[str, Any] = NO_METADATA
     guest: bool = False
     """Nobody pays: nothing is set aside, and nothing charged."""
     tab: Tab | None = None
@@ -49,7 +53,11 @@ class Said(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def is_lasting(self) -> bool:
         """Whether it says the same of each call: nobody can change it."""
-        return self.key is None and not self.metadata and (self.policy is None or isinstance(self.policy, Policy))
+        return (
+            self.key is None
+            and self.metadata is NO_METADATA
+            and (self.policy is None or isinstance(self.policy, Policy))
+        )
 
 
 NOTHING_SAID: Final = Said()
@@ -95,7 +103,7 @@ def metering(
     """
     said = Said(
         account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-        chat=chat, metadata=metadata or {}, key=key_of(key),
+        chat=chat, metadata=metadata or NO_METADATA, key=key_of(key),
     )  # fmt: skip
     with saying(said):
         yield

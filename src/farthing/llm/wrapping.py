@@ -29,7 +29,7 @@ from .policy import Given, chosen
 from .reading import Reader
 from .sending import waiting_for, waits_to_send
 from .settling import Settler, async_settler_of, settler_of
-from .terms import Said, Terms, terms_of
+from .terms import NO_METADATA, Said, Terms, terms_of
 from .twice import asked
 
 V = TypeVar("V")
@@ -52,7 +52,7 @@ def meter(
     """
     said = Said(
         account=account, policy=policy, provider=provider, service=service, operation=operation, product=product,
-        metadata=metadata or {},
+        metadata=metadata or NO_METADATA,
     )  # fmt: skip
     chosen("", service or "", policy)  # what can't be meant is refused here
     made: V = _metered(client, ledger, said)
@@ -138,7 +138,7 @@ class _Reading:
 
     def _call(self, reader: Reader, kwargs: dict[str, Any], document: str) -> ModelCall:
         """The call that is about to be made."""
-        body = kwargs["body"]
+        body = dict(kwargs["body"])
         more = (kwargs.get("options") or {}).get("extra_json")  # a caller's `extra_body` goes before what the body says
         question = reader.asked({**body, **more} if isinstance(more, Mapping) else body)
         call = ModelCall(question, terms_of(self._said, document))
@@ -250,7 +250,7 @@ class _Posting(_Reading):
             self._settler.open(call)
         try:
             self._prepare(watch, kwargs)
-            with within(call) if opening is None else waiting_for(opening):
+            with waiting_for(opening), within(call):
                 result = post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.wait):
                 opening.wait()
@@ -312,7 +312,7 @@ class _AsyncPosting(_Reading):
             await settler.open(call)
         try:
             self._prepare(watch, kwargs)
-            with within(call) if opening is None else waiting_for(opening):
+            with waiting_for(opening), within(call):
                 result = await post(*args, **kwargs)
             if opening is not None and not call.reads_later(opening.is_placed, opening.read):
                 await opening.wait()

@@ -32,6 +32,7 @@ import pytest
 
 import farthing
 from farthing.fakes.models import HEADER, Remote
+from farthing.llm import meter
 from farthing.llm.following import AsyncFollow, Follow
 from farthing.llm.settling import settler_of
 from tests.api.serving import wait_for
@@ -308,6 +309,42 @@ def test_an_answer_that_is_dropped_in_the_middle_of_a_settlement_does_not_wait_f
     assert not thread.is_alive()
     assert desk.nothing_is_held()
     assert len(desk.charges()) == 1
+
+
+@pytest.mark.parametrize("how", ["left", "cancelled", "drained"])
+def test_a_loop_that_ends_meanwhile_has_settled_what_was_left(models: Remote, tmp_path: Path, how: str):
+    url = f"sqlite:///{tmp_path}/credits.db"
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 100_000)
+
+    async def reads(ledger: farthing.AsyncClient) -> None:
+        policy = {"broken": "provider"} if how == "drained" else None
+        async with httpx2.AsyncClient() as http:
+            vendor = openai.AsyncOpenAI(base_url=f"{models.url}/v1", api_key="k", http_client=http)
+            api = meter(vendor, ledger=ledger, account="alice", policy=policy)
+            habits = {HEADER: json.dumps({"hold_after": 4})}
+            question: Any = [{"role": "user", "content": "Hi!!"}]
+            stream = await api.chat.completions.create(model="m", messages=question, stream=True, extra_headers=habits)
+            try:
+                for _ in range(4):
+                    await anext(stream)
+                if how == "cancelled":
+                    await asyncio.Event().wait()
+            finally:
+                await stream.close()
+
+    async def main() -> None:
+        # Nobody closes it: it is the loop that ends.
+        task = asyncio.create_task(reads(await farthing.aconnect(url)))
+        await asyncio.wait([task], timeout=0.5 if how == "cancelled" else None)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(main())
+    with farthing.connect(url) as ledger:
+        (charge,) = ledger.charges.list("alice")
+        assert ledger.balance("alice").held == 0
+    assert charge.amount >= 5 + 30
 
 
 # The provider fails

@@ -271,7 +271,8 @@ class AsyncFollow:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._next is not None:
                 raise  # closing it has the rest read
-            await self.end(_broken(error), error)
+            how = _broken(error)
+            await self.end(how, error, wait=how != "left")
             raise
         await self.end(self._watch.ended())
 
@@ -291,7 +292,7 @@ class AsyncFollow:
         self._source = None  # as above
         if not ended:
             return
-        if wait and how != "left":
+        if wait:
             await self._settler.settled(self._call)
         else:
             self._settler.settle(self._call)
@@ -319,11 +320,13 @@ class AsyncFollow:
             self._call.note("drained", str(error) or type(error).__name__)
         finally:
             await close()
-            await self.end("finished" if self._watch.whole else "left", wait=False)
+            # Waited for: where the loop ends, it waits for this.
+            await self.end("finished" if self._watch.whole else "left")
 
     async def closed(self) -> None:
         """Its reader is done with it."""
-        await self.end("finished" if self._watch.whole else "left")
+        whole = self._watch.whole
+        await self.end("finished" if whole else "left", wait=whole)
 
     def dropped(self) -> None:
         """Nobody has it any more."""

@@ -446,6 +446,15 @@ class AsyncSettler:
             await asyncio.wait([task], timeout=WAIT_SECONDS)
 
     async def _settle(self, call: ModelCall) -> None:
+        try:
+            await self._settle_in_time(call)
+        except asyncio.CancelledError:
+            # Its loop ends, and waits for whom it has told so: asked once more, whatever became of it before.
+            self._closing.set()
+            await self._settle_in_time(call)
+            raise
+
+    async def _settle_in_time(self, call: ModelCall) -> None:
         pause = _FIRST_SECONDS
         while True:
             try:

@@ -17,7 +17,7 @@ import farthing
 from farthing.api.v1 import problems
 from farthing.client.calls import Call, get, post
 from farthing.client.errors import ClientClosed, InsufficientCredits, Invalid, UnknownOutcome
-from farthing.client.inside.ahead import Ahead
+from farthing.client.inside.ahead import Ahead, UnderWay
 from farthing.client.results import Balance as Has
 from farthing.client.results import Hold
 from farthing.stores.contract import Unavailable
@@ -160,6 +160,15 @@ def test_what_is_refused_is_raised_when_it_is_asked(place: Place) -> None:
 def test_reading_can_be_started_as_well(place: Place) -> None:
     read: Call[Has] = get(Has, "/v1/accounts/{account}/balance", account="alice")
     assert place.asked(read).balance == 100
+
+
+def test_who_is_interrupted_while_he_waits_holds_up_nobody_who_waits_after_him() -> None:
+    under = UnderWay()
+    under.tell(Unavailable("for a test"))
+    under._told.acquire()  # and was interrupted before he let go of it
+    assert under.told(60)
+    with pytest.raises(Unavailable):
+        under.waited(60)
 
 
 def test_what_nobody_asks_any_more_holds_nothing_up(place: Place) -> None:

@@ -33,6 +33,7 @@ import pytest
 import farthing
 from farthing.fakes.models import HEADER, Remote
 from farthing.llm import meter
+from farthing.llm.call import ModelCall
 from farthing.llm.following import AsyncFollow, Follow
 from farthing.llm.settling import settler_of
 from tests.api.serving import wait_for
@@ -289,6 +290,65 @@ def test_who_gives_up_waiting_has_the_rest_read_by_the_policy(event_loop: Side):
     wait_for(desk.charges)
     assert how(desk) == ("finished", "provider")
     assert desk.charge().amount == worth(last(desk.models)) > 300
+
+
+@EVERY
+def test_a_hold_of_which_nothing_was_read_is_found_by_its_key(
+    side: Side, way: Way, monkeypatch: pytest.MonkeyPatch
+):  # fmt: skip
+    # As where somebody was interrupted in the middle of reading what the ledger has said of it.
+    monkeypatch.setattr(
+        ModelCall, "_unread", property(lambda call: lambda: None, lambda call, read: None), raising=False
+    )
+    desk = side.desk(policy={"on_expiry": "all"})
+    assert read(desk.ask(way, stream=True, habits={"answer_tokens": 5}))
+    assert desk.nothing_is_held()
+    assert desk.charge().amount == worth(last(desk.models))
+
+
+def test_what_is_left_when_its_ledger_is_closed_is_put_on_the_shelf(vendors: Vendors, models: Remote, tmp_path: Path):
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 100_000)
+    shelf = tmp_path / "journal"
+    url = f"sqlite:///{tmp_path}/credits.db"
+    with farthing.connect(url, on_unavailable="queue", journal=str(shelf)) as ledger:
+        api = meter(vendors.openai, ledger=ledger, account="alice")
+        question: Any = [{"role": "user", "content": "Hi!!"}]
+        stream = api.chat.completions.create(
+            model="m", messages=question, stream=True, extra_headers={HEADER: json.dumps({"hold_after": 4})}
+        )
+        taken(stream, 4)
+    ring: list[Any] = [stream]
+    ring.append(ring)
+    del stream, ring
+    gc.collect()
+    wait_for(lambda: list(shelf.rglob("parked/*.json")))
+    (file,) = shelf.rglob("parked/*.json")
+    assert b'"output_tokens"' in file.read_bytes()
+    models.post("release")
+
+
+def test_a_client_may_be_used_on_one_loop_after_the_other(models: Remote, tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/credits.db"
+    with open_ledger(tmp_path) as ledger:
+        ledger.grant("alice", 100_000)
+    question: Any = [{"role": "user", "content": "Hi!!"}]
+
+    async def asks(ledger: farthing.AsyncClient) -> None:
+        async with httpx2.AsyncClient() as http:
+            vendor = openai.AsyncOpenAI(base_url=f"{models.url}/v1", api_key="k", http_client=http)
+            await meter(vendor, ledger=ledger, account="alice").chat.completions.create(model="m", messages=question)
+
+    client = asyncio.run(_opened(url))
+    for _ in range(3):
+        asyncio.run(asks(client))
+    with farthing.connect(url) as ledger:
+        assert len(list(ledger.charges.list("alice"))) == 3
+        assert ledger.balance("alice").held == 0
+
+
+async def _opened(url: str) -> farthing.AsyncClient:
+    return await farthing.aconnect(url)
 
 
 def test_an_answer_that_is_dropped_in_the_middle_of_a_settlement_does_not_wait_for_it(threads: Side):

@@ -201,8 +201,7 @@ class ModelCall:
                     # An answer must not fail for it: the hold is there, and its key finds it. What is dropped in a ring
                     # is taken apart before it is settled.
                     _LOG.debug("what the ledger has said of a hold can't be read", exc_info=True)
-                    self._mislaid = self.hold is None
-                self._unread = None
+                self._unread, self._mislaid = None, self.hold is None
 
     # While it goes on
 
@@ -357,6 +356,12 @@ class ModelCall:
             self.hold = yield from self._place()
         except (*_POOR, HoldEnded, NotPriced) as error:
             self.notes["no_hold"] = str(error)
+        except FarthingError:
+            # Where this is given up, a person is to be left all that is known.
+            used, basis = to_charge(self)
+            if used is not None:
+                self.last = self._charge(self._taking(used, basis))
+            raise
         self._mislaid = False
 
     def _settling(self) -> Steps[None]:
@@ -375,7 +380,7 @@ class ModelCall:
         raise refused
 
     def _charging(self, used: Used, basis: Basis, notes: Mapping[str, Any]) -> Steps[Settled | Charge | None]:
-        body = self._priced(used) | {"shortfall": "debt", "metadata": evidence(self, basis, notes)}
+        body = self._taking(used, basis, notes)
         try:
             if self.hold is not None:
                 settle = body | {"late": "charge", "last": True}
@@ -388,8 +393,7 @@ class ModelCall:
                         return None
                     # Somebody has released it by hand; what it was for was used nevertheless.
                     body["metadata"] = evidence(self, basis, {**notes, "hold": error.state})
-            charge = {"account": self.terms.account, **body}
-            charged: Charge = yield self._asking(post(Charge, "/v1/charges", charge, self._keys.charge))
+            charged: Charge = yield self._asking(self._charge(body))
             return _taken(charged)
         except KeyConflict:
             if not self.terms.key:
@@ -397,6 +401,12 @@ class ModelCall:
             _LOG.warning("the call %r was charged before: it was made again, and is not charged again", self.terms.key)
             yield from self._releasing(evidence(self, basis, notes))
             return None
+
+    def _taking(self, used: Used, basis: Basis, notes: Mapping[str, Any] = {}) -> dict[str, Any]:
+        return self._priced(used) | {"shortfall": "debt", "metadata": evidence(self, basis, notes)}
+
+    def _charge(self, body: Mapping[str, Any]) -> Call[Charge]:
+        return post(Charge, "/v1/charges", {"account": self.terms.account, **body}, self._keys.charge)
 
     def _releasing(self, metadata: Mapping[str, Any]) -> Steps[None]:
         if self.hold is None:

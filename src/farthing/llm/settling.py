@@ -512,7 +512,7 @@ def async_settler_of(ledger: AsyncClient) -> AsyncSettler:
     """The one of an asynchronous client."""
     door = ledger._door
     found = door.attached.get("llm")
-    if not isinstance(found, AsyncSettler):
+    if not isinstance(found, AsyncSettler) or found.loop.is_closed():
         found = door.attached["llm"] = AsyncSettler(door)
     return found
 

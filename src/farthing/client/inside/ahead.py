@@ -64,10 +64,10 @@ class UnderWay:
 
     def told(self, seconds: float) -> bool:
         """Wait for what became of it, for a thread; whether it was told."""
-        told = self._told.acquire(timeout=seconds)
-        if told:
+        # Looked at first, and last: whoever was interrupted here before may have left it locked.
+        if self.result is None and self._told.acquire(timeout=seconds):
             self._told.release()
-        return told
+        return self.result is not None
 
     def waited(self, seconds: float) -> Outcome:
         """Its outcome, for a thread; raises what went wrong."""

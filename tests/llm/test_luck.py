@@ -32,11 +32,15 @@ import pydantic
 import pytest
 
 import farthing
+from farthing.client.errors import Unavailable
+from farthing.core.metering import Policy
 from farthing.fakes.models import HEADER, Remote
-from farthing.llm import meter
+from farthing.llm import meter, metering
 from farthing.llm.call import ModelCall
 from farthing.llm.following import AsyncFollow, Follow
-from farthing.llm.settling import settler_of
+from farthing.llm.reading import Asked
+from farthing.llm.settling import AsyncSettler, async_settler_of, settler_of
+from farthing.llm.terms import Terms
 from tests.api.serving import wait_for
 from tests.client.driving import Kind
 from tests.llm.ledgers import Desk, evidence, open_ledger, read, worth
@@ -45,6 +49,7 @@ from tests.llm.vendors import Vendors, Way, asking, billed, last
 
 pytestmark = pytest.mark.xdist_group("models")
 
+TERMS = Terms(account="alice", policy=Policy())
 EVERY = pytest.mark.parametrize("way", ["chat", "responses", "messages"])
 BOTH = pytest.mark.parametrize("way", ["chat", "messages"])
 BROKEN = (openai.OpenAIError, anthropic.AnthropicError, httpx2.HTTPError)
@@ -298,16 +303,18 @@ def test_who_gives_up_waiting_has_the_rest_read_by_the_policy(event_loop: Side):
     assert desk.charge().amount == worth(last(desk.models)) > 300
 
 
+@pytest.mark.parametrize("key", [None, "a job"])
 @EVERY
 def test_a_hold_of_which_nothing_was_read_is_found_by_its_key(
-    side: Side, way: Way, monkeypatch: pytest.MonkeyPatch
+    side: Side, way: Way, key: str | None, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
     # As where somebody was interrupted in the middle of reading what the ledger has said of it.
     monkeypatch.setattr(
         ModelCall, "_unread", property(lambda call: lambda: None, lambda call, read: None), raising=False
     )
     desk = side.desk(policy={"on_expiry": "all"})
-    assert read(desk.ask(way, stream=True, habits={"answer_tokens": 5}))
+    with metering(key=key and f"{key} {side.kind} {way}"):
+        assert read(desk.ask(way, stream=True, habits={"answer_tokens": 5}))
     assert desk.nothing_is_held()
     assert desk.charge().amount == worth(last(desk.models))
 
@@ -332,6 +339,35 @@ def test_what_is_left_when_its_ledger_is_closed_is_put_on_the_shelf(vendors: Ven
     (file,) = shelf.rglob("parked/*.json")
     assert b'"output_tokens"' in file.read_bytes()
     models.post("release")
+
+
+def test_a_settlement_that_is_cancelled_is_asked_for_once_more_and_others_are_tried_as_ever(
+    event_loop: Side, monkeypatch: pytest.MonkeyPatch
+):  # fmt: skip
+    asked: list[Any] = []
+
+    async def ask(self: AsyncSettler, steps: Any, first: Any = None) -> None:
+        asked.append(steps)
+        raise Unavailable("for a test", code="unavailable", status=503)
+
+    async def main() -> bool:
+        settler, call = async_settler_of(event_loop.ledger), ModelCall(Asked(model="m", operation="chat"), TERMS)
+        tasks = [settler.settle(call), settler.settle(call)]
+        await asyncio.sleep(0.05)
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        assert tasks[0].cancelled()
+        times = len(asked)
+        await asyncio.sleep(0.4)
+        goes_on = not tasks[1].done() and len(asked) > times
+        tasks[1].cancel()
+        await asyncio.wait(tasks)
+        return goes_on and times == 3
+
+    assert event_loop.runner is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncSettler, "ask", ask)
+        assert event_loop.runner.run(main())
 
 
 def test_a_client_may_be_used_on_one_loop_after_the_other(models: Remote, tmp_path: Path):

@@ -49,6 +49,7 @@ Steps: TypeAlias = Generator[Call[Any], Any, T]
 Ended = Literal["", "finished", "cut", "left", "failed", "refused", "lost"]
 """Under way; whole; the stream broke off; its reader has left; an error in the middle of it; an error in place of it;
 the answer never came."""
+_HOLDS: Final = "/v1/holds"
 _SETTLE: Final = "/v1/holds/{id}/settle"
 _EXTEND: Final = "/v1/holds/{id}/extend"
 _RELEASE: Final = "/v1/holds/{id}/release"
@@ -138,7 +139,7 @@ class ModelCall:
         for attempt in count(1):
             if name:
                 self._keys = keys_of(name, attempt)
-            placed: Hold = yield post(Hold, "/v1/holds", body, self._keys.hold)
+            placed: Hold = yield post(Hold, _HOLDS, body, self._keys.hold)
             if not (name and placed.replayed):
                 self.held, self._since = placed.amount, placed.created_at
                 return placed
@@ -351,10 +352,11 @@ class ModelCall:
                 self.span.ended(self)
 
     def _finding(self) -> Steps[None]:
-        """Find a hold that is on the books, by asking for it again."""
+        """Find a hold that is on the books, by asking for it again under its key: whatever became of it."""
         try:
-            self.hold = yield from self._place()
-        except (*_POOR, HoldEnded, NotPriced) as error:
+            placed: Hold = yield post(Hold, _HOLDS, self._hold_body(), self._keys.hold)
+            self.hold, self.held, self._since = placed, placed.amount, placed.created_at
+        except (*_POOR, NotPriced) as error:
             self.notes["no_hold"] = str(error)
         except FarthingError:
             # Where this is given up, a person is to be left all that is known.

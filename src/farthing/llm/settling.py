@@ -450,17 +450,17 @@ class AsyncSettler:
             await self._settle_in_time(call)
         except asyncio.CancelledError:
             # Its loop ends, and waits for whom it has told so: asked once more, whatever became of it before.
-            self._closing.set()
-            await self._settle_in_time(call)
+            await self._settle_in_time(call, last=True)
             raise
 
-    async def _settle_in_time(self, call: ModelCall) -> None:
+    async def _settle_in_time(self, call: ModelCall, *, last: bool = False) -> None:
         pause = _FIRST_SECONDS
         while True:
             try:
                 return await self.ask(call.settling())
             except FarthingError as error:
-                if self._closing.is_set() or isinstance(error, ClientClosed | Unusable) or not may_go_well_later(error):
+                last = last or self._closing.is_set() or isinstance(error, ClientClosed | Unusable)
+                if last or not may_go_well_later(error):
                     return await asyncio.to_thread(give_up, call, error, self._door.outage.journal)
                 _LOG.warning("a model call of %s can't be charged yet: %s", call.terms.account, error)
             with suppress(TimeoutError):
